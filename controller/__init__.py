@@ -1,0 +1,1 @@
+"""What Nightferry does about a release: observe, decide, move capacity, tell."""

@@ -1,0 +1,384 @@
+"""The nouns of a release: what is asked, what is recorded, what is observed, what is decided and planned.
+
+Everything here is a frozen value without behaviour beyond reading itself. The record (`Record`) is the whole memory
+of a release: it lives in the status of the `Release` object, and a controller that was killed at any instant goes on
+from it and from the observed objects alone.
+
+Times are seconds since the epoch (UTC, float); durations are seconds; counts of pods are integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from analysis.verdict import Verdict
+
+RECORD_VERSION = 1
+GROUP = "nightferry.dev"
+CLAIM_ANNOTATION = f"{GROUP}/claim"
+SLOT_LABEL = f"{GROUP}/slot"
+
+
+class Phase(StrEnum):
+    """Where a release stands. The legal moves between phases are the table in `transitions`."""
+
+    QUEUED = "Queued"
+    PREFLIGHT = "Preflight"
+    CANARY = "Canary"
+    BATCH = "Batch"
+    ROLLING_BACK = "RollingBack"
+    SUCCEEDED = "Succeeded"
+    ROLLED_BACK = "RolledBack"
+    NEEDS_HUMAN = "NeedsHuman"
+    CANCELLED = "Cancelled"
+
+
+class HoldReason(StrEnum):
+    """Why a release stands still beside its phase. A hold always says until when, and what happens then."""
+
+    BLIND = "Blind"
+    UNDECIDED = "Undecided"
+    DEGRADED = "Degraded"
+    MANUAL = "Manual"
+    PAUSED_BY_PERSON = "PausedByPerson"
+    PODS_LOST = "PodsLost"
+    QUOTA = "Quota"
+    UNSCHEDULABLE = "Unschedulable"
+    NOT_OBSERVED = "NotObserved"
+    INCUMBENT_UNHEALTHY = "IncumbentUnhealthy"
+    INCUMBENT_CHANGED = "BaselineVersionChanged"
+    POLICY_GONE = "PolicyGone"
+    PREFLIGHT_BLIND = "PreflightBlind"
+
+
+class Cause(StrEnum):
+    """The named reason of a turn or of an ending. Tests and reports count these, never the sentence beside them."""
+
+    GATE = "GateDegraded"
+    BLIND = "Blind"
+    UNDECIDED = "Undecided"
+    CRASH_LOOP = "CrashLoop"
+    IMAGE_PULL = "ImagePull"
+    BATCH_DEADLINE = "BatchDeadline"
+    RELEASE_DEADLINE = "ReleaseDeadline"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+    CONTENDER_CHANGED = "ContenderChanged"
+    CONTENDER_MISSING = "ContenderMissing"
+    POLICY_GONE = "PolicyGone"
+    RESTORE = "Restore"
+    COMPLETED = "Completed"
+    RESTORED = "Restored"
+    REFUSED = "Refused"
+    WORKLOAD_MISSING = "WorkloadMissing"
+    WORKLOAD_REPLACED = "WorkloadReplaced"
+    INCUMBENT_CHANGED = "BaselineVersionChanged"
+    FIELD_FIGHT = "FieldFight"
+    RECORD_INVALID = "RecordInvalid"
+    STATE_REGRESSED = "StateRegressed"
+    ROLLBACK_BLOCKED = "RollbackBlocked"
+    FORBIDDEN = "Forbidden"
+
+
+Role = Literal["incumbent", "contender"]
+Origin = Literal["change", "rollback", "restore"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppKey:
+    """The unit that ticks alone: one policy of one namespace."""
+
+    namespace: str
+    policy: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.policy}"
+
+
+# ---------------------------------------------------------------------------------------------- the record
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold: `until` is None where only a person ends it; `then` names what happens at `until`."""
+
+    reason: HoldReason
+    since: float
+    until: float | None
+    then: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRecord:
+    """What a release knows of one of its two Deployments. `replica_sets` are the names whose pods it has seen."""
+
+    name: str
+    uid: str
+    digest: str
+    replica_sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of settled time, in which metric windows count; `end` is None while it lasts."""
+
+    start: float
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """What one gate says at a look, with its evidence as plain JSON types."""
+
+    gate: str
+    verdict: Verdict
+    because: str
+    required: bool = True
+    observed: float = 0.0  # seconds of usable contender windows in the present settled span
+    watched: float = 0.0  # seconds of usable contender windows in the present batch
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the decision log that `explain` prints: what was decided, when, and the numbers behind it."""
+
+    at: float
+    kind: str
+    because: str
+    phase: Phase
+    stage: int
+    verdicts: tuple[GateVerdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The whole memory of one release; written with compare-and-swap before anything it announces is done."""
+
+    phase: Phase = Phase.QUEUED
+    since: float = 0.0  # when the present phase began
+    because: str = ""
+    cause: Cause | None = None
+    origin: Origin = "change"
+    epoch: int = 0  # raised at every change of phase and stamped on both slots: a paused writer is fenced by it
+    sequence: int = 0  # raised at every write of the record
+    intent: str = ""  # the write that follows this record
+    policy: Mapping[str, Any] | None = None  # the pinned spec
+    policy_digest: str = ""
+    desired: int = 0
+    stage: int = 0  # 0 is the canary, i is batch i
+    stages: int = 0  # number of batches after the canary
+    stage_since: float = 0.0
+    started: float = 0.0  # when capacity began to move; the release deadline counts from here
+    excused: float = 0.0  # seconds a person held it: not charged to the release deadline
+    excused_since: float | None = None
+    moving_since: float | None = None  # the batch deadline counts time in which the batch is not settled
+    moving_spent: float = 0.0
+    observing: tuple[Span, ...] = ()
+    held: Held | None = None
+    reversals: int = 0  # times somebody else set the replicas we had set
+    incumbent: SlotRecord | None = None
+    contender: SlotRecord | None = None
+    skip_gates: str = ""
+    notes: tuple[str, ...] = ()
+    verdicts: tuple[GateVerdict, ...] = ()
+    verdicts_at: float = 0.0
+    decisions: tuple[Entry, ...] = ()
+    version: int = RECORD_VERSION
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDS
+
+
+ENDS = frozenset({Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.NEEDS_HUMAN, Phase.CANCELLED})
+FORWARD = frozenset({Phase.CANARY, Phase.BATCH})
+
+
+# ----------------------------------------------------------------------------------------- the observation
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """One pod as the API server shows it. `ready_since` is the Ready condition's last transition."""
+
+    name: str
+    replica_set: str
+    ready: bool = False
+    ready_since: float = 0.0
+    terminating: bool = False
+    restarts: int = 0
+    restarted_at: tuple[float, ...] = ()
+    waiting: str = ""  # the reason of a waiting container, such as ImagePullBackOff
+    message: str = ""
+    unschedulable: bool = False
+    node: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def available(self, now: float, min_ready: float) -> bool:
+        return self.ready and not self.terminating and now - self.ready_since >= min_ready
+
+
+@dataclass(frozen=True, slots=True)
+class PodList:
+    """A complete list of pods and the resourceVersion at which it was true."""
+
+    items: tuple[PodState, ...]
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Our annotation on a slot: who moves it, and the replicas we last wrote, so that another's write is seen."""
+
+    release: str
+    uid: str
+    role: Role
+    phase: Phase
+    epoch: int
+    replicas: int
+    desired: int
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """One of the app's two Deployments as the API server shows it; `raw` is the object itself."""
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    replicas: int
+    paused: bool
+    digest: str
+    min_ready: float
+    claim: Claim | None
+    blocked: str  # message of the ReplicaFailure condition (quota, admission), or ""
+    deleting: bool
+    raw: Mapping[str, Any]
+
+    @property
+    def observed(self) -> bool:
+        return self.observed_generation >= self.generation
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What people asked of a release that runs: the verbs are fields of its spec."""
+
+    paused: bool = False
+    promote: int | None = None  # the batch that may begin
+    abort: str | None = None  # a reason; "" counts
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything one decision rests on. A slot that does not exist is None; its pods are then empty."""
+
+    incumbent: SlotState | None
+    contender: SlotState | None
+    incumbents: tuple[PodState, ...]
+    contenders: tuple[PodState, ...]
+    wishes: Wishes = Wishes()
+    policy_exists: bool = True
+    superseded_by: str = ""
+    now: float = 0.0
+
+    def available(self, role: Role) -> int:
+        slot, pods = (
+            (self.incumbent, self.incumbents) if role == "incumbent" else (self.contender, self.contenders)
+        )
+        return 0 if slot is None else sum(pod.available(self.now, slot.min_ready) for pod in pods)
+
+
+# ------------------------------------------------------------------------------------ decisions and plans
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Go on with the present batch: move towards its target, or watch it."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the split exactly as it is."""
+
+    reason: HoldReason
+    because: str
+    until: float | None
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Begin batch `stage`."""
+
+    stage: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Turn back: the incumbent to its full size, the contender to nothing."""
+
+    cause: Cause
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End the release; ends are absorbing."""
+
+    phase: Phase
+    cause: Cause
+    because: str
+
+
+Decision = Proceed | Hold | Advance | RollBack | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSlot:
+    """Create the spare Deployment, at zero replicas."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSlot:
+    """A JSON merge patch on a slot, refused by the API server unless the slot is still at `resource_version`.
+
+    `replicas` is the number it sets, or None where it moves no capacity; `template` replaces the pod template whole.
+    """
+
+    name: str
+    resource_version: str
+    claim: Claim | None  # None removes the claim
+    summary: str
+    replicas: int | None = None
+    template: Mapping[str, Any] | None = None
+    min_ready: float | None = None
+
+
+SlotWrite = CreateSlot | PatchSlot
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The writes of one tick, in order; at most the last one changes capacity."""
+
+    writes: tuple[SlotWrite, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        return "; ".join(write.summary for write in self.writes)
