@@ -1,0 +1,266 @@
+"""What a tick may ask of the world, and what the world may answer.
+
+The tick is a generator that yields one request at a time and is sent one answer. Three shells perform the requests:
+the loop against a real cluster and a real metric store, the simulation in virtual time, and the tests, which stop a
+tick after any request or answer it with a fault.
+
+An answer is the thing asked for, or a `Failure`. A failure is a value, never an exception, and never looks like an
+empty list: absence (`FailureKind.ABSENT`) is one thing, not knowing is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from controller.release import PodList, SlotWrite
+from policies.schema import Selector
+
+
+class FailureKind(StrEnum):
+    """What kept an answer away, by what the tick has to do about it."""
+
+    ABSENT = "Absent"  # 404 of the object: it does not exist
+    NO_KIND = "NoKind"  # 404 of the kind: our CRD is gone
+    CONFLICT = "Conflict"  # 409: somebody wrote in between; look again and decide again
+    EXISTS = "Exists"  # 409 of a create
+    FORBIDDEN = "Forbidden"  # 403
+    UNAUTHORIZED = "Unauthorized"  # 401
+    INVALID = "Invalid"  # 400, 422, or an admission webhook's refusal: the message says why
+    THROTTLED = "Throttled"  # 429; retry_after is set
+    UNAVAILABLE = "Unavailable"  # 5xx, refused, reset, timed out, undecodable
+    STALE = "Stale"  # the shell refuses a write that rests on a read too old
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer. `message` is one line, safe to log, without secrets; `retry_after` in seconds."""
+
+    kind: FailureKind
+    message: str
+    retry_after: float | None = None
+
+
+# ------------------------------------------------------------------------------------------------- reads
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPolicy:
+    """-> the ReleasePolicy object as a dict, from the watch cache."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReleases:
+    """-> list of the policy's Release objects as dicts; `fresh` reads through the watch cache with a quorum."""
+
+    namespace: str
+    policy: str
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRelease:
+    """-> one Release object as a dict, quorum read."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSlot:
+    """-> a Deployment object as a dict."""
+
+    namespace: str
+    name: str
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPods:
+    """-> PodList of the pods that carry all these labels. Complete or a Failure; never a partial list."""
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNeighbours:
+    """-> Neighbours: what else in the namespace touches the app. Asked in preflight only."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Objects as dicts: the other policies, the autoscalers and the Services of the namespace."""
+
+    policies: Sequence[Mapping[str, Any]] = ()
+    autoscalers: Sequence[Mapping[str, Any]] = ()
+    services: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A verb on a resource, such as ("patch", "apps", "deployments")."""
+
+    verb: str
+    group: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewAccess:
+    """-> tuple of the permissions that the controller lacks in this namespace (empty: it may do all of them)."""
+
+    namespace: str
+    permissions: tuple[Permission, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCounts:
+    """-> Counts: cumulative counters of the pods of some ReplicaSets, at `start, start + step, ... <= end`.
+
+    Aggregated on the store to one series per pod (and per `le` for term "buckets") and no further. Pods are matched by
+    the names of their ReplicaSets, so that pods already gone still count. `fresh_within` is the greatest age, in
+    seconds, that a sample may have at an instant.
+    """
+
+    source: str
+    gate: str
+    term: Literal["errors", "requests", "buckets"]
+    selector: Selector
+    namespace: str
+    namespace_label: str
+    pod_label: str
+    replica_sets: tuple[str, ...]
+    start: float
+    end: float
+    step: float
+    fresh_within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter as the store answered: `values[i]` at `times[i]`; instants without a sample are absent."""
+
+    pod: str
+    le: str | None
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The usable answer of a metric store: a success without warnings, of the declared type."""
+
+    series: tuple[Counter, ...]
+
+
+# ------------------------------------------------------------------------------------------------ writes
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """Merge-patch the status of a Release at `resource_version` -> the object as written."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSlot:
+    """Create or patch one Deployment -> the object as written."""
+
+    namespace: str
+    write: SlotWrite
+
+
+@dataclass(frozen=True, slots=True)
+class WritePolicyStatus:
+    """Merge-patch the status of a ReleasePolicy at `resource_version` -> the object as written."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRelease:
+    """Create a Release (a restore, where a record was lost) -> the object as written."""
+
+    namespace: str
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRelease:
+    """Delete a finished Release beyond the history limit, only if it still has this uid -> None."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteEvent:
+    """Record a Kubernetes Event about a Release; best effort, the answer is not used.
+
+    `name` is made from the release and the record's sequence, so that a repeated write is one event.
+    """
+
+    namespace: str
+    name: str
+    release: str
+    release_uid: str
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    at: float
+
+
+Read = ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReviewAccess | FetchCounts
+Write = WriteRecord | WriteSlot | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
+Request = Read | Write
+
+Answer = (
+    Mapping[str, Any]
+    | Sequence[Mapping[str, Any]]
+    | PodList
+    | Neighbours
+    | tuple[Permission, ...]
+    | Counts
+    | Failure
+    | None
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A metric source as the tick knows it: seconds between scrapes and the length of a window (>= 2 scrapes)."""
+
+    scrape: float = 15.0
+    window: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0 < 2 * self.scrape <= self.window:
+            raise ValueError(f"a window ({self.window:g} s) must hold at least two scrapes ({self.scrape:g} s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the controller's own configuration tells a tick."""
+
+    sources: Mapping[str, Source] = field(default_factory=lambda: {"default": Source()})
+    interval: float = 15.0  # seconds between ticks of an active release

@@ -1,0 +1,133 @@
+"""Deployments as slots: reading one from the API server's object, and the claim that a release writes on it.
+
+The claim is one annotation, written in the same patch as the replicas. So the two never disagree by a crash of ours,
+and a slot whose replicas differ from its claim was scaled by somebody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from controller.release import CLAIM_ANNOTATION, SLOT_LABEL, Claim, Phase, SlotState
+
+# Written by `kubectl rollout restart`: new pods of the same version, not a new version.
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+
+
+def claim_text(claim: Claim) -> str:
+    """The annotation's value: canonical JSON, so that an unchanged claim is an unchanged text."""
+    return json.dumps(
+        {
+            "release": claim.release,
+            "uid": claim.uid,
+            "role": claim.role,
+            "phase": claim.phase.value,
+            "epoch": claim.epoch,
+            "replicas": claim.replicas,
+            "desired": claim.desired,
+            "digest": claim.digest,
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+
+
+def read_claim(text: object) -> Claim | None:
+    """The claim in an annotation's value, or None where there is none that we could have written."""
+    if not isinstance(text, str):
+        return None
+    try:
+        data = json.loads(text)
+        role = data["role"]
+        if role not in ("incumbent", "contender"):
+            return None
+        return Claim(
+            release=str(data["release"]),
+            uid=str(data["uid"]),
+            role=role,
+            phase=Phase(data["phase"]),
+            epoch=int(data["epoch"]),
+            replicas=int(data["replicas"]),
+            desired=int(data["desired"]),
+            digest=str(data.get("digest", "")),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def template_digest(template: Mapping[str, Any]) -> str:
+    """Twelve hex digits of SHA-256 over the canonical pod template: what makes a version a version.
+
+    Left out are our own slot label and the time stamp of `kubectl rollout restart`, which change no version; fields
+    that are null or empty count as unset, because the API server drops them.
+    """
+    bare = _without_unset(template)
+    if not isinstance(bare, dict):
+        bare = {}
+    metadata = bare.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("creationTimestamp", None)
+        for part, key in (("labels", SLOT_LABEL), ("annotations", RESTARTED_AT)):
+            if isinstance(metadata.get(part), dict):
+                metadata[part].pop(key, None)
+        bare["metadata"] = _without_unset(metadata) or {}
+    text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_unset(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = {key: _without_unset(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner not in (None, {}, [])}
+    if isinstance(value, list | tuple):
+        return [_without_unset(inner) for inner in value]
+    return value
+
+
+def slot_state(obj: Mapping[str, Any]) -> SlotState:
+    """Read a Deployment object. Missing optional fields get the API server's defaults."""
+    metadata = obj.get("metadata") or {}
+    spec = obj.get("spec") or {}
+    status = obj.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    replicas = spec.get("replicas")
+    blocked = ""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            blocked = str(condition.get("message") or condition.get("reason") or "ReplicaFailure")
+    return SlotState(
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        generation=int(metadata.get("generation") or 0),
+        observed_generation=int(status.get("observedGeneration") or 0),
+        replicas=1 if replicas is None else int(replicas),
+        paused=bool(spec.get("paused", False)),
+        digest=template_digest(spec.get("template") or {}),
+        min_ready=float(spec.get("minReadySeconds") or 0),
+        claim=read_claim(annotations.get(CLAIM_ANNOTATION)),
+        blocked=blocked,
+        deleting="deletionTimestamp" in metadata,
+        raw=obj,
+    )
+
+
+def writer_of(obj: Mapping[str, Any], *path: str) -> str:
+    """Who wrote the field at `path` (such as "spec", "replicas") last, from managedFields; "someone" if unknown."""
+    newest = ("", "someone")
+    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1") or {}
+        for step in path:
+            fields = fields.get(f"f:{step}") if isinstance(fields, Mapping) else None
+        if fields is not None and entry.get("manager") != "nightferry":
+            newest = max(newest, (str(entry.get("time") or ""), str(entry.get("manager") or "someone")))
+    return newest[1]
+
+
+def match_labels(obj: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The selector's matchLabels as sorted pairs."""
+    selector = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return tuple(sorted((str(key), str(value)) for key, value in selector.items()))
