@@ -176,11 +176,11 @@ class Record:
     started: float = 0.0  # when capacity began to move; the release deadline counts from here
     excused: float = 0.0  # seconds a person held it: not charged to the release deadline
     excused_since: float | None = None
-    moving_since: float | None = None  # the batch deadline counts time in which the batch is not settled
-    moving_spent: float = 0.0
+    moving_since: float | None = None  # last progress of a batch not yet settled; the batch deadline counts from here
     observing: tuple[Span, ...] = ()
     held: Held | None = None
-    reversals: int = 0  # times somebody else set the replicas we had set
+    reversals: tuple[str, ...] = ()  # "slot@generation" of each time somebody undid the replicas we had set
+    ready: tuple[int, int] = (0, 0)  # available pods of contender and incumbent at the last write
     incumbent: SlotRecord | None = None
     contender: SlotRecord | None = None
     skip_gates: str = ""
@@ -281,14 +281,17 @@ class Wishes:
 class Observation:
     """Everything one decision rests on. A slot that does not exist is None; its pods are then empty."""
 
+    release: str
+    uid: str
+    now: float
     incumbent: SlotState | None
     contender: SlotState | None
-    incumbents: tuple[PodState, ...]
-    contenders: tuple[PodState, ...]
+    incumbents: tuple[PodState, ...] = ()
+    contenders: tuple[PodState, ...] = ()
     wishes: Wishes = Wishes()
     policy_exists: bool = True
     superseded_by: str = ""
-    now: float = 0.0
+    first_sample_by: float = 0.0  # until then a gate without data is waiting for its first windows, not blind
 
     def available(self, role: Role) -> int:
         slot, pods = (

@@ -1,0 +1,402 @@
+"""The only place where a release's fate is chosen.
+
+`decide` is pure: record, observation, verdicts, policy and `now` in, one decision out. It reads as the questions are
+asked: whose objects are these, does anybody want to turn back, are the pods well, what do the gates say, may we go on.
+Danger is asked before delay, and delay before progress, so that no hold hides a reason to turn back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from analysis.verdict import Verdict, worst
+from controller.release import (
+    Advance,
+    Cause,
+    Decision,
+    Finish,
+    GateVerdict,
+    Hold,
+    HoldReason,
+    Observation,
+    Phase,
+    PodState,
+    Proceed,
+    Record,
+    RollBack,
+)
+from controller.slots import writer_of
+from controller.strategies import strategy_of
+from policies.schema import ReleasePolicySpec
+
+MOST_RESTARTS = 3
+CANNOT_PULL = frozenset({"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
+MOST_REVERSALS = 2
+
+
+def decide(
+    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision:
+    """What becomes of a release whose capacity may have moved (phases Canary, Batch and RollingBack).
+
+    `seen.now` is the tick's one `now`. `verdicts` are empty while the batch is not settled.
+    """
+    match record.phase:
+        case Phase.CANARY | Phase.BATCH:
+            return _foreign_hands(record, seen) or _forward(record, seen, verdicts, policy)
+        case Phase.ROLLING_BACK:
+            return _foreign_hands(record, seen) or _back(record, seen, policy)
+        case Phase.QUEUED | Phase.PREFLIGHT:
+            raise ValueError(f"{record.phase}: preflight decides before anything moves")
+        case Phase.SUCCEEDED | Phase.ROLLED_BACK | Phase.NEEDS_HUMAN | Phase.CANCELLED:
+            raise ValueError(f"{record.phase} is an end; nothing is left to decide")
+        case _:
+            assert_never(record.phase)
+
+
+# ----------------------------------------------------------------------------------- is this still our release?
+
+
+def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
+    """States in which no automatic write can be safe: stop, leave everything as it is, ask for a person."""
+    live, spare = seen.incumbent, seen.contender
+    if live is None:
+        # The old version is gone: whatever still serves must not be touched.
+        return Finish(
+            Phase.NEEDS_HUMAN,
+            Cause.WORKLOAD_MISSING,
+            f"Deployment {record.incumbent.name if record.incumbent else '?'} (incumbent) was deleted in mid-release; "
+            f"{seen.available('contender')} contender pods serve and are left alone. Recreate it, "
+            "then run `nightferry restore`.",
+        )
+    for slot, known in ((live, record.incumbent), (spare, record.contender)):
+        if slot is None or known is None:
+            continue
+        if known.uid and slot.uid != known.uid:
+            return Finish(
+                Phase.NEEDS_HUMAN,
+                Cause.WORKLOAD_REPLACED,
+                f"Deployment {slot.name} was deleted and created anew in mid-release (uid {slot.uid}, was "
+                f"{known.uid}). Check which version should serve, then run `nightferry restore`.",
+            )
+        if slot.claim is not None and slot.claim.uid == seen.uid and slot.claim.epoch > record.epoch:
+            return Finish(
+                Phase.NEEDS_HUMAN,
+                Cause.STATE_REGRESSED,
+                f"Deployment {slot.name} was moved at epoch {slot.claim.epoch}, but the record stands at epoch "
+                f"{record.epoch}: the record is older than the cluster (restored from a backup?).",
+            )
+    if len(record.reversals) >= MOST_REVERSALS:
+        name = record.reversals[-1].partition("@")[0]
+        slot = spare if spare is not None and spare.name == name else live
+        manager = writer_of(slot.raw, "spec", "replicas")
+        return Finish(
+            Phase.NEEDS_HUMAN,
+            Cause.FIELD_FIGHT,
+            f"{manager} set spec.replicas of Deployment {name} back {len(record.reversals)} times. Make it ignore the "
+            "field (Argo CD: ignoreDifferences with jsonPointers [/spec/replicas, /spec/template]), then run "
+            "`nightferry restore`.",
+        )
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------ forward
+
+
+def _forward(
+    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision:
+    return (
+        _asked_to_turn(record, seen)
+        or _contender_broken(record, seen)
+        or _gates_say_worse(record, seen, verdicts, policy)
+        or _too_late(record, seen, policy)
+        or _must_stand_still(record, seen, policy)
+        or _still_moving(record, seen, policy)
+        or _may_go_on(record, seen, verdicts, policy)
+    )
+
+
+def _asked_to_turn(record: Record, seen: Observation) -> Decision | None:
+    if seen.wishes.abort is not None:
+        return RollBack(Cause.ABORTED, f"a person aborted the release: {seen.wishes.abort or 'no reason given'}")
+    if seen.superseded_by and record.origin == "change":
+        return RollBack(Cause.SUPERSEDED, f"release {seen.superseded_by} asks for a newer version of the app")
+    return None
+
+
+def _contender_broken(record: Record, seen: Observation) -> Decision | None:
+    """The contender itself says that it cannot run: a failing pod stops the batch at once."""
+    spare = seen.contender
+    if spare is None:
+        name = record.contender.name if record.contender else "?"
+        return RollBack(Cause.CONTENDER_MISSING, f"Deployment {name} (contender) was deleted in mid-release")
+    if record.contender is not None and spare.digest != record.contender.digest:
+        by = writer_of(spare.raw, "spec", "template")
+        return RollBack(
+            Cause.CONTENDER_CHANGED,
+            f"{by} changed the pod template of {spare.name} from version {record.contender.digest} to {spare.digest}: "
+            "only the version that was judged may go on",
+        )
+    if looping := [pod for pod in seen.contenders if pod.restarts >= MOST_RESTARTS]:
+        pod = max(looping, key=lambda each: each.restarts)
+        return RollBack(
+            Cause.CRASH_LOOP,
+            f"contender pod {pod.name} restarted {pod.restarts} times (bound: {MOST_RESTARTS}){_told(pod)}",
+        )
+    if pulling := [pod for pod in seen.contenders if pod.waiting in CANNOT_PULL]:
+        pod = pulling[0]
+        return RollBack(Cause.IMAGE_PULL, f"contender pod {pod.name} cannot start: {pod.waiting}{_told(pod)}")
+    return None
+
+
+def _told(pod: PodState) -> str:
+    return f": {pod.message}" if pod.message else ""
+
+
+def _gates_say_worse(
+    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision | None:
+    if _ungated(record) or policy.mode == "observe":
+        return None
+    degraded = [v for v in verdicts if v.required and v.verdict is Verdict.DEGRADED]
+    if not degraded:
+        return None
+    because = "; ".join(f"gate {v.gate}: {v.because}" for v in degraded)
+    if policy.on_degraded == "rollBack":
+        return RollBack(Cause.GATE, because)
+    return Hold(HoldReason.DEGRADED, because, _release_deadline(record, seen, policy), "rollBack")
+
+
+def _too_late(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
+    if seen.now < _release_deadline(record, seen, policy):
+        return None
+    return RollBack(
+        Cause.RELEASE_DEADLINE,
+        f"the release has run for {_span(seen.now - record.started)} (deadline {policy.deadline.release})",
+    )
+
+
+def _must_stand_still(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
+    """Reasons outside the contender to keep the split exactly as it is."""
+    live, spare = seen.incumbent, seen.contender
+    assert live is not None and spare is not None
+    if not seen.policy_exists:
+        until = _held_since(record, HoldReason.POLICY_GONE, seen.now) + policy.on_blind.hold.seconds
+        because = "the policy was deleted in mid-release; its pinned copy still holds"
+        if seen.now >= until:
+            return RollBack(Cause.POLICY_GONE, because)
+        return Hold(HoldReason.POLICY_GONE, because, until, "rollBack")
+    if record.incumbent is not None and live.digest != record.incumbent.digest:
+        until = _held_since(record, HoldReason.INCUMBENT_CHANGED, seen.now) + policy.on_blind.hold.seconds
+        by = writer_of(live.raw, "spec", "template")
+        because = (
+            f"{by} changed the pod template of the incumbent {live.name} from version {record.incumbent.digest} to "
+            f"{live.digest}: the way back is not the recorded one. Set it back, or ask for a release of that version"
+        )
+        if seen.now >= until:
+            return Finish(Phase.NEEDS_HUMAN, Cause.INCUMBENT_CHANGED, because)
+        return Hold(HoldReason.INCUMBENT_CHANGED, because, until, "NeedsHuman")
+    if seen.wishes.paused:
+        return Hold(HoldReason.PAUSED_BY_PERSON, "a person paused the release", None, "`nightferry resume` goes on")
+    if stopped := next((slot for slot in (spare, live) if slot.paused), None):
+        by = writer_of(stopped.raw, "spec", "paused")
+        return Hold(
+            HoldReason.PAUSED_BY_PERSON,
+            f"{by} paused Deployment {stopped.name}",
+            None,
+            f"`kubectl rollout resume deployment/{stopped.name}` goes on",
+        )
+    return None
+
+
+def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
+    strategy = strategy_of(policy)
+    why = strategy.unsettled(record, seen, policy)
+    if not why:
+        return None
+    live, spare = seen.incumbent, seen.contender
+    assert live is not None and spare is not None
+    ready = seen.available("incumbent")
+    lost = min(live.replicas, len(seen.incumbents)) > ready or len(seen.incumbents) < live.replicas
+    if lost and live.observed and not strategy.move(record, seen, policy, still=False).writes:
+        return Hold(
+            HoldReason.PODS_LOST,
+            f"{ready} of {live.replicas} incumbent pods are ready: something outside this release took pods away",
+            _release_deadline(record, seen, policy),
+            "rollBack",
+        )
+    since = record.moving_since if record.moving_since is not None else seen.now
+    until = since + policy.deadline.batch.seconds
+    # An outage of ours is not the batch's fault: while there is a step to make, the deadline does not strike.
+    if seen.now >= until and not strategy.move(record, seen, policy, still=False).writes:
+        return RollBack(
+            Cause.BATCH_DEADLINE,
+            f"no progress for {_span(seen.now - since)} (deadline {policy.deadline.batch}): {_obstacle(seen) or why}",
+        )
+    if spare.blocked or live.blocked:
+        return Hold(HoldReason.QUOTA, _obstacle(seen), until, "rollBack")
+    if any(pod.unschedulable for pod in seen.contenders):
+        return Hold(HoldReason.UNSCHEDULABLE, _obstacle(seen), until, "rollBack")
+    return Proceed(why)
+
+
+def _obstacle(seen: Observation) -> str:
+    for slot in (seen.contender, seen.incumbent):
+        if slot is not None and slot.blocked:
+            return f"pods of {slot.name} cannot be created: {slot.blocked}"
+    if pod := next((pod for pod in seen.contenders if pod.unschedulable), None):
+        return f"pod {pod.name} cannot be scheduled{_told(pod)}"
+    if pod := next((pod for pod in seen.contenders if pod.waiting), None):
+        return f"pod {pod.name} waits: {pod.waiting}{_told(pod)}"
+    return ""
+
+
+def _may_go_on(
+    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision:
+    """The batch is settled. What do its gates know, and is anybody waited for?"""
+    if _ungated(record):
+        return _next(record, policy, record.skip_gates and f"gates skipped: {record.skip_gates}" or "pods are ready")
+    at_least, at_most = policy.observe.at_least.seconds, policy.observe.at_most.seconds
+    settled_for = seen.now - record.observing[-1].start if record.observing else 0.0
+    if policy.mode == "observe":
+        if settled_for < at_least:
+            return Proceed(f"watched for {_span(settled_for)} of {policy.observe.at_least} (mode observe)")
+        return _next(record, policy, f"mode observe decides nothing; the gates say {_summary(verdicts)}")
+
+    required = [v for v in verdicts if v.required]
+    overall = worst(v.verdict for v in required)
+    if overall is Verdict.BLIND:
+        return _blind(record, seen, required, policy)
+
+    observed = min(v.observed for v in required)
+    watched = min(v.watched for v in required)
+    promoted = seen.wishes.promote == record.stage
+    if promoted:
+        return _next(record, policy, f"a person promoted it; the gates say {_summary(required)}")
+    if observed < at_least:
+        return Proceed(f"observed {_span(observed)} of at least {policy.observe.at_least}: {_summary(required)}")
+    if overall is Verdict.HEALTHY:
+        if _by_hand(record, policy):
+            return Hold(
+                HoldReason.MANUAL,
+                f"{_stage(record)} is healthy and waits for a person: {_summary(required)}",
+                _release_deadline(record, seen, policy),
+                "rollBack, unless `nightferry promote` lets it go on",
+            )
+        return _next(record, policy, _summary(required))
+    if watched < at_most:
+        return Proceed(f"observed {_span(watched)} of at most {policy.observe.at_most}: {_summary(required)}")
+    because = f"inconclusive after {_span(watched)}: {_summary(required)}"
+    match policy.observe.on_undecided:
+        case "advance":
+            return _next(record, policy, because)
+        case "rollBack":
+            return RollBack(Cause.UNDECIDED, because)
+        case "pause":
+            return Hold(
+                HoldReason.UNDECIDED,
+                because,
+                _release_deadline(record, seen, policy),
+                "rollBack, unless the gates decide or `nightferry promote` lets it go on",
+            )
+        case _:
+            assert_never(policy.observe.on_undecided)
+
+
+def _blind(
+    record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision:
+    """Missing data never passes and never fails: stand still, and after the policy's patience turn back."""
+    because = "; ".join(f"gate {v.gate}: {v.because}" for v in required if v.verdict is Verdict.BLIND)
+    already = record.held is not None and record.held.reason is HoldReason.BLIND
+    if seen.now < seen.first_sample_by and not already:
+        return Proceed(f"waiting for the first samples: {because}")
+    until = _held_since(record, HoldReason.BLIND, seen.now) + policy.on_blind.hold.seconds
+    if seen.now < until:
+        return Hold(HoldReason.BLIND, because, until, policy.on_blind.then)
+    if policy.on_blind.then == "rollBack":
+        return RollBack(Cause.BLIND, f"no usable data for {policy.on_blind.hold}: {because}")
+    return Hold(HoldReason.BLIND, because, _release_deadline(record, seen, policy), "rollBack")
+
+
+def _next(record: Record, policy: ReleasePolicySpec, because: str) -> Decision:
+    later = strategy_of(policy).next_stage(policy, record.desired, record.stage)
+    if later is not None:
+        return Advance(later, because)
+    return Finish(Phase.SUCCEEDED, Cause.COMPLETED, because)
+
+
+# --------------------------------------------------------------------------------------------------------- back
+
+
+def _back(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision:
+    """A rollback asks nobody: no gate, no window, no pause."""
+    live = seen.incumbent
+    assert live is not None
+    strategy = strategy_of(policy)
+    why = strategy.unrestored(record, seen, policy)
+    if not why:
+        if record.incumbent is not None and live.digest != record.incumbent.digest:
+            return Finish(
+                Phase.NEEDS_HUMAN,
+                Cause.INCUMBENT_CHANGED,
+                f"the incumbent {live.name} is at full size, but serves version {live.digest} instead of the recorded "
+                f"{record.incumbent.digest}: {writer_of(live.raw, 'spec', 'template')} changed it in mid-release",
+            )
+        return Finish(
+            Phase.ROLLED_BACK,
+            record.cause or Cause.RESTORED,
+            f"{seen.available('incumbent')} of {record.desired} incumbent pods are ready, the contender has none; "
+            f"turned back because {record.because}",
+        )
+    since = record.moving_since if record.moving_since is not None else seen.now
+    stuck = seen.now - since >= policy.deadline.batch.seconds
+    if stuck and not strategy.move(record, seen, policy, still=False).writes:
+        return Finish(
+            Phase.NEEDS_HUMAN,
+            Cause.ROLLBACK_BLOCKED,
+            f"the rollback made no progress for {_span(seen.now - since)} (deadline {policy.deadline.batch}): "
+            f"{_obstacle(seen) or why}. What is available keeps serving",
+        )
+    return Proceed(_obstacle(seen) or why)
+
+
+# ----------------------------------------------------------------------------------------------------- wording
+
+
+def _ungated(record: Record) -> bool:
+    return bool(record.skip_gates) or record.origin != "change"
+
+
+def _by_hand(record: Record, policy: ReleasePolicySpec) -> bool:
+    twin = policy.strategy.twin
+    if twin is None:
+        return False
+    return (twin.advance.canary if record.stage == 0 else twin.advance.batches) == "manual"
+
+
+def _release_deadline(record: Record, seen: Observation, policy: ReleasePolicySpec) -> float:
+    excused = record.excused + (seen.now - record.excused_since if record.excused_since is not None else 0.0)
+    return record.started + policy.deadline.release.seconds + max(0.0, excused)
+
+
+def _held_since(record: Record, reason: HoldReason, now: float) -> float:
+    return record.held.since if record.held is not None and record.held.reason is reason else now
+
+
+def _stage(record: Record) -> str:
+    return "the canary" if record.stage == 0 else f"batch {record.stage} of {record.stages}"
+
+
+def _summary(verdicts: Sequence[GateVerdict]) -> str:
+    return "; ".join(f"{v.gate} {v.verdict.value}: {v.because}" for v in verdicts) or "no gate has spoken"
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    if whole < 120:
+        return f"{whole}s"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole < 7200 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
