@@ -1,0 +1,115 @@
+"""The digest of a policy, and how an edit reaches a release that already runs: it may tighten, never loosen."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from policies.schema import Gate, ReleasePolicy
+
+# From careless to careful.
+_MODE = ("observe", "enforce")
+_ADVANCE = ("auto", "manual")
+_UNDECIDED = ("advance", "pause", "rollBack")
+_THEN = ("pause", "rollBack")
+
+
+def to_object(policy: ReleasePolicy) -> dict[str, Any]:
+    """The policy as an object of the cluster, with every default written out: `from_object(to_object(p)) == p`."""
+    return policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def digest(policy: ReleasePolicy) -> str:
+    """12 hex digits of the SHA-256 of the canonical spec; spelling and written-out defaults make no difference."""
+    spec = to_object(policy)["spec"]
+    for gate, plain in zip(policy.spec.gates, spec["gates"], strict=True):
+        plain["tolerate"] = gate.margin.written()
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def tighten(pinned: ReleasePolicy, edited: ReleasePolicy) -> ReleasePolicy:
+    """What holds for a release that began under `pinned`, after an edit to `edited`.
+
+    Taken over where it is tighter: limits and margins lower, required gates, enforce instead of observe, a longer
+    least observation, more cautious ends, shorter holds and deadlines, manual instead of automatic advance, and
+    new gates. Everything else stays as pinned: a gate that was removed, weakened or measures something else too.
+    """
+    result = to_object(pinned)
+    for path, value in _tighter(pinned, edited):
+        attempt = json.loads(json.dumps(result))
+        _put(attempt, path, value)
+        try:
+            ReleasePolicy.model_validate(attempt)
+        except ValidationError:
+            # Tighter by itself, but against the rest of what is pinned (a deadline below the observation): stays.
+            continue
+        result = attempt
+    return ReleasePolicy.model_validate(result)
+
+
+_Path = tuple[str | int, ...]
+
+
+def _put(into: Any, path: _Path, value: Any) -> None:
+    for step in path[:-1]:
+        into = into[step]
+    if isinstance(into, list):
+        into.append(value)
+    else:
+        into[path[-1]] = value
+
+
+def _tighter(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, Any]]:
+    """The changes of the edit that tighten: paths from the root, and plain values."""
+    old, new = pinned.spec, edited.spec
+    least = max(old.observe.at_least, min(new.observe.at_least, old.observe.at_most))
+    changes: list[tuple[_Path, Any]] = [
+        (("spec", "mode"), max(old.mode, new.mode, key=_MODE.index)),
+        (("spec", "observe", "atLeast"), least.written()),
+        (
+            ("spec", "observe", "onUndecided"),
+            max(old.observe.on_undecided, new.observe.on_undecided, key=_UNDECIDED.index),
+        ),
+        (("spec", "onDegraded"), max(old.on_degraded, new.on_degraded, key=_THEN.index)),
+        (("spec", "onBlind", "hold"), min(old.on_blind.hold, new.on_blind.hold).written()),
+        (("spec", "onBlind", "then"), max(old.on_blind.then, new.on_blind.then, key=_THEN.index)),
+        (("spec", "deadline", "batch"), min(old.deadline.batch, new.deadline.batch).written()),
+        (("spec", "deadline", "release"), min(old.deadline.release, new.deadline.release).written()),
+    ]
+    if old.strategy.twin is not None and new.strategy.twin is not None:
+        was, now = old.strategy.twin.advance, new.strategy.twin.advance
+        at = ("spec", "strategy", "twin", "advance")
+        changes.append(((*at, "canary"), max(was.canary, now.canary, key=_ADVANCE.index)))
+        changes.append(((*at, "batches"), max(was.batches, now.batches, key=_ADVANCE.index)))
+    edits = {gate.name: gate for gate in new.gates}
+    for index, gate in enumerate(old.gates):
+        if gate.name in edits:
+            changes += [(("spec", "gates", index, *at), value) for at, value in _tighter_gate(gate, edits[gate.name])]
+    known = {gate.name for gate in old.gates}
+    plain = to_object(edited)["spec"]["gates"]
+    changes += [(("spec", "gates", len(plain)), gate) for gate in plain if gate["name"] not in known]
+    return changes
+
+
+def _tighter_gate(old: Gate, new: Gate) -> list[tuple[_Path, Any]]:
+    # Another measure under the same name is another gate: the pinned one stays.
+    if old.kind != new.kind or old.selectors() != new.selectors():
+        return []
+    changes: list[tuple[_Path, Any]] = [(("required",), old.required or new.required)]
+    # A ratio and a difference in points do not compare: which one is tighter depends on the error rate.
+    was, now = old.margin, new.margin
+    if was.ratio is not None and now.ratio is not None and now.ratio < was.ratio:
+        changes.append((("tolerate",), now.written()))
+    if was.points is not None and now.points is not None and now.points < was.points:
+        changes.append((("tolerate",), now.written()))
+    if old.latency is not None and new.latency is not None and new.latency.objective is not None:
+        objective = new.latency.objective
+        if old.latency.objective is not None:
+            objective = min(objective, old.latency.objective)
+        changes.append((("latency", "objective"), objective.written()))
+    if new.limit is not None:
+        limit = new.limit if old.limit is None else min(old.limit, new.limit)
+        changes.append((("limit",), limit.written()))
+    return changes

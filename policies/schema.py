@@ -1,0 +1,201 @@
+"""ReleasePolicy: what an app's owner asks of every release; frozen, and an illegal one cannot be built."""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from policies.gates import ErrorRatio, Gate, Latency
+from policies.model import Part, Problem
+from policies.names import DeploymentName, DnsLabel, MetricLabel, ObjectName, SourceName
+from policies.release import Release, ReleaseSpec
+from policies.selector import Matcher, Selector, regex_quoted
+from policies.twin import AdvanceBy, BatchPlan, Twin
+from policies.values import Amount, Duration, Percent, Tolerance
+
+__all__ = [
+    "API_VERSION", "AdvanceBy", "Amount", "BatchPlan", "Deadline", "Duration", "ErrorRatio", "Gate", "Latency",
+    "Matcher", "Metadata", "Metrics", "Observe", "OnBlind", "Percent", "Promise", "Release", "ReleasePolicy",
+    "ReleasePolicySpec", "ReleaseSpec", "Selector", "Strategy", "Target", "Tolerance", "Twin", "regex_quoted",
+]  # fmt: skip
+
+API_VERSION = "nightferry.dev/v1alpha1"
+
+# A gate counts in windows of 30 s by default and never under two scrapes; an observation shorter than this
+# holds no window with any of them.
+_SHORTEST_OBSERVATION = Duration.of("10s")
+
+OnDegraded = Literal["rollBack", "pause"]
+OnUndecided = Literal["pause", "advance", "rollBack"]
+
+
+class Target(Part):
+    """What is released."""
+
+    deployment: DeploymentName = Field(description="The Deployment whose app is released, in the policy's namespace.")
+    container: DnsLabel | None = Field(
+        default=None, description="The container whose image a release changes. Default: the only one."
+    )
+
+
+class Metrics(Part):
+    """Where the numbers come from and how they name a pod."""
+
+    source: SourceName = Field(
+        default="default", description="The name of a metric source in the controller's configuration; never a URL."
+    )
+    pod: MetricLabel = Field(default="pod", description="The label that holds the name of the pod.")
+    namespace: MetricLabel = Field(default="namespace", description="The label that holds the namespace.")
+
+    def problems(self) -> Iterator[Problem]:
+        if self.pod == self.namespace:
+            yield Problem(("namespace",), f"{self.namespace} for both labels", "two different labels")
+
+
+class Strategy(Part):
+    """How the app moves from one version to the next; exactly one."""
+
+    twin: Twin | None = Field(default=None, description="Two Deployments that take turns, in batches.")
+
+    later: ClassVar[Mapping[str, str]] = {
+        "rolling": "the rolling strategy",
+        "blueGreen": "the blueGreen strategy",
+        "recreate": "the recreate strategy",
+        "abTest": "the abTest strategy",
+        "traffic": "traffic routing",
+    }
+
+    def problems(self) -> Iterator[Problem]:
+        if self.twin is None:
+            yield Problem((), "no strategy", "exactly one of twin")
+
+
+class Observe(Part):
+    """How long each stage is watched."""
+
+    at_least: Duration = Field(default=Duration.of("2m"), description="No stage is left before this.")
+    at_most: Duration = Field(default=Duration.of("20m"), description="After this, `onUndecided` decides.")
+    on_undecided: OnUndecided = Field(
+        default="pause", description="What follows when the gates have not decided: pause, advance or rollBack."
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        if self.at_least < _SHORTEST_OBSERVATION:
+            yield Problem(("atLeast",), str(self.at_least), f"at least {_SHORTEST_OBSERVATION}, a window of metrics")
+        if self.at_least > self.at_most:
+            yield Problem(("atLeast",), f"atLeast {self.at_least} above atMost {self.at_most}", "atLeast <= atMost")
+
+
+class Promise(Part):
+    """What the gates promise about their own mistakes."""
+
+    false_rollback: Percent = Field(
+        default=Percent(10_000),
+        description="The share of releases without any change that may be rolled back by a gate.",
+    )
+
+    later: ClassVar[Mapping[str, str]] = {"falsePause": "a promise about pauses"}
+
+    def problems(self) -> Iterator[Problem]:
+        if self.false_rollback > Percent(500_000):
+            yield Problem(("falseRollback",), str(self.false_rollback), "at most 50%")
+
+
+class OnBlind(Part):
+    """What follows when a required gate has no usable data."""
+
+    hold: Duration = Field(default=Duration.of("10m"), description="How long to stand still and wait for data.")
+    then: OnDegraded = Field(default="rollBack", description="What follows: rollBack or pause.")
+
+
+class Deadline(Part):
+    """When a release has taken too long."""
+
+    batch: Duration = Field(default=Duration.of("10m"), description="For the pods of one stage to become ready.")
+    release: Duration = Field(default=Duration.of("4h"), description="For the whole release.")
+
+
+class ReleasePolicySpec(Part):
+    """What an app's owner asks of every release of the app."""
+
+    target: Target = Field(description="What is released.")
+    metrics: Metrics = Field(default=Metrics(), description="Where the numbers come from and how they name a pod.")
+    strategy: Strategy = Field(description="How the app moves from one version to the next; exactly one.")
+    gates: tuple[Gate, ...] = Field(
+        strict=False, min_length=1, max_length=32, description="What is compared; at least one gate."
+    )
+    mode: Literal["enforce", "observe"] = Field(
+        default="enforce", description="enforce: the gates decide. observe: they judge and report, and decide nothing."
+    )
+    observe: Observe = Field(default=Observe(), description="How long each stage is watched.")
+    promise: Promise = Field(default=Promise(), description="What the gates promise about their own mistakes.")
+    on_degraded: OnDegraded = Field(
+        default="rollBack", description="What follows when a required gate finds the contender worse: rollBack, pause."
+    )
+    on_blind: OnBlind = Field(default=OnBlind(), description="What follows when a required gate has no usable data.")
+    deadline: Deadline = Field(default=Deadline(), description="When a release has taken too long.")
+    history_limit: int = Field(default=20, ge=1, le=100, description="Finished releases kept per policy.")
+
+    later: ClassVar[Mapping[str, str]] = {
+        "control": "a fresh control group",
+        "baseline": "learned baselines",
+        "onShared": "the verdict Shared",
+        "alerts": "alerts",
+        "watch": "watching after the last batch",
+        "window": "release windows",
+        "freeze": "freezes",
+        "config": "configuration as a part of a release",
+        "notify": "notifications",
+        "trigger": "releases started by a change of the template",
+    }
+
+    def problems(self) -> Iterator[Problem]:
+        names = [gate.name for gate in self.gates]
+        for index, gate in enumerate(self.gates):
+            if gate.name in names[:index]:
+                first = names.index(gate.name)
+                yield Problem(("gates", index, "name"), f"{gate.name} again, as gates[{first}]", "a name of its own")
+            for field, selector in gate.selectors().items():
+                for label in (self.metrics.pod, self.metrics.namespace):
+                    if selector.matches_on(label):
+                        at = ("gates", index, gate.kind, field)
+                        yield Problem(at, f"a matcher on {label}", f"no matcher on {label}: the controller adds it")
+        yield from self._time_problems()
+
+    def _time_problems(self) -> Iterator[Problem]:
+        release, at_most, at_least = self.deadline.release, self.observe.at_most, self.observe.at_least
+        if at_most >= release:
+            found = f"atMost {at_most} with a release deadline of {release}"
+            yield Problem(("observe", "atMost"), found, "less than deadline.release")
+        elif self.strategy.twin is not None:
+            stages = 1 + len(self.strategy.twin.batches)
+            shortest = Duration(stages * at_least.milliseconds)
+            if shortest >= release:
+                found = f"{release} for {stages} stages of at least {at_least}, which are {shortest}"
+                yield Problem(("deadline", "release"), found, "more than the shortest possible release")
+
+
+class Metadata(Part):
+    """The name of the policy and what people note beside it."""
+
+    name: ObjectName = Field(description="The policy's name, usually the app's.")
+    namespace: DnsLabel | None = Field(default=None, description="The app's namespace. Default: the current one.")
+    labels: Mapping[str, str] = Field(default={}, description="Labels, untouched.")
+    annotations: Mapping[str, str] = Field(default={}, description="Annotations, untouched.")
+
+
+class ReleasePolicy(Part):
+    """How an app is released: the target, the strategy, the gates, and what follows from their verdicts."""
+
+    api_version: Literal["nightferry.dev/v1alpha1"] = Field(description="The version of this schema.")
+    kind: Literal["ReleasePolicy"] = Field(description="The kind of this object.")
+    metadata: Metadata = Field(description="The name of the policy and what people note beside it.")
+    spec: ReleasePolicySpec = Field(description="What an app's owner asks of every release of the app.")
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str | None:
+        return self.metadata.namespace
