@@ -1,0 +1,1 @@
+"""What the numbers say: pure statistics over counters, without I/O, clock, globals or randomness."""

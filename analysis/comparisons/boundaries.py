@@ -1,0 +1,102 @@
+"""Which latency buckets to watch, and what a change of latency means for the share of requests above each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.assumptions import COARSE_TAIL, EXCEEDANCE_TARGETS
+from analysis.samples import Histogram
+from analysis.special import FloatArray
+
+_LEAST_MARGIN, _MOST_MARGIN = 0.02, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """One watched bucket bound.
+
+    index, seconds: which one. share: the incumbent's share of requests above it. slope: change of ln share per unit
+    of ln latency, so that latency times λ raises ln share by about slope ln λ.
+    """
+
+    index: int
+    seconds: float
+    share: float
+    slope: float
+
+    def margin(self, ratio: float) -> float:
+        """Log ratio of shares that a latency times `ratio` would make, kept between .02 and .5."""
+        return min(max(self.slope * math.log(ratio), _LEAST_MARGIN), _MOST_MARGIN)
+
+    def harm(self, ratio: float) -> float:
+        """Log ratio of shares at which latency is `ratio` times worse; never beyond every request being slower."""
+        most = -math.log(self.share) if self.share > 0.0 else math.inf
+        return min(self.slope * math.log(ratio), 0.9 * most)
+
+
+def exceedance(histogram: Histogram, *, contender: bool) -> FloatArray:
+    """Share of one side's requests above each boundary, shape (boundaries,); zeros without requests."""
+    side = histogram.tally.contender if contender else ~histogram.tally.contender
+    total = float(histogram.tally.exposure[side].sum())
+    above: FloatArray = histogram.slower[:, side].sum(axis=(1, 2))
+    return above / total if total > 0.0 else np.zeros_like(above)
+
+
+def watched(histogram: Histogram) -> list[Boundary]:
+    """Boundaries whose incumbent exceedance is nearest .5, .1, .02 and .005 in log distance, each once, ascending.
+
+    Learned from the incumbents' own windows of this release, as long as there is no history. When incumbents never
+    exceed any boundary, the lowest such boundary is watched; none at all when every request lies above the last one.
+    """
+    shares = exceedance(histogram, contender=False)
+    usable = np.flatnonzero((shares > 0.0) & (shares < 1.0))
+    if not usable.size:
+        empty = np.flatnonzero(shares <= 0.0)
+        chosen = [int(empty[0])] if empty.size else []
+    else:
+        logs = np.log(shares[usable])
+        chosen = sorted({int(usable[np.argmin(np.abs(logs - math.log(t)))]) for t in EXCEEDANCE_TARGETS})
+    return [Boundary(j, float(histogram.boundaries[j]), float(shares[j]), _slope(histogram, shares, j)) for j in chosen]
+
+
+def quantile(histogram: Histogram, level: float, *, contender: bool) -> float | None:
+    """Latency quantile in seconds, interpolated linearly inside its bucket; None above the last finite bucket."""
+    slower = exceedance(histogram, contender=contender)
+    side = histogram.tally.contender if contender else ~histogram.tally.contender
+    if not histogram.tally.exposure[side].sum() > 0.0:
+        return None
+    below = 1.0 - slower
+    at = int(np.searchsorted(below, level - 1e-12))
+    if at >= below.size:
+        return None
+    left, low = (0.0, 0.0) if at == 0 else (float(histogram.boundaries[at - 1]), float(below[at - 1]))
+    left = min(left, float(histogram.boundaries[at]))
+    width, mass = float(histogram.boundaries[at]) - left, float(below[at]) - low
+    return left + width * ((level - low) / mass if mass > 0.0 else 1.0)
+
+
+def too_coarse(histogram: Histogram) -> str | None:
+    """A warning when more than 5 % of incumbent requests lie above the last finite bucket."""
+    beyond = float(exceedance(histogram, contender=False)[-1])
+    if beyond <= COARSE_TAIL:
+        return None
+    return f"{100.0 * beyond:.3g} % of incumbent requests lie above the last bucket {histogram.boundaries[-1]:g} s"
+
+
+def _slope(histogram: Histogram, shares: FloatArray, j: int) -> float:
+    """-d ln S / d ln b just below boundary j, by the chord to the boundary before it.
+
+    Where the share before is 1 or there is no boundary before, or S(b) is 0, mass is taken as spread evenly over the
+    bucket in seconds instead (the usual histogram interpolation).
+    """
+    here, share = float(histogram.boundaries[j]), float(shares[j])
+    before = float(histogram.boundaries[j - 1]) if j else 0.0
+    upper = float(shares[j - 1]) if j else 1.0
+    if share <= 0.0 or here <= 0.0:
+        return 1.0
+    if before > 0.0 and upper < 1.0:
+        return max(math.log(upper / share) / math.log(here / before), 0.0)
+    return max((upper - share) / share * here / (here - before), 0.0)

@@ -1,0 +1,84 @@
+"""What all comparisons of counts share: when they are blind, who is to blame, and how much more would decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from analysis.assumptions import LIMIT_MIN_EVENTS, STALE_WINDOWS
+from analysis.question import ComparisonInput
+from analysis.rates import ln_above_limit
+from analysis.samples import Tally, latest_settled
+from analysis.verdict import Absence, NoData
+
+
+def missing_side(tally: Tally) -> Absence | None:
+    """Why contender and incumbent cannot be compared at all, or None."""
+    for name, side in (("contender", tally.contender), ("incumbent", ~tally.contender)):
+        if not tally.seen[side].any():
+            return Absence(NoData.NO_SERIES, f"no usable window of any {name} pod")
+        if tally.exposure[side].sum() <= 0.0:
+            return Absence(NoData.NO_TRAFFIC, f"no request reached the {name}")
+    if not tally.shared().ends.size:
+        return Absence(NoData.NO_WINDOW, "contender and incumbent never reported in the same window")
+    return None
+
+
+def stale_side(tally: Tally, request: ComparisonInput) -> Absence | None:
+    """A side that was seen before and has fallen silent, or None."""
+    oldest = latest_settled(request.frame) - (STALE_WINDOWS + 1) * tally.window
+    sides = [("contender", tally.contender)]
+    if request.frame.groups.incumbent_serving:
+        sides.append(("incumbent", ~tally.contender))
+    for name, side in sides:
+        ends = tally.ends[(tally.exposure[side] > 0.0).any(axis=0)]
+        if not ends.size or ends[-1] <= oldest:
+            return Absence(NoData.STALE, f"no {name} requests in the last {STALE_WINDOWS} settled windows")
+    return None
+
+
+def limit_evidence(tally: Tally, limit: float | None) -> float:
+    """ln evidence that the contender breaks a hard limit; -inf without a limit or with too few events."""
+    if limit is None:
+        return -math.inf
+    ours = tally.contender
+    events, requests = tally.events[ours].sum(axis=0), tally.exposure[ours].sum(axis=0)
+    if events.sum() < LIMIT_MIN_EVENTS:
+        return -math.inf
+    return ln_above_limit(events, requests, limit, tally.window)
+
+
+def pod_to_blame(tally: Tally, innocent: Callable[[Tally], bool]) -> str | None:
+    """The one contender pod without which the rest is innocent; None when no single pod carries the evidence."""
+    rows = np.flatnonzero(tally.contender & tally.seen.any(axis=1))
+    if rows.size < 2:
+        return None
+    rates = (tally.events[rows].sum(axis=1) + 0.5) / (tally.exposure[rows].sum(axis=1) + 1.0)
+    suspect = tally.pods[int(rows[int(np.argmax(rates))])]
+    rest = tally.without(suspect).shared()
+    return suspect if rest.ends.size and innocent(rest) else None
+
+
+def more_requests(sampling: float, pods: float, room: float, seen: float) -> float | None:
+    """Further contender requests until an interval fits, None when pod noise alone already fills the room.
+
+    sampling, pods: half widths on the log scale; room: distance from the estimate to the harm; seen: requests so far.
+    The sampling half shrinks with the square root of the requests; the halves add in squares.
+    """
+    if room <= pods or not math.isfinite(sampling):
+        return None
+    return max(seen * (sampling**2 / (room**2 - pods**2) - 1.0), 0.0)
+
+
+def number(value: float) -> str:
+    """A count or ratio for a sentence: three significant digits, thousands separated."""
+    if not math.isfinite(value):
+        return "unbounded"
+    return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share for a sentence."""
+    return f"{100.0 * share:.3g} %"

@@ -1,0 +1,279 @@
+"""latency: are the contender's requests slower than the incumbent's, in the middle or in the tail?
+
+Each watched bucket boundary counts the requests above it and runs the same evidence as errors do. The gate's evidence
+is the mean of the boundaries' e-values, which is an e-value again; the margin must be exceeded at one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.assumptions import (
+    HEALTHY_MIN_WINDOWS,
+    MARGIN_ALPHA,
+    MIN_BUCKET_REQUESTS,
+    POD_NOISE_SD,
+    WINDOW_RHO,
+)
+from analysis.comparisons.boundaries import Boundary, quantile, too_coarse, watched
+from analysis.comparisons.grounds import (
+    limit_evidence,
+    missing_side,
+    more_requests,
+    number,
+    percent,
+    pod_to_blame,
+    stale_side,
+)
+from analysis.counting import count_buckets
+from analysis.engine import Look, Margin, Noise, look
+from analysis.question import ComparisonInput, Settings
+from analysis.samples import Histogram, Tally
+from analysis.special import log_sum_exp
+from analysis.verdict import Absence, Effect, Evidence, NoData, Verdict, blind
+
+LEVELS = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
+
+
+def compare(request: ComparisonInput) -> Evidence:
+    """Evidence on a classic latency histogram in the settled windows of a release.
+
+    Degraded: mean no-change evidence above ln(1/alpha) and margin evidence of some boundary above ln(10 x boundaries)
+    at this look, or more than `limit` of requests slower than `objective` beyond chance. Healthy: at every watched
+    boundary the harm is ruled out. Blind: no usable data for a side. Otherwise Undecided.
+    """
+    if request.unread is not None:
+        return blind(request.unread)
+    histogram = count_buckets(request.term("buckets"), request.frame)
+    if isinstance(histogram, Absence):
+        return blind(histogram)
+    settings, tally = request.settings, histogram.tally
+    slow = _slower_than_objective(histogram, settings)
+    above = -math.inf if slow is None else limit_evidence(slow, settings.limit)
+    if slow is not None and above > math.log(1.0 / settings.alpha):
+        return _limit_broken(histogram, slow, settings, above)
+    missing = missing_side(tally)
+    if missing is not None:
+        return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
+    shared = histogram.shared()
+    if shared.tally.exposure[~tally.contender].sum() < MIN_BUCKET_REQUESTS:
+        few = Absence(NoData.TOO_FEW_EVENTS, f"fewer than {MIN_BUCKET_REQUESTS:.0f} incumbent requests to learn from")
+        return blind(few, exposure=shared.tally.summary(), freshness=tally.freshness)
+    bounds = watched(shared)
+    if not bounds:
+        coarse = Absence(NoData.BUCKETS_TOO_COARSE, "every incumbent request lies above the last finite bucket")
+        return blind(coarse, exposure=shared.tally.summary(), freshness=tally.freshness)
+    judged = _Judged.of(shared, bounds, settings)
+    if judged.degraded:
+        return judged.degradation()
+    stale = stale_side(tally, request)
+    if stale is not None:
+        return blind(stale, exposure=shared.tally.summary(), freshness=tally.freshness)
+    return judged.verdict()
+
+
+def noise_at(share: float) -> Noise:
+    """Assumed noise of a share of requests p: pod noise acts on log odds, so on ln p it shrinks by 1 - p.
+
+    The spread of one count over its mean is 1 - p (Bernoulli); the prior over log ratios is half as wide as for errors.
+    """
+    rest = 1.0 - share
+    sd = max(POD_NOISE_SD * rest, math.sqrt(2e-5))
+    return Noise(pod_sd=sd, rho=max(WINDOW_RHO * rest**2, 1e-4), spread=rest, prior_sd=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One look at the shared windows at every watched boundary, weighed against the settings."""
+
+    histogram: Histogram
+    bounds: list[Boundary]
+    looks: list[Look]
+    settings: Settings
+
+    @classmethod
+    def of(cls, histogram: Histogram, bounds: list[Boundary], settings: Settings) -> _Judged:
+        looks = [
+            look(histogram.above(b.index), Margin(math.exp(b.margin(settings.margin.ratio))), noise_at(b.share))
+            for b in bounds
+        ]
+        return cls(histogram, bounds, looks, settings)
+
+    @property
+    def change(self) -> float:
+        """ln of the mean of the boundaries' e-values."""
+        values = np.array([one.ln_change for one in self.looks])
+        return float(log_sum_exp(values)) - math.log(len(self.looks))
+
+    @property
+    def margin(self) -> float:
+        return max(one.ln_margin for one in self.looks)
+
+    @property
+    def change_threshold(self) -> float:
+        return math.log(1.0 / self.settings.alpha)
+
+    @property
+    def margin_threshold(self) -> float:
+        return math.log(len(self.looks) / MARGIN_ALPHA)
+
+    @property
+    def degraded(self) -> bool:
+        return self.change > self.change_threshold and self.margin > self.margin_threshold
+
+    @property
+    def carrier(self) -> int:
+        """The boundary that carries the evidence."""
+        return int(np.argmax([one.ln_change for one in self.looks]))
+
+    @property
+    def open_boundary(self) -> int | None:
+        """The first boundary at which harm is not ruled out, None when it is ruled out at all of them."""
+        for place, (bound, one) in enumerate(zip(self.bounds, self.looks, strict=True)):
+            extra = (one.high - 1.0) * bound.share
+            if not (math.log(one.high) < bound.harm(self.settings.harm_ratio) or extra < self.settings.negligible):
+                return place
+        return None
+
+    def evidence(self, verdict: Verdict, because: str, would_change: str, place: int) -> Evidence:
+        bound, one = self.bounds[place], self.looks[place]
+        counts = self.histogram.above(bound.index)
+        seen = counts.summary()
+        warning = too_coarse(self.histogram)
+        return Evidence(
+            verdict=verdict,
+            because=because,
+            would_change=would_change,
+            exposure=seen,
+            freshness=counts.freshness,
+            effect=Effect(
+                ratio=one.ratio,
+                low=one.low,
+                high=one.high if math.isfinite(one.high) else None,
+                contender_rate=seen.contender_events / seen.contender_requests,
+                incumbent_rate=seen.incumbent_events / seen.incumbent_requests,
+            ),
+            log_evidence=self.change,
+            threshold=self.change_threshold,
+            margin_evidence=self.margin,
+            margin_threshold=self.margin_threshold,
+            boundary=bound.seconds,
+            quantiles=quantiles(self.histogram),
+            warnings=(warning,) if warning else (),
+        )
+
+    def degradation(self) -> Evidence:
+        place = self.carrier
+        blame = pod_to_blame(self.histogram.above(self.bounds[place].index), lambda rest: not self._over(rest, place))
+        told = self.evidence(
+            Verdict.DEGRADED,
+            f"{self.slower(place)}; evidence {self.change:.1f} above {self.change_threshold:.1f}, margin "
+            f"{self.settings.margin.ratio:.3g}x exceeded by {self.margin:.1f} above {self.margin_threshold:.1f}"
+            + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
+            f"evidence at or below {self.change_threshold:.1f}, or margin evidence at or below "
+            f"{self.margin_threshold:.1f}",
+            place,
+        )
+        return replace(told, blame=blame)
+
+    def verdict(self) -> Evidence:
+        harm, place = self.settings.harm_ratio, self.open_boundary
+        obstacle = next(self.obstacles(), None)
+        if obstacle is None and place is None:
+            return self.evidence(
+                Verdict.HEALTHY,
+                f"{self.slower(self.carrier)}; latency {harm:.3g}x worse is ruled out at every watched boundary",
+                f"a boundary at which {harm:.3g}x could hide, or more evidence of harm",
+                self.carrier,
+            )
+        at = self.carrier if place is None else place
+        return self.evidence(
+            Verdict.UNDECIDED,
+            f"{self.slower(at)}; "
+            + (obstacle or f"latency {harm:.3g}x worse is not ruled out above {self.bounds[at].seconds:g} s"),
+            obstacle or self.missing_requests(at),
+            at,
+        )
+
+    def obstacles(self) -> Iterator[str]:
+        """What forbids an early advance even when the intervals are narrow."""
+        silent = self.histogram.tally.freshness.silent
+        if silent:
+            yield f"samples of {len(silent)} silent contender pod(s), first {silent[0]}"
+        if self.change > math.log(1.0 / MARGIN_ALPHA):
+            yield "evidence that leans towards harm has to fall"
+        if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
+            yield f"{HEALTHY_MIN_WINDOWS} windows with samples of both sides"
+
+    def missing_requests(self, place: int) -> str:
+        one, bound = self.looks[place], self.bounds[place]
+        if not math.isfinite(one.high):
+            return f"more requests: the share above {bound.seconds:g} s is not bounded yet"
+        harm = bound.harm(self.settings.harm_ratio)
+        centre = math.log(one.high) - math.hypot(one.sampling_half_width, one.pod_half_width)
+        seen = self.histogram.tally.summary().contender_requests
+        more = more_requests(one.sampling_half_width, one.pod_half_width, harm - centre, seen)
+        if more is None:
+            return f"more contender pods: assumed pod noise alone could hide {self.settings.harm_ratio:.3g}x"
+        return (
+            f"about {number(max(more, 1.0))} more contender requests at this rate (share above {bound.seconds:g} s: "
+            f"upper end {number(one.high)}x must fall below {math.exp(harm):.3g}x)"
+        )
+
+    def slower(self, place: int) -> str:
+        """Both sides in numbers at one boundary."""
+        counts = self.histogram.above(self.bounds[place].index).summary()
+        ours = counts.contender_events / counts.contender_requests
+        theirs = counts.incumbent_events / counts.incumbent_requests
+        ratio = self.looks[place].ratio
+        return (
+            f"slower than {self.bounds[place].seconds:g} s: {percent(ours)} of {number(counts.contender_requests)} "
+            f"contender requests against {percent(theirs)} of {number(counts.incumbent_requests)}"
+            + ("" if ratio is None else f": {ratio:.3g}x")
+        )
+
+    def _over(self, rest: Tally, place: int) -> bool:
+        bound = self.bounds[place]
+        margin = Margin(math.exp(bound.margin(self.settings.margin.ratio)))
+        again = look(rest, margin, noise_at(bound.share))
+        return again.ln_margin > 0.0 and again.ln_change > 0.0
+
+
+def quantiles(histogram: Histogram) -> tuple[tuple[str, float | None, float | None], ...]:
+    """(name, contender, incumbent) for p50, p95 and p99, in seconds."""
+    return tuple(
+        (name, quantile(histogram, level, contender=True), quantile(histogram, level, contender=False))
+        for name, level in LEVELS
+    )
+
+
+def _slower_than_objective(histogram: Histogram, settings: Settings) -> Tally | None:
+    """Requests certainly slower than the objective: above the first boundary at or beyond it; None without one."""
+    if settings.objective is None or settings.limit is None:
+        return None
+    beyond = np.flatnonzero(histogram.boundaries >= settings.objective * (1.0 - 1e-9))
+    return histogram.above(int(beyond[0])) if beyond.size else None
+
+
+def _limit_broken(histogram: Histogram, slow: Tally, settings: Settings, above: float) -> Evidence:
+    """Degraded by the hard bound alone; the incumbent is not asked."""
+    seen = slow.summary()
+    rate = seen.contender_events / seen.contender_requests
+    threshold = math.log(1.0 / settings.alpha)
+    limit, objective = settings.limit or 0.0, settings.objective or 0.0
+    return Evidence(
+        verdict=Verdict.DEGRADED,
+        because=f"{percent(rate)} of {number(seen.contender_requests)} contender requests slower than {objective:g} s "
+        f"break the limit of {percent(limit)} whatever the incumbent does; evidence {above:.1f} above {threshold:.1f}",
+        would_change=f"a share of slow requests not above {percent(limit)} beyond chance",
+        exposure=seen,
+        freshness=slow.freshness,
+        log_evidence=above,
+        threshold=threshold,
+        limit_broken=True,
+        quantiles=quantiles(histogram),
+    )

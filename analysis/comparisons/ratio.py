@@ -1,0 +1,218 @@
+"""errorRatio: is the contender's share of failed requests higher than the incumbent's, beyond margin and chance?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from analysis.assumptions import HEALTHY_MIN_WINDOWS, INTERVAL_ALPHA, MARGIN_ALPHA, POD_NOISE_SD, POD_QUANTILE
+from analysis.comparisons.grounds import (
+    limit_evidence,
+    missing_side,
+    more_requests,
+    number,
+    percent,
+    pod_to_blame,
+    stale_side,
+)
+from analysis.counting import count_events
+from analysis.engine import Look, Noise, look
+from analysis.question import ComparisonInput, Settings
+from analysis.rates import rate_upper_bound
+from analysis.samples import Tally
+from analysis.verdict import Absence, Effect, Evidence, Exposure, Verdict, blind
+
+NOISE = Noise()
+
+
+def compare(request: ComparisonInput) -> Evidence:
+    """Evidence on errors over requests in the settled windows of a release.
+
+    Degraded: no-change evidence above ln(1/alpha) and margin evidence above ln 10 at this look, or the hard limit
+    broken. Healthy: the interval's upper end is below the harm ratio, or the extra share of failures is bounded by
+    the negligible share. Blind: no usable data for a side. Otherwise Undecided.
+    """
+    if request.unread is not None:
+        return blind(request.unread)
+    tally = count_events(request.term("requests"), request.term("errors"), request.frame)
+    if isinstance(tally, Absence):
+        return blind(tally)
+    settings = request.settings
+    above = limit_evidence(tally, settings.limit)
+    if above > math.log(1.0 / settings.alpha):
+        return _limit_broken(tally, settings, above)
+    shared = tally.shared()
+    missing = missing_side(tally)
+    if missing is not None:
+        return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
+    seen = look(shared, settings.margin, NOISE)
+    judged = _Judged(shared, settings, seen)
+    if judged.degraded:
+        return judged.degradation()
+    stale = stale_side(tally, request)
+    if stale is not None:
+        return blind(stale, exposure=shared.summary(), freshness=tally.freshness)
+    return judged.verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One look at the shared windows, weighed against the settings."""
+
+    tally: Tally
+    settings: Settings
+    look: Look
+
+    @property
+    def change_threshold(self) -> float:
+        return math.log(1.0 / self.settings.alpha)
+
+    @property
+    def margin_threshold(self) -> float:
+        return math.log(1.0 / MARGIN_ALPHA)
+
+    @property
+    def degraded(self) -> bool:
+        return self.look.ln_change > self.change_threshold and self.look.ln_margin > self.margin_threshold
+
+    @property
+    def extra(self) -> float:
+        """Upper bound on the extra share of failures: from the ratio interval, or from the contender's own count."""
+        seen = self.tally.summary()
+        theirs = seen.incumbent_events / seen.incumbent_requests
+        noise = math.exp(POD_QUANTILE * POD_NOISE_SD / math.sqrt(max(seen.contender_pods, 1)))
+        own = rate_upper_bound(seen.contender_events, seen.contender_requests, INTERVAL_ALPHA) * noise
+        by_ratio = (self.look.high - 1.0) * theirs if math.isfinite(self.look.high) else math.inf
+        return max(min(own, by_ratio if theirs > 0.0 else math.inf), 0.0)
+
+    def evidence(self, verdict: Verdict, because: str, would_change: str) -> Evidence:
+        seen = self.tally.summary()
+        return Evidence(
+            verdict=verdict,
+            because=because,
+            would_change=would_change,
+            exposure=seen,
+            freshness=self.tally.freshness,
+            effect=_effect(seen, self.look),
+            log_evidence=self.look.ln_change,
+            threshold=self.change_threshold,
+            margin_evidence=self.look.ln_margin,
+            margin_threshold=self.margin_threshold,
+        )
+
+    def degradation(self) -> Evidence:
+        blame = pod_to_blame(self.tally, lambda rest: not self._over(rest))
+        told = self.evidence(
+            Verdict.DEGRADED,
+            f"{self.rates()}; evidence {self.look.ln_change:.1f} above {self.change_threshold:.1f}, margin "
+            f"{self.margin_words()} exceeded by {self.look.ln_margin:.1f} above {self.margin_threshold:.1f}"
+            + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
+            f"evidence at or below {self.change_threshold:.1f}, or margin evidence at or below "
+            f"{self.margin_threshold:.1f}",
+        )
+        return replace(told, blame=blame)
+
+    def verdict(self) -> Evidence:
+        harm, high, seen = self.settings.harm_ratio, self.look.high, self.tally.summary()
+        obstacle = next(self.obstacles(), None)
+        if obstacle is None and high < harm:
+            return self.evidence(
+                Verdict.HEALTHY,
+                f"{self.rates()}; at most {high:.2f}x, below the harm of {harm:.3g}x",
+                f"an upper end of {harm:.3g}x or more, or more evidence of harm",
+            )
+        if obstacle is None and self.extra < self.settings.negligible:
+            return self.evidence(
+                Verdict.HEALTHY,
+                f"{self.rates()}; at most {percent(self.extra)} extra failures, below the negligible "
+                f"{percent(self.settings.negligible)}",
+                f"extra failures that could reach {percent(self.settings.negligible)}",
+            )
+        return self.evidence(
+            Verdict.UNDECIDED,
+            f"{self.rates()}; harm up to {number(high)}x is not ruled out" + (f" ({obstacle})" if obstacle else ""),
+            obstacle or self.missing_requests(seen),
+        )
+
+    def obstacles(self) -> Iterator[str]:
+        """What forbids an early advance even when the interval is narrow."""
+        if self.tally.freshness.silent:
+            pods = self.tally.freshness.silent
+            yield f"samples of {len(pods)} silent contender pod(s), first {pods[0]}"
+        if self.look.ln_change > self.margin_threshold:
+            yield "evidence that leans towards harm has to fall"
+        if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
+            yield f"{HEALTHY_MIN_WINDOWS} windows with samples of both sides"
+
+    def missing_requests(self, seen: Exposure) -> str:
+        """What would decide: requests at the present rates, by the ratio or by the count alone; or more pods."""
+        harm = self.settings.harm_ratio
+        centre = math.log(self.look.high) - math.hypot(self.look.sampling_half_width, self.look.pod_half_width)
+        by_ratio = (
+            more_requests(
+                self.look.sampling_half_width,
+                self.look.pod_half_width,
+                math.log(harm) - centre,
+                seen.contender_requests,
+            )
+            if math.isfinite(self.look.high)
+            else None
+        )
+        if by_ratio is None and math.isfinite(self.look.high):
+            return f"more contender pods, or an upper end that falls from {number(self.look.high)}x below {harm:.3g}x"
+        if by_ratio is None:
+            goal = math.log(1.0 / INTERVAL_ALPHA) / self.settings.negligible
+            return f"about {number(max(goal - seen.contender_requests, 1.0))} more contender requests without a failure"
+        return (
+            f"about {number(max(by_ratio, 1.0))} more contender requests at this rate "
+            f"(upper end {number(self.look.high)}x must fall below {harm:.3g}x)"
+        )
+
+    def rates(self) -> str:
+        """Both sides in numbers."""
+        seen = self.tally.summary()
+        ours = seen.contender_events / seen.contender_requests
+        theirs = seen.incumbent_events / seen.incumbent_requests
+        ratio = "" if self.look.ratio is None else f": {self.look.ratio:.3g}x"
+        return (
+            f"errors {percent(ours)} of {number(seen.contender_requests)} contender requests against "
+            f"{percent(theirs)} of {number(seen.incumbent_requests)}{ratio}"
+        )
+
+    def margin_words(self) -> str:
+        margin = self.settings.margin
+        return f"{100.0 * margin.points:.3g}pp" if margin.points else f"{margin.ratio:.3g}x"
+
+    def _over(self, rest: Tally) -> bool:
+        again = look(rest, self.settings.margin, NOISE)
+        return again.ln_margin > 0.0 and again.ln_change > 0.0
+
+
+def _effect(seen: Exposure, found: Look) -> Effect:
+    return Effect(
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high if math.isfinite(found.high) else None,
+        contender_rate=seen.contender_events / seen.contender_requests,
+        incumbent_rate=seen.incumbent_events / seen.incumbent_requests,
+    )
+
+
+def _limit_broken(tally: Tally, settings: Settings, above: float) -> Evidence:
+    """Degraded by the hard bound alone; the incumbent is not asked."""
+    seen = tally.summary()
+    rate = seen.contender_events / seen.contender_requests
+    threshold = math.log(1.0 / settings.alpha)
+    limit = settings.limit or 0.0
+    return Evidence(
+        verdict=Verdict.DEGRADED,
+        because=f"errors {percent(rate)} of {number(seen.contender_requests)} contender requests break the limit of "
+        f"{percent(limit)} whatever the incumbent does; evidence {above:.1f} above {threshold:.1f}",
+        would_change=f"a share of failures not above {percent(limit)} beyond chance",
+        exposure=seen,
+        freshness=tally.freshness,
+        log_evidence=above,
+        threshold=threshold,
+        limit_broken=True,
+    )

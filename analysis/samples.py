@@ -1,0 +1,158 @@
+"""What counters and counts are: the shapes in which samples arrive and the sufficient statistics they add up to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.special import FloatArray
+from analysis.verdict import Exposure, Freshness
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSeries:
+    """One counter of one pod as the store answered: cumulative values at instants (seconds), ascending, with holes.
+
+    le is the bucket boundary text of a histogram (`"0.25"`, `"+Inf"`), None otherwise.
+    """
+
+    pod: str
+    le: str | None
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which pods are on trial and which are the control, gone pods included.
+
+    restarts: container restart times per pod, as far as known. reporting: contender pods that must have recent
+    samples before the contender may be called healthy; None means all of `contender`. incumbent_serving: False once
+    no incumbent pod is left, so that its silence is expected. Raises ValueError for a pod on both sides.
+    """
+
+    contender: tuple[str, ...]
+    incumbent: tuple[str, ...]
+    restarts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    reporting: tuple[str, ...] | None = None
+    incumbent_serving: bool = True
+
+    def __post_init__(self) -> None:
+        names = self.contender + self.incumbent
+        if len(set(names)) != len(names):
+            raise ValueError("a pod is listed twice: contender and incumbent must be disjoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """When windows count: length in seconds and the settled spans [(from, to)] in which both ends must lie."""
+
+    groups: Groups
+    settled: tuple[tuple[float, float], ...]
+    window: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.window) and self.window > 0.0):
+            raise ValueError(f"window must be a positive number of seconds, not {self.window!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sufficient statistics of counts: exposure and events per pod and window; they add up over both axes.
+
+    exposure, events: shape (pods, windows), zero where void. seen: usable pod-windows. contender: (pods,) flags.
+    ends: window ends in seconds. Windows are all settled windows of the grid, shared by both sides or not.
+    """
+
+    pods: tuple[str, ...]
+    contender: BoolArray
+    exposure: FloatArray
+    events: FloatArray
+    seen: BoolArray
+    ends: FloatArray
+    window: float
+    freshness: Freshness
+
+    def shared(self) -> Tally:
+        """Only the windows in which both sides served requests: the same windows for both, or the test is biased."""
+        ours = self.exposure[self.contender].sum(axis=0) > 0.0
+        theirs = self.exposure[~self.contender].sum(axis=0) > 0.0
+        return self.keep_windows(ours & theirs)
+
+    def keep_windows(self, keep: BoolArray) -> Tally:
+        """The same counts in fewer windows."""
+        return Tally(
+            self.pods,
+            self.contender,
+            self.exposure[:, keep],
+            self.events[:, keep],
+            self.seen[:, keep],
+            self.ends[keep],
+            self.window,
+            self.freshness,
+        )
+
+    def without(self, pod: str) -> Tally:
+        """The same counts with one pod left out."""
+        keep = np.array([name != pod for name in self.pods], dtype=np.bool_)
+        return Tally(
+            tuple(name for name in self.pods if name != pod),
+            self.contender[keep],
+            self.exposure[keep],
+            self.events[keep],
+            self.seen[keep],
+            self.ends,
+            self.window,
+            self.freshness,
+        )
+
+    def summary(self) -> Exposure:
+        """Totals per side over these windows."""
+        ours, theirs = self.contender, ~self.contender
+        active = self.seen.any(axis=1)
+        windows = int(self.seen.any(axis=0).sum())
+        return Exposure(
+            contender_requests=float(self.exposure[ours].sum()),
+            incumbent_requests=float(self.exposure[theirs].sum()),
+            contender_events=float(self.events[ours].sum()),
+            incumbent_events=float(self.events[theirs].sum()),
+            contender_pods=int((active & ours).sum()),
+            incumbent_pods=int((active & theirs).sum()),
+            windows=windows,
+            minutes=windows * self.window / 60.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Requests per pod and window, and how many of them were slower than each boundary.
+
+    boundaries: finite bucket bounds in seconds, ascending. slower: shape (boundaries, pods, windows). tally: the
+    requests themselves as exposure, with events all zero.
+    """
+
+    boundaries: FloatArray
+    slower: FloatArray
+    tally: Tally
+
+    def above(self, index: int) -> Tally:
+        """Counts whose events are the requests slower than boundary `index`."""
+        t = self.tally
+        return Tally(t.pods, t.contender, t.exposure, self.slower[index], t.seen, t.ends, t.window, t.freshness)
+
+    def shared(self) -> Histogram:
+        """Only the windows in which both sides served requests."""
+        t = self.tally
+        keep = (t.exposure[t.contender].sum(axis=0) > 0.0) & (t.exposure[~t.contender].sum(axis=0) > 0.0)
+        return Histogram(self.boundaries, self.slower[:, :, keep], t.keep_windows(keep))
+
+
+def latest_settled(frame: Frame) -> float:
+    """End of the last settled span, seconds; -inf without one."""
+    return max((to for _, to in frame.settled), default=-math.inf)
