@@ -1,0 +1,1 @@
+"""Tests of Nightferry; the folders mirror the packages they test."""

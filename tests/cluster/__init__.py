@@ -1,0 +1,1 @@
+"""Stories on real parts: a real control plane, real pods and a real Prometheus."""

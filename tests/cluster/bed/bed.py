@@ -1,0 +1,89 @@
+"""The bed as a test sees it: identities, namespaces, manifests and Prometheus of a running control plane."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.bed.api import Api, Object
+from tests.cluster.bed.audit import Request, read_requests
+from tests.cluster.bed.identities import ADMIN, Identity, write_kubeconfig
+from tests.cluster.bed.manifests import apply_manifests
+from tests.cluster.bed.prometheus import Prometheus, query
+from tests.cluster.bed.shared import Facts
+from tests.cluster.bed.site import Site
+from tests.cluster.bed.waiting import eventually
+from tests.setup.find import Programs
+
+
+class Bed:
+    """A running bed. Several test workers may hold one each for the same servers."""
+
+    def __init__(self, facts: Facts, programs: Programs, scratch: Path) -> None:
+        self.facts = facts
+        self.programs = programs
+        self.admin = self.api(ADMIN)
+        self._scratch = scratch
+        self._numbers = itertools.count(1)
+
+    @property
+    def url(self) -> str:
+        """The address of the API server."""
+        return self.facts.url
+
+    @property
+    def prometheus_url(self) -> str:
+        """The address of the Prometheus that scrapes the pods of all namespaces; no story may stop it."""
+        return self.facts.prometheus
+
+    def api(self, identity: Identity) -> Api:
+        """Access to the API server as somebody."""
+        return Api(self.facts.url, ca=str(self.facts.ca), token=identity.token)
+
+    def kubeconfig(self, identity: Identity, *, namespace: str = "default") -> Path:
+        """A new kubeconfig file for somebody."""
+        path = self._scratch / f"{identity.name}-{next(self._numbers)}.kubeconfig"
+        write_kubeconfig(path, url=self.facts.url, ca=self.facts.ca, identity=identity, namespace=namespace)
+        return path
+
+    @contextmanager
+    def namespace(self, story: str) -> Iterator[Site]:
+        """A new namespace called after the story, deleted at the end of the block."""
+        created = self.admin.create("/api/v1/namespaces", {"metadata": {"generateName": f"{story}-"}})
+        site = Site(self.admin, str(created["metadata"]["name"]))
+        try:
+            # Objects created before the default ServiceAccount exists may be refused.
+            eventually(
+                lambda: self.admin.exists(site.path("serviceaccounts", "default")),
+                within=20,
+                what="the namespace works",
+            )
+            yield site
+        finally:
+            site.delete()
+
+    def apply_manifests(self, *paths: Path, namespace: str = "default") -> list[Object]:
+        """Creates or replaces every object of the YAML files or folders, as the administrator."""
+        return apply_manifests(self.admin, paths, namespace=namespace)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """An instant query at the shared Prometheus."""
+        return query(self.facts.prometheus, expression)
+
+    @contextmanager
+    def own_prometheus(self, namespace: str) -> Iterator[Prometheus]:
+        """A running Prometheus for the pods of one namespace only, which the story may stop and start."""
+        folder = self._scratch / f"prometheus-{namespace}-{next(self._numbers)}"
+        server = Prometheus(self.programs.prometheus, folder, targets=self.facts.targets, pattern=f"{namespace}.json")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    def requests(self, identity: Identity, *, namespace: str | None = None) -> list[Request]:
+        """What somebody asked of the API server so far, from its audit log."""
+        return read_requests(self.facts.audit_log, user=identity.user, namespace=namespace)

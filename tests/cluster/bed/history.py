@@ -1,0 +1,294 @@
+"""The watch history: what happened to the Deployments and pods of a namespace, as the API server's own watch tells it.
+
+Every event is kept. etcd numbers all writes of all kinds in one order, the resourceVersion, so the two watches are
+merged by it, and the history is a list of moments: after each single write, how many replicas were ordered and how
+many pods were ready. A pod counts as ready when its Ready condition is true and nobody has asked for its deletion.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import urllib3
+
+from tests.cluster.bed.api import Api, ApiError, Object, Watch, WatchEvent
+
+CATCH_UP_WITHIN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The namespace after one write. `replicas` (ordered) and `ready` (pods) are by Deployment name."""
+
+    revision: int
+    seconds: float
+    what: str
+    replicas: Mapping[str, int]
+    ready: Mapping[str, int]
+
+    @property
+    def total_replicas(self) -> int:
+        """Replicas ordered over all Deployments."""
+        return sum(self.replicas.values())
+
+    @property
+    def total_ready(self) -> int:
+        """Ready pods over all Deployments."""
+        return sum(self.ready.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A moment that broke a law: "availability" (too few ready pods) or "surge" (too many replicas ordered)."""
+
+    law: str
+    found: int
+    bound: int
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    event: WatchEvent
+    seconds: float
+
+
+class History:
+    """Records from `start` on until `stop`; all questions may be asked at any time in between and after.
+
+    Use it as a context manager. A watch that lost events makes every later question raise RuntimeError.
+    """
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api = api
+        self._paths = {
+            "Deployment": f"/apis/apps/v1/namespaces/{namespace}/deployments",
+            "Pod": f"/api/v1/namespaces/{namespace}/pods",
+        }
+        self._seen: list[_Seen] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._fault: str | None = None
+        self._watches: dict[str, Watch] = {}
+        self._began = 0.0
+
+    def __enter__(self) -> History:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Takes the present objects as the first moment and records every write from then on."""
+        self._began = time.monotonic()
+        for kind, path in self._paths.items():
+            listed = self._api.read(path)
+            for item in listed["items"]:
+                self._record(WatchEvent("ADDED", item), kind)
+            revision = listed["metadata"]["resourceVersion"]
+            threading.Thread(target=self._follow, args=(kind, revision), daemon=True).start()
+
+    def stop(self) -> None:
+        """Waits until everything written so far is recorded, and ends the watches."""
+        try:
+            self.catch_up()
+        finally:
+            self._stop.set()
+            for watch in self._watches.values():
+                watch.close()
+
+    def catch_up(self) -> None:
+        """Returns once the recorded objects agree with a fresh list. Raises RuntimeError when they never do."""
+        deadline = time.monotonic() + CATCH_UP_WITHIN
+        while not self._stop.is_set():
+            self._raise_fault()
+            listed = {
+                (kind, item["metadata"]["uid"]): int(item["metadata"]["resourceVersion"])
+                for kind, path in self._paths.items()
+                for item in self._api.read(path)["items"]
+            }
+            if self._present() == listed:
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError("the watch history did not catch up with the API server")
+            time.sleep(0.05)
+
+    # Answers.
+
+    def events(self, kind: str, name: str | None = None) -> list[WatchEvent]:
+        """The recorded events of a kind ("Deployment", "Pod"), of one object when it is named."""
+        return [
+            one.event
+            for one in self._ordered()
+            if one.event.object["kind"] == kind and name in {None, one.event.object["metadata"]["name"]}
+        ]
+
+    def moments(self) -> list[Moment]:
+        """The state after each write, in the order of the writes; the first moment is the state at the start."""
+        state: dict[tuple[str, str], Object] = {}
+        found: list[Moment] = []
+        for one in self._ordered():
+            _take(state, one.event)
+            if one.seconds == 0.0:
+                found.clear()
+            found.append(_moment(state, one))
+        return found
+
+    def lowest_ready(self) -> Moment:
+        """The first moment with the fewest ready pods."""
+        return min(self.moments(), key=lambda moment: moment.total_ready)
+
+    def highest_replicas(self) -> Moment:
+        """The first moment with the most replicas ordered."""
+        return max(self.moments(), key=lambda moment: moment.total_replicas)
+
+    def violations(self, *, desired: int, max_unavailable: int, max_surge: int) -> list[Violation]:
+        """Every moment with fewer than D - U pods ready (law S1, weak) or more than D + S replicas ordered (S2)."""
+        floor, ceiling = desired - max_unavailable, desired + max_surge
+        broken = []
+        for moment in self.moments():
+            if moment.total_ready < floor:
+                broken.append(Violation("availability", moment.total_ready, floor, moment))
+            if moment.total_replicas > ceiling:
+                broken.append(Violation("surge", moment.total_replicas, ceiling, moment))
+        return broken
+
+    def replicas_of(self, deployment: str) -> list[int]:
+        """The replicas ordered of one Deployment over time, without repetitions."""
+        path: list[int] = []
+        for event in self.events("Deployment", deployment):
+            ordered = int(event.object["spec"].get("replicas", 1))
+            if not path or path[-1] != ordered:
+                path.append(ordered)
+        return path
+
+    def restarts(self) -> dict[str, int]:
+        """Container restarts seen since the start, by pod; pods without any are left out."""
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for event in self.events("Pod"):
+            name = event.object["metadata"]["name"]
+            count = sum(one["restartCount"] for one in event.object.get("status", {}).get("containerStatuses", []))
+            first.setdefault(name, count)
+            last[name] = max(count, last.get(name, 0))
+        return {name: last[name] - first[name] for name in last if last[name] > first[name]}
+
+    def deleted_pods(self, deployment: str) -> list[str]:
+        """Names of the Deployment's pods that anyone asked to delete, in the order of the requests."""
+        found: dict[str, None] = {}
+        for event in self.events("Pod"):
+            asked = event.kind == "DELETED" or "deletionTimestamp" in event.object["metadata"]
+            if asked and deployment_of(event.object) == deployment:
+                found[event.object["metadata"]["name"]] = None
+        return list(found)
+
+    def created_pods(self, deployment: str) -> list[str]:
+        """Names of the Deployment's pods that were created after the start."""
+        return [
+            str(one.event.object["metadata"]["name"])
+            for one in self._ordered()
+            if one.event.kind == "ADDED" and one.seconds > 0 and deployment_of(one.event.object) == deployment
+        ]
+
+    def writes_by_manager(self) -> Counter[str]:
+        """Writes to Deployments (status included) by field manager, told from the changes of managedFields."""
+        writes: Counter[str] = Counter()
+        known: dict[str, list[Object]] = {}
+        for event in self.events("Deployment"):
+            meta = event.object["metadata"]
+            entries = meta.get("managedFields", [])
+            before = known.get(meta["uid"])
+            known[meta["uid"]] = entries
+            if before is None or event.kind != "MODIFIED":
+                continue
+            fresh = [entry for entry in entries if entry not in before]
+            # Two writes of one manager to the same fields within a second leave no trace but the newest time.
+            writer: Object = max(fresh or entries, key=lambda entry: str(entry.get("time", "")), default={})
+            writes[str(writer.get("manager", "unknown"))] += 1
+        return writes
+
+    # Recording.
+
+    def _record(self, event: WatchEvent, kind: str, seconds: float = 0.0) -> None:
+        # A list leaves out the kind of its items.
+        event.object.setdefault("kind", kind)
+        with self._lock:
+            self._seen.append(_Seen(event, seconds))
+
+    def _follow(self, kind: str, revision: str) -> None:
+        while not self._stop.is_set():
+            try:
+                watch = self._watches[kind] = self._api.watch(self._paths[kind], revision=revision)
+                for event in watch:
+                    revision = str(event.revision)
+                    if event.kind != "BOOKMARK":
+                        self._record(event, kind, max(time.monotonic() - self._began, 1e-6))
+            except ApiError as error:
+                self._fault = f"the watch of {kind} lost events: {error}"
+                return
+            except (urllib3.exceptions.HTTPError, OSError):
+                self._stop.wait(0.1)
+
+    def _raise_fault(self) -> None:
+        if self._fault is not None:
+            raise RuntimeError(self._fault)
+
+    def _ordered(self) -> list[_Seen]:
+        self._raise_fault()
+        with self._lock:
+            seen = list(self._seen)
+        # What was there at the start comes first, whatever its number.
+        return sorted(seen, key=lambda one: (one.seconds > 0, one.event.revision))
+
+    def _present(self) -> dict[tuple[str, str], int]:
+        present: dict[tuple[str, str], int] = {}
+        for one in self._ordered():
+            key = (one.event.object["kind"], one.event.object["metadata"]["uid"])
+            if one.event.kind == "DELETED":
+                present.pop(key, None)
+            else:
+                present[key] = one.event.revision
+        return present
+
+
+def deployment_of(pod: Object) -> str | None:
+    """The name of the Deployment behind a pod, told from its ReplicaSet's name and hash."""
+    meta = pod["metadata"]
+    template = meta.get("labels", {}).get("pod-template-hash")
+    for owner in meta.get("ownerReferences", []):
+        if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
+            return str(owner["name"].removesuffix(f"-{template}"))
+    return None
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether the pod's Ready condition is true and its deletion was not asked for."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def _take(state: dict[tuple[str, str], Object], event: WatchEvent) -> None:
+    key = (event.object["kind"], event.object["metadata"]["uid"])
+    if event.kind == "DELETED":
+        state.pop(key, None)
+    else:
+        state[key] = event.object
+
+
+def _moment(state: Mapping[tuple[str, str], Object], seen: _Seen) -> Moment:
+    replicas: Counter[str] = Counter()
+    ready: Counter[str] = Counter()
+    for (kind, _), found in state.items():
+        if kind == "Deployment":
+            replicas[found["metadata"]["name"]] = int(found["spec"].get("replicas", 1))
+        elif (owner := deployment_of(found)) is not None:
+            ready[owner] += is_ready(found)
+    changed = seen.event.object
+    what = f"{seen.event.kind} {changed['kind']} {changed['metadata']['name']}"
+    return Moment(seen.event.revision, seen.seconds, what, dict(replicas), dict(ready))

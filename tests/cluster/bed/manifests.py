@@ -1,0 +1,67 @@
+"""Applies manifest files to the API server, as a person with kubectl would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.bed.api import Api, ApiError, Object
+from tests.cluster.bed.waiting import eventually
+
+
+def apply_manifests(api: Api, paths: Iterable[Path], *, namespace: str = "default") -> list[Object]:
+    """Creates or replaces every object of the YAML files (folders mean all *.yaml in them, sorted).
+
+    Namespaced objects without a namespace go to `namespace`. Waits until each CRD is served. Returns the objects as
+    stored.
+    """
+    return [apply_object(api, found, namespace=namespace) for path in paths for found in _objects(path)]
+
+
+def apply_object(api: Api, wanted: Object, *, namespace: str = "default") -> Object:
+    """Creates one object, or replaces the one that is there."""
+    collection = collection_path(api, wanted, namespace)
+    path = f"{collection}/{wanted['metadata']['name']}"
+    try:
+        stored = api.create(collection, wanted)
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        present = api.read(path)
+        revision = present["metadata"]["resourceVersion"]
+        stored = api.send("PUT", path, body={**wanted, "metadata": {**wanted["metadata"], "resourceVersion": revision}})
+    if wanted["kind"] == "CustomResourceDefinition":
+        eventually(lambda: _is_served(api, path), within=20, what=f"{path} is served")
+    return stored
+
+
+def collection_path(api: Api, wanted: Object, namespace: str) -> str:
+    """The API path of the collection that the object belongs to, asked from the server. Raises LookupError."""
+    version = wanted["apiVersion"]
+    group = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    for resource in api.read(group)["resources"]:
+        if resource["kind"] == wanted["kind"] and "/" not in resource["name"]:
+            if resource["namespaced"]:
+                return f"{group}/namespaces/{wanted['metadata'].get('namespace', namespace)}/{resource['name']}"
+            return f"{group}/{resource['name']}"
+    raise LookupError(f"the API server does not serve {wanted['kind']} of {version}")
+
+
+def _objects(path: Path) -> Iterator[Object]:
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    for file in files:
+        for found in yaml.safe_load_all(file.read_text()):
+            if found:
+                yield found
+
+
+def _is_served(api: Api, path: str) -> bool:
+    crd = api.read(path)
+    established = any(
+        one["type"] == "Established" and one["status"] == "True" for one in crd.get("status", {}).get("conditions", [])
+    )
+    spec = crd["spec"]
+    served = [one["name"] for one in spec["versions"] if one["served"]]
+    return established and all(api.exists(f"/apis/{spec['group']}/{version}") for version in served)

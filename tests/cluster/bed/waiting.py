@@ -1,0 +1,23 @@
+"""Waiting for the real world: asks again and again until the answer is yes, and says what it saw when it never is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+EVERY = 0.1
+
+
+def eventually(question: Callable[[], T], *, within: float, what: str, every: float = EVERY) -> T:
+    """The first truthy answer of `question`. Raises AssertionError with the last answer after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"within {within:.0f} s it did not happen that {what}; last answer: {answer!r}")
+        time.sleep(every)

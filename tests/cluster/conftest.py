@@ -1,0 +1,46 @@
+"""One test bed for the whole run, shared by all workers of a parallel run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.bed.bed import Bed
+from tests.cluster.bed.shared import joined
+from tests.cluster.bed.site import Site
+from tests.setup.find import MissingPrograms, find_programs
+
+REQUIRED = "NIGHTFERRY_REQUIRE_CLUSTER"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test of this folder, so that `-m "not cluster"` leaves them out."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """The running bed. Without its programs the test is left out, or fails when the cluster tests are required."""
+    programs = find_programs(os.environ)
+    if isinstance(programs, MissingPrograms):
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"{REQUIRED}=1, but {programs.sentence}", pytrace=False)
+        pytest.skip(programs.sentence)
+    base = tmp_path_factory.getbasetemp()
+    # The workers of a parallel run have one parent folder; a run without workers has the folder to itself.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with joined(shared / "bed") as facts:
+        yield Bed(facts, programs, tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture
+def site(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A namespace named after the test."""
+    story = request.node.name.removeprefix("test_").replace("_", "-").lower()
+    with bed.namespace("".join(c for c in story if c.isalnum() or c == "-")[:40].strip("-")) as site:
+        yield site

@@ -1,0 +1,1 @@
+"""How the real parts of the tests come to a machine."""
