@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from policies.model import Part, Problem
 from policies.names import DnsLabel
@@ -53,6 +53,8 @@ class Latency(Part):
 
 class Gate(Part):
     """One comparison of contender and incumbent over the same time."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["errorRatio"]}, {"required": ["latency"]}]})
 
     name: DnsLabel = Field(description="The gate's name in verdicts and reports; unique in the policy.")
     required: bool = Field(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from policies.model import Part, Problem
 from policies.names import DnsLabel, EnvName, Image, ObjectName, Text
@@ -23,6 +23,12 @@ class Promote(Part):
 
 class ReleaseSpec(Part):
     """What is released, and what people want done with it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [name]} for name in ("images", "template", "env", "rollbackOf", "restoreOf")]
+        }
+    )
 
     policy: ObjectName = Field(description="The name of the ReleasePolicy, in the same namespace.")
     images: Mapping[DnsLabel, Image] = Field(default={}, description="The new image of each container that changes.")

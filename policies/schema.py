@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from policies.gates import ErrorRatio, Gate, Latency
 from policies.model import Part, Problem
@@ -54,6 +54,8 @@ class Metrics(Part):
 
 class Strategy(Part):
     """How the app moves from one version to the next; exactly one."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["twin"]})
 
     twin: Twin | None = Field(default=None, description="Two Deployments that take turns, in batches.")
 
@@ -122,7 +124,11 @@ class ReleasePolicySpec(Part):
     metrics: Metrics = Field(default=Metrics(), description="Where the numbers come from and how they name a pod.")
     strategy: Strategy = Field(description="How the app moves from one version to the next; exactly one.")
     gates: tuple[Gate, ...] = Field(
-        strict=False, min_length=1, max_length=32, description="What is compared; at least one gate."
+        strict=False,
+        min_length=1,
+        max_length=32,
+        description="What is compared; at least one gate.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     mode: Literal["enforce", "observe"] = Field(
         default="enforce", description="enforce: the gates decide. observe: they judge and report, and decide nothing."

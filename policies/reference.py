@@ -1,0 +1,130 @@
+"""The reference page of the policy file and of releases, made from the models and from nothing else."""
+
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from policies import names
+from policies.model import NOT_AVAILABLE, Part
+from policies.openapi import inline
+from policies.release import Release, ReleaseSpec
+from policies.schema import ReleasePolicy, ReleasePolicySpec
+from policies.selector import Selector
+from policies.status import ReleaseStatus
+from policies.translate import aliases, inner
+from policies.twin import BatchPlan
+from policies.values import Amount, Duration, Percent, Tolerance, Written
+
+_WORDS: dict[type[Any], str] = {
+    Selector: "selector",
+    BatchPlan: "number, or list of pods or percents",
+    Amount: "pods or percent",
+    Duration: "duration",
+    Percent: "percent",
+    Tolerance: "margin",
+    str: "text",
+    int: "whole number",
+    bool: "true or false",
+}
+
+_HEAD = """# Policy reference
+
+Made by `python -m policies` from the schema in `policies/`. Do not edit.
+
+One schema yields the parser, the CustomResourceDefinitions (`manifests/crds`), the JSON Schema for editors
+(`manifests/schema/releasepolicy.schema.json`) and this page; `kubectl explain releasepolicy.spec` shows the same words.
+"""
+
+_VALUES = """## How values are written
+
+| value | written | notes |
+| --- | --- | --- |
+| duration | `300ms`, `30s`, `10m`, `4h`, `1h30m` | text with units, longer than 0, at most 30d |
+| percent | `5%`, `0.5%` | above 0%, at most 100%, at most four decimals |
+| pods or percent | `2`, `25%` | a percent of the desired pods; rounded up, for maxUnavailable rounded down |
+| margin | `1.25x`, `0.2pp` | a ratio above 1x and at most 10x, or percentage points (errorRatio only) |
+| selector | `http_requests_total{code=~"5.."}` | PromQL: a metric name and matchers; no function, range, offset, @ |
+
+Names are DNS-1123 names. Unknown keys, duplicate keys, anchors and aliases, tags, empty values, nesting deeper than 32
+and files above 256 KiB are refused. Scalars follow YAML 1.2: `22:30` and `no` are texts, and `010` is refused.
+"""
+
+
+def page() -> str:
+    """The text of docs/policy-reference.md."""
+    root = Path(__file__).parent / "examples"
+    parts = [
+        _HEAD,
+        "## The shortest policy\n\n```yaml\n" + (root / "quickstart.yaml").read_text(encoding="utf-8") + "```\n",
+        _VALUES,
+        f"The name of a Deployment has at most {names.LONGEST_DEPLOYMENT} characters: pods of `<name>-twin` would else "
+        "lose a part of the name\nof their ReplicaSet, by which the metrics of the two versions are told apart.\n",
+        "## ReleasePolicy\n\n" + _table(ReleasePolicySpec, "spec"),
+        "## Release\n\nExactly one origin of change: `images`, `template` or `env` (also together); or `rollbackOf`; "
+        "or `restoreOf`.\n\n" + _table(ReleaseSpec, "spec"),
+        "## Status of a Release\n\nWritten by the controller.\n\n" + _table(ReleaseStatus, "status"),
+        "## Every field in one file\n\n```yaml\n" + (root / "twin.yaml").read_text(encoding="utf-8") + "```\n",
+        _later(),
+    ]
+    return "\n".join(parts)
+
+
+def _table(model: type[Part], root: str) -> str:
+    rows = ["| field | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for row in _rows(model, root):
+        cells = [cell.replace("|", "\\|") for cell in row]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _rows(model: type[Part], path: str) -> Iterator[tuple[str, str, str, str]]:
+    for alias, name in aliases(model).items():
+        field = model.model_fields[name]
+        here = f"{path}.{alias}"
+        held, value, suffix = _value(field.annotation)
+        default = "required" if field.is_required() else _default(field.default)
+        yield f"`{here}`", value, default, " ".join((field.description or "").split())
+        if held is not None:
+            yield from _rows(held, here + suffix)
+
+
+def _value(annotation: Any) -> tuple[type[Part] | None, str, str]:
+    """The model inside an annotation (or None), the annotation in words, and what to add to the path."""
+    held = inner(annotation)
+    origin, arguments = typing.get_origin(held), typing.get_args(held)
+    if origin is typing.Literal:
+        return None, ", ".join(f"`{word}`" for word in arguments), ""
+    if origin is tuple:
+        part, value, _ = _value(arguments[0])
+        return part, f"list of {value}", "[]"
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        if arguments[1] is Any:
+            return None, "mapping", ""
+        part, value, _ = _value(arguments[1])
+        return part, f"mapping to {value}", ""
+    if isinstance(held, type) and issubclass(held, Part):
+        return held, "mapping", ""
+    return None, _WORDS[held], ""
+
+
+def _default(value: Any) -> str:
+    if value is None or value in ({}, ()) or isinstance(value, Part):
+        return ""
+    return f"`{inline(value.written() if isinstance(value, Written) else value)}`"
+
+
+def _later() -> str:
+    rows = ["## Not yet\n", f'These are refused as "{NOT_AVAILABLE}", so that nobody relies on what is not kept:\n']
+    rows += [f"- {line}" for line in [*_later_of(ReleasePolicy, ""), *_later_of(Release, "")]]
+    rows.append("- the kinds `ReleaseTrain` and `Baseline`")
+    return "\n".join(rows) + "\n"
+
+
+def _later_of(model: type[Part], path: str) -> Iterator[str]:
+    for key, words in model.later.items():
+        yield f"`{path}{key}`: {words}"
+    for alias, name in aliases(model).items():
+        held, _, suffix = _value(model.model_fields[name].annotation)
+        if held is not None:
+            yield from _later_of(held, f"{path}{alias}{suffix}.")
