@@ -206,10 +206,7 @@ class History:
             known[meta["uid"]] = entries
             if before is None or event.kind != "MODIFIED":
                 continue
-            fresh = [entry for entry in entries if entry not in before]
-            # Two writes of one manager to the same fields within a second leave no trace but the newest time.
-            writer: Object = max(fresh or entries, key=lambda entry: str(entry.get("time", "")), default={})
-            writes[str(writer.get("manager", "unknown"))] += 1
+            writes[_writer(before, entries)] += 1
         return writes
 
     # Recording.
@@ -254,6 +251,19 @@ class History:
             else:
                 present[key] = one.event.revision
         return present
+
+
+def _writer(before: list[Object], entries: list[Object]) -> str:
+    known = {(one["manager"], one["operation"]): one for one in before}
+
+    def has_written(entry: Object) -> bool:
+        # An entry also changes when another manager takes fields from it; its time stays then.
+        old = known.get((entry["manager"], entry["operation"]))
+        return old is None or old.get("time") != entry.get("time")
+
+    # Two writes of one manager to the same fields within a second leave no trace but the newest time.
+    fresh = [entry for entry in entries if has_written(entry)] or entries
+    return str(max(fresh, key=lambda entry: str(entry.get("time", "")))["manager"]) if fresh else "unknown"
 
 
 def deployment_of(pod: Object) -> str | None:
