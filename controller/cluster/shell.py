@@ -1,0 +1,343 @@
+"""Performs what a tick asks of the cluster: looks from the watch cache, leaps with a quorum read, writes with a guard.
+
+Two guards stand before what the API server itself refuses. A cached object older than our own last write to it is not
+shown; the read goes to the server instead. And a write is refused (`FailureKind.STALE`) when this tick's freshest
+quorum read is too old: a process that was frozen between its look and its leap must look again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from controller.clock import Clock
+from controller.cluster.cache import Cache, Kind, names_policy
+from controller.cluster.connection import Connection
+from controller.cluster.failures import Failed, unavailable
+from controller.cluster.lists import Objects, read_list, read_objects
+from controller.cluster.paths import AUTOSCALERS, DEPLOYMENTS, PODS, POLICIES, RELEASES, SERVICES, Resource
+from controller.cluster.pods import decode_pod
+from controller.cluster.writes import Call, call_of, review_of
+from controller.release import PodList, PodState
+from controller.requests import (
+    Answer,
+    CreateRelease,
+    DeleteRelease,
+    Failure,
+    FailureKind,
+    FetchCounts,
+    Neighbours,
+    Permission,
+    ReadNeighbours,
+    ReadPods,
+    ReadPolicy,
+    ReadRelease,
+    ReadReleases,
+    ReadSlot,
+    Request,
+    ReviewAccess,
+    WriteEvent,
+    WritePolicyStatus,
+    WriteRecord,
+    WriteSlot,
+)
+
+Object = dict[str, Any]
+ClusterRequest = (
+    ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReviewAccess
+    | WriteRecord | WriteSlot | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
+)  # fmt: skip
+
+_RESOURCES: Mapping[Kind, Resource] = {
+    Kind.POLICY: POLICIES,
+    Kind.RELEASE: RELEASES,
+    Kind.DEPLOYMENT: DEPLOYMENTS,
+    Kind.POD: PODS,
+}
+
+
+class _TickTimes(threading.local):
+    """Monotonic times of the tick that runs in this thread."""
+
+    began: float | None = None
+    read: float | None = None
+
+
+class Cluster:
+    """One shell for all ticks; each tick runs in one thread and opens with `begin_tick`.
+
+    `cache_bound`: seconds after which an unheard cache answers nothing any more. `read_bound`: seconds that a write may
+    rest on a quorum read. `deadline`: seconds for one call (three times as long for a list in pages).
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        cache: Cache,
+        clock: Clock,
+        *,
+        cache_bound: float = 90.0,
+        read_bound: float = 10.0,
+        deadline: float = 8.0,
+    ) -> None:
+        self._connection = connection
+        self._cache = cache
+        self._clock = clock
+        self._cache_bound = cache_bound
+        self._read_bound = read_bound
+        self._deadline = deadline
+        self._tick = _TickTimes()
+        self._written_lock = threading.Lock()
+        self._written: dict[tuple[Kind, str, str], str] = {}
+
+    def begin_tick(self) -> None:
+        """Forgets the reads of this thread's last tick."""
+        self._tick.began, self._tick.read = self._clock.monotonic(), None
+
+    def perform(self, request: Request) -> Answer:
+        """The answer to any request but `FetchCounts`, which is for a metric store."""
+        match request:
+            case ReadPolicy(namespace, name):
+                return self._read_policy(namespace, name)
+            case ReadReleases(namespace, policy, fresh):
+                return self._read_releases(namespace, policy, fresh)
+            case ReadRelease(namespace, name):
+                return self._fetch(Kind.RELEASE, namespace, name)
+            case ReadSlot(namespace, name, fresh):
+                return self._read_slot(namespace, name, fresh)
+            case ReadPods(namespace, labels, fresh):
+                return self._read_pods(namespace, labels, fresh)
+            case ReadNeighbours(namespace):
+                return self._read_neighbours(namespace)
+            case ReviewAccess(namespace, permissions):
+                return self._review_access(namespace, permissions)
+            case FetchCounts():
+                raise TypeError("FetchCounts is not a request to the cluster")
+            case WriteSlot(namespace, write):
+                return self._write(request, (Kind.DEPLOYMENT, namespace, write.name))
+            case WriteRecord(namespace, name):
+                return self._write(request, (Kind.RELEASE, namespace, name))
+            case WritePolicyStatus(namespace, name):
+                return self._write(request, (Kind.POLICY, namespace, name))
+            case CreateRelease():
+                return self._write(request, None)
+            case DeleteRelease():
+                return self._delete(request)
+            case WriteEvent():
+                return self._record_event(request)
+
+    # --------------------------------------------------------------------------------------------- reads
+
+    def _read_policy(self, namespace: str, name: str) -> Answer:
+        # Absence of a policy stops a release, so a cache does not get to say it.
+        return self._cached(Kind.POLICY, namespace, name) or self._fetch(Kind.POLICY, namespace, name)
+
+    def _read_slot(self, namespace: str, name: str, fresh: bool) -> Answer:
+        if fresh or self._must_ask(Kind.DEPLOYMENT, namespace, name):
+            return self._fetch(Kind.DEPLOYMENT, namespace, name)
+        found = self._cached(Kind.DEPLOYMENT, namespace, name)
+        return found or Failure(FailureKind.ABSENT, f"deployment {namespace}/{name} does not exist")
+
+    def _read_releases(self, namespace: str, policy: str, fresh: bool) -> Answer:
+        if not fresh:
+            if (trouble := self._cache.trouble(Kind.RELEASE, self._cache_bound)) is not None:
+                return trouble
+            if not self._behind(Kind.RELEASE, namespace):
+                return self._cache.releases_of(namespace, policy)
+        listed = self._list(RELEASES.collection(namespace))
+        if isinstance(listed, Failure):
+            return listed
+        there = {(one.get("metadata") or {}).get("name") for one in listed}
+        for name in self._written_names(Kind.RELEASE, namespace):
+            if name not in there:
+                self._forget(Kind.RELEASE, namespace, name)
+        return [one for one in listed if names_policy(one, policy)]
+
+    def _cached(self, kind: Kind, namespace: str, name: str) -> Answer:
+        """The object from the cache, a Failure where the cache may not be looked at, or None where it has none."""
+        if (trouble := self._cache.trouble(kind, self._cache_bound)) is not None:
+            return trouble
+        if self._must_ask(kind, namespace, name):
+            return None
+        return self._cache.read(kind, namespace, name)
+
+    def _must_ask(self, kind: Kind, namespace: str, name: str) -> bool:
+        """Whether the cache has not seen our own last write of this object yet."""
+        with self._written_lock:
+            written = self._written.get((kind, namespace, name))
+            if written is None:
+                return False
+            if rv_at_least(self._cache.version_of(kind, namespace, name), written):
+                del self._written[kind, namespace, name]
+                return False
+            return True
+
+    def _behind(self, kind: Kind, namespace: str) -> bool:
+        """Whether the cache lacks any of our own writes in this namespace."""
+        return any(self._must_ask(kind, namespace, name) for name in self._written_names(kind, namespace))
+
+    def _written_names(self, kind: Kind, namespace: str) -> list[str]:
+        with self._written_lock:
+            return [name for one, space, name in self._written if one is kind and space == namespace]
+
+    def _forget(self, kind: Kind, namespace: str, name: str) -> None:
+        """Drops our last write of an object that somebody has deleted since: no cache will ever show it."""
+        with self._written_lock:
+            self._written.pop((kind, namespace, name), None)
+
+    def _fetch(self, kind: Kind, namespace: str, name: str) -> Answer:
+        """One object by a quorum read."""
+        began = self._clock.monotonic()
+        path = _RESOURCES[kind].item(namespace, name)
+        data = self._connection.request("GET", path, deadline=self._deadline)
+        if isinstance(data, Failure):
+            if data.kind is FailureKind.ABSENT:
+                self._forget(kind, namespace, name)
+            return data
+        found = _object(data, f"GET {path}", name)
+        if not isinstance(found, Failure):
+            self._tick.read = began
+        return found
+
+    def _list(self, path: str, query: Sequence[tuple[str, str]] = ()) -> list[Object] | Failure:
+        began = self._clock.monotonic()
+        listed = read_objects(self._connection, self._clock, path, query=query, deadline=3 * self._deadline)
+        match listed:
+            case Failed(_, failure):
+                return failure
+            case Objects(items):
+                self._tick.read = began
+                return items
+
+    def _read_pods(self, namespace: str, labels: tuple[tuple[str, str], ...], fresh: bool) -> Answer:
+        if not fresh:
+            return self._cache.trouble(Kind.POD, self._cache_bound) or self._cache.pods(namespace, labels)
+        began = self._clock.monotonic()
+        pods: list[PodState] = []
+        query = (("labelSelector", ",".join(f"{key}={value}" for key, value in labels)),) if labels else ()
+        path = PODS.collection(namespace)
+        try:
+            listed = read_list(
+                self._connection,
+                self._clock,
+                path,
+                lambda raw: pods.append(decode_pod(raw)),
+                pods.clear,
+                query=query,
+                deadline=3 * self._deadline,
+            )
+        except (msgspec.DecodeError, RecursionError) as error:
+            return unavailable(f"list {path}: {error}").failure
+        if isinstance(listed, Failed):
+            return listed.failure
+        self._tick.read = began
+        return PodList(tuple(pods), listed.resource_version)
+
+    def _read_neighbours(self, namespace: str) -> Answer:
+        found: list[list[Object]] = []
+        for resource in (POLICIES, AUTOSCALERS, SERVICES):
+            listed = self._list(resource.collection(namespace))
+            if isinstance(listed, Failure):
+                return listed
+            found.append(listed)
+        policies, autoscalers, services = found
+        return Neighbours(policies, autoscalers, services)
+
+    def _review_access(self, namespace: str, permissions: tuple[Permission, ...]) -> Answer:
+        lacking: list[Permission] = []
+        for permission in permissions:
+            answer = self._send(review_of(namespace, permission))
+            if isinstance(answer, Failure):
+                return answer
+            review = _object(answer, f"review of {permission}")
+            if isinstance(review, Failure):
+                return review
+            if (review.get("status") or {}).get("allowed") is not True:
+                lacking.append(permission)
+        return tuple(lacking)
+
+    # -------------------------------------------------------------------------------------------- writes
+
+    def _write(self, request: WriteSlot | WriteRecord | WritePolicyStatus | CreateRelease, key: _Key | None) -> Answer:
+        if (stale := self._stale(needs_read=isinstance(request, WriteSlot))) is not None:
+            return stale
+        call = call_of(request)
+        answer = self._send(call)
+        if isinstance(answer, Failure):
+            return answer
+        written = _object(answer, f"{call.method} {call.path}")
+        if isinstance(written, Failure):
+            return written
+        metadata = written.get("metadata") or {}
+        if key is None:
+            key = (Kind.RELEASE, str(metadata.get("namespace", "")), str(metadata.get("name", "")))
+        with self._written_lock:
+            self._written[key] = str(metadata.get("resourceVersion", ""))
+        return written
+
+    def _delete(self, request: DeleteRelease) -> Answer:
+        if (stale := self._stale(needs_read=False)) is not None:
+            return stale
+        answer = self._send(call_of(request))
+        if isinstance(answer, bytes) or answer.kind is FailureKind.ABSENT:
+            self._forget(Kind.RELEASE, request.namespace, request.name)
+            return None
+        return answer
+
+    def _record_event(self, request: WriteEvent) -> Answer:
+        answer = self._send(call_of(request))
+        if isinstance(answer, bytes) or answer.kind is FailureKind.EXISTS:
+            return None
+        return answer
+
+    def _send(self, call: Call) -> bytes | Failure:
+        return self._connection.request(
+            call.method,
+            call.path,
+            query=call.query,
+            body=call.body,
+            content_type=call.content_type,
+            deadline=self._deadline,
+        )
+
+    def _stale(self, *, needs_read: bool) -> Failure | None:
+        """A refusal where the look that a write rests on is too old.
+
+        A write of a slot needs a quorum read of this tick. The others are guarded by the version they carry; for them
+        the tick's beginning counts as well, so that a frozen process is still stopped.
+        """
+        times = [self._tick.read] if needs_read else [self._tick.read, self._tick.began]
+        latest = max((at for at in times if at is not None), default=None)
+        if latest is None:
+            return Failure(FailureKind.STALE, "a write without a quorum read in this tick")
+        age = self._clock.monotonic() - latest
+        if age > self._read_bound:
+            return Failure(FailureKind.STALE, f"the last quorum read is {age:.1f} s old, above {self._read_bound:g} s")
+        return None
+
+
+_Key = tuple[Kind, str, str]
+
+
+def rv_at_least(a: str, b: str) -> bool:
+    """Whether resourceVersion `a` is `b` or later: compared as numbers where both are, else only equality tells."""
+    if a.isascii() and a.isdigit() and b.isascii() and b.isdigit():
+        return int(a) >= int(b)
+    return a == b
+
+
+def _object(data: bytes, what: str, name: str | None = None) -> Object | Failure:
+    """The object in a successful answer; a Failure for anything else that came with a success status."""
+    try:
+        found = msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        return unavailable(f"{what}: the answer is not an object: {error}").failure
+    metadata = found.get("metadata")
+    if not isinstance(metadata, dict) or not found.get("kind"):
+        return unavailable(f"{what}: the answer is not an object of the API server").failure
+    if name is not None and (metadata.get("name") != name or not metadata.get("resourceVersion")):
+        return unavailable(f"{what}: the answer is about something else").failure
+    return found
