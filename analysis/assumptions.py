@@ -6,6 +6,12 @@ They are frozen before a benchmark run is published; docs/statistics.md says wha
 POD_NOISE_SD = 0.15
 """Assumed standard deviation of the log event odds between healthy pods of one version."""
 
+WINDOW_NOISE_SD = 0.32
+"""Assumed standard deviation of a pod's log event odds from one window to the next (variance .1)."""
+
+WINDOW_MEMORY = 0.6
+"""Assumed AR(1) memory of that window noise, per window."""
+
 WINDOW_RHO = 0.03
 """Assumed intraclass correlation of the contender's share of events between windows (beta-binomial)."""
 
@@ -38,6 +44,12 @@ QUIET_REQUESTS = 1000.0
 
 EXCEEDANCE_TARGETS = (0.5, 0.1, 0.02, 0.005)
 """Latency boundaries are chosen where the incumbent's share of slower requests is nearest to these."""
+
+LEARNING_WINDOWS = 10
+"""Latency boundaries are learned from at least the first ten shared windows, and then stay."""
+
+LEARNING_REQUESTS = 10_000.0
+"""... and from the first windows that hold this many incumbent requests."""
 
 COARSE_TAIL = 0.05
 """Warn when more than this share of incumbent requests lies above the last finite bucket."""

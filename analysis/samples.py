@@ -149,8 +149,14 @@ class Histogram:
     def shared(self) -> Histogram:
         """Only the windows in which both sides served requests."""
         t = self.tally
-        keep = (t.exposure[t.contender].sum(axis=0) > 0.0) & (t.exposure[~t.contender].sum(axis=0) > 0.0)
-        return Histogram(self.boundaries, self.slower[:, :, keep], t.keep_windows(keep))
+        return self._keep((t.exposure[t.contender].sum(axis=0) > 0.0) & (t.exposure[~t.contender].sum(axis=0) > 0.0))
+
+    def first(self, windows: int) -> Histogram:
+        """Only the first windows."""
+        return self._keep(np.arange(self.tally.ends.size) < windows)
+
+    def _keep(self, keep: BoolArray) -> Histogram:
+        return Histogram(self.boundaries, self.slower[:, :, keep], self.tally.keep_windows(keep))
 
 
 def latest_settled(frame: Frame) -> float:

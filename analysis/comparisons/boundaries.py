@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.assumptions import COARSE_TAIL, EXCEEDANCE_TARGETS
+from analysis.assumptions import COARSE_TAIL, EXCEEDANCE_TARGETS, LEARNING_REQUESTS, LEARNING_WINDOWS
 from analysis.samples import Histogram
 from analysis.special import FloatArray
 
@@ -48,9 +48,11 @@ def exceedance(histogram: Histogram, *, contender: bool) -> FloatArray:
 def watched(histogram: Histogram) -> list[Boundary]:
     """Boundaries whose incumbent exceedance is nearest .5, .1, .02 and .005 in log distance, each once, ascending.
 
-    Learned from the incumbents' own windows of this release, as long as there is no history. When incumbents never
-    exceed any boundary, the lowest such boundary is watched; none at all when every request lies above the last one.
+    Learned from the incumbents' first windows of this release (at least ten windows and 10,000 requests, or all there
+    are), so that later looks keep the same boundaries; a gate with history will take them from there. When incumbents
+    never exceed any boundary, the lowest such boundary is watched; none at all when every request lies above the last.
     """
+    histogram = histogram.first(_learning_windows(histogram))
     shares = exceedance(histogram, contender=False)
     usable = np.flatnonzero((shares > 0.0) & (shares < 1.0))
     if not usable.size:
@@ -84,6 +86,12 @@ def too_coarse(histogram: Histogram) -> str | None:
     if beyond <= COARSE_TAIL:
         return None
     return f"{100.0 * beyond:.3g} % of incumbent requests lie above the last bucket {histogram.boundaries[-1]:g} s"
+
+
+def _learning_windows(histogram: Histogram) -> int:
+    """How many of the first shared windows the boundaries are learned from."""
+    requests = np.cumsum(histogram.tally.exposure[~histogram.tally.contender].sum(axis=0))
+    return max(int(np.searchsorted(requests, LEARNING_REQUESTS)) + 1, LEARNING_WINDOWS)
 
 
 def _slope(histogram: Histogram, shares: FloatArray, j: int) -> float:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.assumptions import LIMIT_MIN_EVENTS, STALE_WINDOWS
-from analysis.question import ComparisonInput
 from analysis.rates import ln_above_limit
-from analysis.samples import Tally, latest_settled
+from analysis.samples import Frame, Tally, latest_settled
 from analysis.verdict import Absence, NoData
 
 
@@ -26,11 +25,11 @@ def missing_side(tally: Tally) -> Absence | None:
     return None
 
 
-def stale_side(tally: Tally, request: ComparisonInput) -> Absence | None:
+def stale_side(tally: Tally, frame: Frame) -> Absence | None:
     """A side that was seen before and has fallen silent, or None."""
-    oldest = latest_settled(request.frame) - (STALE_WINDOWS + 1) * tally.window
+    oldest = latest_settled(frame) - (STALE_WINDOWS + 1) * tally.window
     sides = [("contender", tally.contender)]
-    if request.frame.groups.incumbent_serving:
+    if frame.groups.incumbent_serving:
         sides.append(("incumbent", ~tally.contender))
     for name, side in sides:
         ends = tally.ends[(tally.exposure[side] > 0.0).any(axis=0)]

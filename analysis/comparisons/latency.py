@@ -17,6 +17,7 @@ from analysis.assumptions import (
     MARGIN_ALPHA,
     MIN_BUCKET_REQUESTS,
     POD_NOISE_SD,
+    WINDOW_NOISE_SD,
     WINDOW_RHO,
 )
 from analysis.comparisons.boundaries import Boundary, quantile, too_coarse, watched
@@ -32,7 +33,7 @@ from analysis.comparisons.grounds import (
 from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, Noise, look
 from analysis.question import ComparisonInput, Settings
-from analysis.samples import Histogram, Tally
+from analysis.samples import Frame, Histogram, Tally
 from analysis.special import log_sum_exp
 from analysis.verdict import Absence, Effect, Evidence, NoData, Verdict, blind
 
@@ -51,7 +52,12 @@ def compare(request: ComparisonInput) -> Evidence:
     histogram = count_buckets(request.term("buckets"), request.frame)
     if isinstance(histogram, Absence):
         return blind(histogram)
-    settings, tally = request.settings, histogram.tally
+    return judge(histogram, request.settings, request.frame)
+
+
+def judge(histogram: Histogram, settings: Settings, frame: Frame) -> Evidence:
+    """The same for counts that are at hand already."""
+    tally = histogram.tally
     slow = _slower_than_objective(histogram, settings)
     above = -math.inf if slow is None else limit_evidence(slow, settings.limit)
     if slow is not None and above > math.log(1.0 / settings.alpha):
@@ -70,20 +76,25 @@ def compare(request: ComparisonInput) -> Evidence:
     judged = _Judged.of(shared, bounds, settings)
     if judged.degraded:
         return judged.degradation()
-    stale = stale_side(tally, request)
+    stale = stale_side(tally, frame)
     if stale is not None:
         return blind(stale, exposure=shared.tally.summary(), freshness=tally.freshness)
     return judged.verdict()
 
 
 def noise_at(share: float) -> Noise:
-    """Assumed noise of a share of requests p: pod noise acts on log odds, so on ln p it shrinks by 1 - p.
+    """Assumed noise of a share of requests p: noise acts on the log odds, so on ln p it shrinks by 1 - p.
 
     The spread of one count over its mean is 1 - p (Bernoulli); the prior over log ratios is half as wide as for errors.
     """
     rest = 1.0 - share
-    sd = max(POD_NOISE_SD * rest, math.sqrt(2e-5))
-    return Noise(pod_sd=sd, rho=max(WINDOW_RHO * rest**2, 1e-4), spread=rest, prior_sd=0.5)
+    return Noise(
+        pod_sd=max(POD_NOISE_SD * rest, math.sqrt(2e-5)),
+        window_sd=WINDOW_NOISE_SD * rest,
+        rho=max(WINDOW_RHO * rest**2, 1e-4),
+        spread=rest,
+        prior_sd=0.5,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +206,7 @@ class _Judged:
             Verdict.UNDECIDED,
             f"{self.slower(at)}; "
             + (obstacle or f"latency {harm:.3g}x worse is not ruled out above {self.bounds[at].seconds:g} s"),
-            obstacle or self.missing_requests(at),
+            f"this no longer holds: {obstacle}" if obstacle else self.missing_requests(at),
             at,
         )
 
@@ -203,11 +214,11 @@ class _Judged:
         """What forbids an early advance even when the intervals are narrow."""
         silent = self.histogram.tally.freshness.silent
         if silent:
-            yield f"samples of {len(silent)} silent contender pod(s), first {silent[0]}"
+            yield f"{len(silent)} contender pod(s) without recent samples, first {silent[0]}"
         if self.change > math.log(1.0 / MARGIN_ALPHA):
-            yield "evidence that leans towards harm has to fall"
+            yield "the evidence leans towards harm: it has to fall first"
         if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
-            yield f"{HEALTHY_MIN_WINDOWS} windows with samples of both sides"
+            yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
 
     def missing_requests(self, place: int) -> str:
         one, bound = self.looks[place], self.bounds[place]

@@ -20,7 +20,7 @@ from analysis.counting import count_events
 from analysis.engine import Look, Noise, look
 from analysis.question import ComparisonInput, Settings
 from analysis.rates import rate_upper_bound
-from analysis.samples import Tally
+from analysis.samples import Frame, Tally
 from analysis.verdict import Absence, Effect, Evidence, Exposure, Verdict, blind
 
 NOISE = Noise()
@@ -38,7 +38,11 @@ def compare(request: ComparisonInput) -> Evidence:
     tally = count_events(request.term("requests"), request.term("errors"), request.frame)
     if isinstance(tally, Absence):
         return blind(tally)
-    settings = request.settings
+    return judge(tally, request.settings, request.frame)
+
+
+def judge(tally: Tally, settings: Settings, frame: Frame) -> Evidence:
+    """The same for counts that are at hand already."""
     above = limit_evidence(tally, settings.limit)
     if above > math.log(1.0 / settings.alpha):
         return _limit_broken(tally, settings, above)
@@ -46,11 +50,10 @@ def compare(request: ComparisonInput) -> Evidence:
     missing = missing_side(tally)
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
-    seen = look(shared, settings.margin, NOISE)
-    judged = _Judged(shared, settings, seen)
+    judged = _Judged(shared, settings, look(shared, settings.margin, NOISE))
     if judged.degraded:
         return judged.degradation()
-    stale = stale_side(tally, request)
+    stale = stale_side(tally, frame)
     if stale is not None:
         return blind(stale, exposure=shared.summary(), freshness=tally.freshness)
     return judged.verdict()
@@ -131,19 +134,19 @@ class _Judged:
             )
         return self.evidence(
             Verdict.UNDECIDED,
-            f"{self.rates()}; harm up to {number(high)}x is not ruled out" + (f" ({obstacle})" if obstacle else ""),
-            obstacle or self.missing_requests(seen),
+            f"{self.rates()}; " + (obstacle or f"harm up to {number(high)}x is not ruled out"),
+            f"this no longer holds: {obstacle}" if obstacle else self.missing_requests(seen),
         )
 
     def obstacles(self) -> Iterator[str]:
         """What forbids an early advance even when the interval is narrow."""
         if self.tally.freshness.silent:
             pods = self.tally.freshness.silent
-            yield f"samples of {len(pods)} silent contender pod(s), first {pods[0]}"
+            yield f"{len(pods)} contender pod(s) without recent samples, first {pods[0]}"
         if self.look.ln_change > self.margin_threshold:
-            yield "evidence that leans towards harm has to fall"
+            yield "the evidence leans towards harm: it has to fall first"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
-            yield f"{HEALTHY_MIN_WINDOWS} windows with samples of both sides"
+            yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
 
     def missing_requests(self, seen: Exposure) -> str:
         """What would decide: requests at the present rates, by the ratio or by the count alone; or more pods."""
