@@ -33,11 +33,18 @@ from policies.schema import ReleasePolicySpec
 MOST_RESTARTS = 3
 CANNOT_PULL = frozenset({"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
 MOST_REVERSALS = 2
+# Holds during which a batch is not meant to move: the batch deadline begins anew after them.
+STILL = frozenset(
+    {
+        HoldReason.PAUSED_BY_PERSON,
+        HoldReason.PODS_LOST,
+        HoldReason.INCUMBENT_CHANGED,
+        HoldReason.POLICY_GONE,
+    }
+)
 
 
-def decide(
-    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
-) -> Decision:
+def decide(record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:
     """What becomes of a release whose capacity may have moved (phases Canary, Batch and RollingBack).
 
     `seen.now` is the tick's one `now`. `verdicts` are empty while the batch is not settled.
@@ -104,9 +111,7 @@ def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
 # ------------------------------------------------------------------------------------------------------ forward
 
 
-def _forward(
-    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
-) -> Decision:
+def _forward(record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:
     return (
         _asked_to_turn(record, seen)
         or _contender_broken(record, seen)
@@ -219,8 +224,7 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
     live, spare = seen.incumbent, seen.contender
     assert live is not None and spare is not None
     ready = seen.available("incumbent")
-    lost = min(live.replicas, len(seen.incumbents)) > ready or len(seen.incumbents) < live.replicas
-    if lost and live.observed and not strategy.move(record, seen, policy, still=False).writes:
+    if ready < live.replicas and live.observed and not strategy.move(record, seen, policy, still=False).writes:
         return Hold(
             HoldReason.PODS_LOST,
             f"{ready} of {live.replicas} incumbent pods are ready: something outside this release took pods away",
@@ -228,6 +232,8 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
             "rollBack",
         )
     since = record.moving_since if record.moving_since is not None else seen.now
+    if record.held is not None and record.held.reason in STILL:
+        since = seen.now  # the batch was not meant to move until now
     until = since + policy.deadline.batch.seconds
     # An outage of ours is not the batch's fault: while there is a step to make, the deadline does not strike.
     if seen.now >= until and not strategy.move(record, seen, policy, still=False).writes:
@@ -258,7 +264,9 @@ def _may_go_on(
 ) -> Decision:
     """The batch is settled. What do its gates know, and is anybody waited for?"""
     if _ungated(record):
-        return _next(record, policy, record.skip_gates and f"gates skipped: {record.skip_gates}" or "pods are ready")
+        return _next(
+            record, policy, f"gates skipped: {record.skip_gates}" if record.skip_gates else "the pods are ready"
+        )
     at_least, at_most = policy.observe.at_least.seconds, policy.observe.at_most.seconds
     settled_for = seen.now - record.observing[-1].start if record.observing else 0.0
     if policy.mode == "observe":
@@ -306,9 +314,7 @@ def _may_go_on(
             assert_never(policy.observe.on_undecided)
 
 
-def _blind(
-    record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec
-) -> Decision:
+def _blind(record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:
     """Missing data never passes and never fails: stand still, and after the policy's patience turn back."""
     because = "; ".join(f"gate {v.gate}: {v.because}" for v in required if v.verdict is Verdict.BLIND)
     already = record.held is not None and record.held.reason is HoldReason.BLIND

@@ -166,8 +166,9 @@ class Record:
     origin: Origin = "change"
     epoch: int = 0  # raised at every change of phase and stamped on both slots: a paused writer is fenced by it
     sequence: int = 0  # raised at every write of the record
+    written: float = 0.0  # when it was written last
     intent: str = ""  # the write that follows this record
-    policy: Mapping[str, Any] | None = None  # the pinned spec
+    policy: str = ""  # the pinned policy as canonical JSON: text, because a merge patch would merge a map
     policy_digest: str = ""
     desired: int = 0
     stage: int = 0  # 0 is the canary, i is batch i
@@ -294,9 +295,7 @@ class Observation:
     first_sample_by: float = 0.0  # until then a gate without data is waiting for its first windows, not blind
 
     def available(self, role: Role) -> int:
-        slot, pods = (
-            (self.incumbent, self.incumbents) if role == "incumbent" else (self.contender, self.contenders)
-        )
+        slot, pods = (self.incumbent, self.incumbents) if role == "incumbent" else (self.contender, self.contenders)
         return 0 if slot is None else sum(pod.available(self.now, slot.min_ready) for pod in pods)
 
 

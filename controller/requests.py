@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from analysis.samples import CounterSeries
 from controller.release import PodList, SlotWrite
 from policies.schema import Selector
 
@@ -149,20 +150,10 @@ class FetchCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
-    """One counter as the store answered: `values[i]` at `times[i]`; instants without a sample are absent."""
-
-    pod: str
-    le: str | None
-    times: tuple[float, ...]
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """The usable answer of a metric store: a success without warnings, of the declared type."""
 
-    series: tuple[Counter, ...]
+    series: tuple[CounterSeries, ...]
 
 
 # ------------------------------------------------------------------------------------------------ writes

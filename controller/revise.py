@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from controller.release import (
     FORWARD,
-    HoldReason,
     Observation,
     Phase,
     PodState,
@@ -24,15 +23,6 @@ from policies.schema import ReleasePolicySpec
 
 MOST_SPANS = 48
 MOST_REPLICA_SETS = 8
-# Holds during which a batch is not expected to move: the batch deadline waits with them.
-STILL = frozenset(
-    {
-        HoldReason.PAUSED_BY_PERSON,
-        HoldReason.PODS_LOST,
-        HoldReason.INCUMBENT_CHANGED,
-        HoldReason.POLICY_GONE,
-    }
-)
 
 
 def revised(record: Record, seen: Observation, policy: ReleasePolicySpec, strategy: Strategy) -> Record:

@@ -131,3 +131,14 @@ def match_labels(obj: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The selector's matchLabels as sorted pairs."""
     selector = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     return tuple(sorted((str(key), str(value)) for key, value in selector.items()))
+
+
+def not_older(version: str, than: str) -> bool:
+    """Whether one resourceVersion is not older than another; unknown where either is not a decimal number.
+
+    Kubernetes compares resourceVersions of one resource as numbers; the API server's store counts all resources of
+    these kinds with one counter.
+    """
+    if not (version.isdecimal() and than.isdecimal()):
+        return True
+    return int(version) >= int(than)

@@ -16,9 +16,7 @@ from controller.release import Phase
 
 MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.PREFLIGHT, Phase.CANCELLED}),
-    Phase.PREFLIGHT: frozenset(
-        {Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK, Phase.CANCELLED, Phase.NEEDS_HUMAN}
-    ),
+    Phase.PREFLIGHT: frozenset({Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK, Phase.CANCELLED, Phase.NEEDS_HUMAN}),
     Phase.CANARY: frozenset({Phase.BATCH, Phase.ROLLING_BACK, Phase.SUCCEEDED, Phase.NEEDS_HUMAN}),
     Phase.BATCH: frozenset({Phase.ROLLING_BACK, Phase.SUCCEEDED, Phase.NEEDS_HUMAN}),
     Phase.ROLLING_BACK: frozenset({Phase.ROLLED_BACK, Phase.NEEDS_HUMAN}),

@@ -289,8 +289,11 @@ def _spare_manifest(live: SlotState, name: str, template: Mapping[str, Any], cla
         labels[SLOT_LABEL] = "twin"
     else:
         labels.pop(SLOT_LABEL, None)
-    copied = {key: spec[key] for key in ("strategy", "minReadySeconds", "revisionHistoryLimit",
-                                         "progressDeadlineSeconds") if key in spec}
+    copied = {
+        key: spec[key]
+        for key in ("strategy", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+        if key in spec
+    }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -1,0 +1,251 @@
+"""One Release object as a tick works on it, and the requests that every part of a tick shares."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from controller.record import RecordInvalid, read_record, to_status
+from controller.release import (
+    SLOT_LABEL,
+    AppKey,
+    CreateSlot,
+    Entry,
+    Observation,
+    Plan,
+    PodList,
+    Record,
+    SlotState,
+    Wishes,
+)
+from controller.requests import (
+    Answer,
+    Failure,
+    FailureKind,
+    ReadPods,
+    ReadSlot,
+    Request,
+    WriteEvent,
+    WriteRecord,
+    WriteSlot,
+)
+from controller.slots import match_labels, not_older, slot_state
+from controller.strategies.twin import pods_of
+from policies.load import PolicyRefused, release_from_object
+from policies.schema import ReleaseSpec
+
+T = TypeVar("T")
+Reading = Generator[Request, Answer, T]
+Step = Generator[Request, Answer, None]
+
+SOON = 1.0  # seconds until the next tick after one that moved something
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What a tick came to. `again_in`: seconds until it should run again, None for the ordinary interval."""
+
+    app: AppKey
+    release: str = ""
+    record: Record | None = None
+    turned: bool = False  # phase, batch or hold changed
+    wrote: int = 0
+    again_in: float | None = None
+    failure: Failure | None = None
+    note: str = ""
+    entries: tuple[Entry, ...] = ()  # what was decided in this tick, for the log
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A Release object, read. `problem` is set where its record or its spec cannot be what anybody meant."""
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: str
+    deleting: bool
+    spec: ReleaseSpec
+    refused: str  # why the spec is not acceptable, or ""
+    record: Record
+    status: Mapping[str, Any]
+    problem: str
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(
+            paused=self.spec.paused,
+            promote=self.spec.promote.batch if self.spec.promote is not None else None,
+            abort=self.spec.abort.reason if self.spec.abort is not None else None,
+        )
+
+
+_NOTHING = ReleaseSpec.model_construct(policy="", images={}, env={}, paused=False)
+
+
+def parsed(obj: Mapping[str, Any]) -> Attempt:
+    """Read a Release object. Raises RecordTooNew for a record that a newer controller wrote."""
+    metadata = obj.get("metadata") or {}
+    status = obj.get("status") or {}
+    problem, refused, record, spec = "", "", Record(), _NOTHING
+    try:
+        record = read_record(status)
+    except RecordInvalid as error:
+        problem = str(error)
+    try:
+        spec = release_from_object(obj).spec
+    except PolicyRefused as error:
+        refused = "; ".join(str(each) for each in error.errors)[:1024]
+    return Attempt(
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        generation=int(metadata.get("generation") or 0),
+        created=str(metadata.get("creationTimestamp", "")),
+        deleting="deletionTimestamp" in metadata,
+        spec=spec,
+        refused=refused,
+        record=record,
+        status=status,
+        problem=problem,
+    )
+
+
+def seconds(timestamp: str) -> float:
+    """Epoch seconds of an API server's time stamp; 0 for an empty one."""
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp() if timestamp else 0.0
+
+
+# ------------------------------------------------------------------------------------------------------ reading
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The slots by name (None where absent) and the pods of the app, of one look."""
+
+    slots: Mapping[str, SlotState | None]
+    pods: PodList
+
+
+def look(app: AppKey, names: Sequence[str], *, fresh: bool) -> Reading[Seen | Failure]:
+    """Read slots, then pods. A read that failed, or that is older than another one, is a Failure as a whole."""
+    slots: dict[str, SlotState | None] = {}
+    for name in names:
+        answer = yield ReadSlot(app.namespace, name, fresh)
+        if isinstance(answer, Failure):
+            if answer.kind is not FailureKind.ABSENT:
+                return answer
+            slots[name] = None
+        elif isinstance(answer, Mapping):
+            slots[name] = slot_state(answer)
+    labels = _common_labels([slot for slot in slots.values() if slot is not None])
+    if labels is None:
+        return Seen(slots, PodList(()))
+    pods = yield ReadPods(app.namespace, labels, fresh)
+    if isinstance(pods, Failure):
+        return pods
+    assert isinstance(pods, PodList)
+    if fresh and not all(not_older(pods.resource_version, s.resource_version) for s in slots.values() if s is not None):
+        return Failure(FailureKind.STALE, "the list of pods is older than their Deployment: read again")
+    return Seen(slots, pods)
+
+
+def _common_labels(slots: Sequence[SlotState]) -> tuple[tuple[str, str], ...] | None:
+    """The selector that finds the pods of both slots: the app's own, without our slot label."""
+    if not slots:
+        return None
+    return tuple(pair for pair in match_labels(slots[0].raw) if pair[0] != SLOT_LABEL)
+
+
+def observation(
+    attempt: Attempt, seen: Seen, roles: tuple[str, str], now: float, *, policy_exists: bool = True, newer: str = ""
+) -> Observation:
+    """Cast the slots: `roles` names the incumbent's and the contender's Deployment."""
+    live, spare = seen.slots.get(roles[0]), seen.slots.get(roles[1])
+    return Observation(
+        release=attempt.name,
+        uid=attempt.uid,
+        now=now,
+        incumbent=live,
+        contender=spare,
+        incumbents=pods_of(live, seen.pods.items),
+        contenders=pods_of(spare, seen.pods.items),
+        wishes=attempt.wishes,
+        policy_exists=policy_exists,
+        superseded_by=newer,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ writing
+
+
+def write_record(app: AppKey, attempt: Attempt, after: Record, now: float, intent: str = "") -> Reading[Answer]:
+    """Write the record by compare-and-swap: whoever wrote in between wins, and this tick ends."""
+    stamped = replace(after, sequence=after.sequence + 1, intent=intent, verdicts_at=now, written=now)
+    status = to_status(stamped, generation=attempt.generation, policy_name=app.policy)
+    answer = yield WriteRecord(app.namespace, attempt.name, attempt.resource_version, status)
+    return answer
+
+
+def carry_out(
+    app: AppKey, attempt: Attempt, before: Record, after: Record, plan: Plan, now: float
+) -> Reading[TickResult]:
+    """Record, slots, events, in this order; the first failure ends the tick and the next one looks again."""
+    answer = yield from write_record(app, attempt, after, now, plan.summary)
+    if isinstance(answer, Failure):
+        return TickResult(app, attempt.name, before, failure=answer, again_in=_retry(answer))
+    entries = _new_entries(before, after)
+    wrote, failure = 1, None
+    for write in plan.writes:
+        answer = yield WriteSlot(app.namespace, write)
+        if isinstance(answer, Failure) and not (isinstance(write, CreateSlot) and answer.kind is FailureKind.EXISTS):
+            failure = answer
+            break
+        wrote += 1
+    yield from _tell(app, attempt, after, entries, failure, now)
+    return TickResult(
+        app,
+        attempt.name,
+        after,
+        turned=bool(entries),
+        wrote=wrote,
+        failure=failure,
+        again_in=_retry(failure) if failure is not None else SOON,
+        entries=entries,
+    )
+
+
+def _retry(failure: Failure) -> float | None:
+    """A lost race is looked at again at once; what needs time or a person waits for the ordinary interval."""
+    return SOON if failure.kind in (FailureKind.CONFLICT, FailureKind.STALE) else failure.retry_after
+
+
+def _new_entries(before: Record, after: Record) -> tuple[Entry, ...]:
+    known = set(map(id, before.decisions))
+    old = set(before.decisions[-8:]) if before.decisions else set()
+    return tuple(entry for entry in after.decisions[-8:] if id(entry) not in known and entry not in old)
+
+
+_WARNINGS = ("RollBack", "RolledBack", "NeedsHuman", "Cancelled", "HoldBlind", "HoldDegraded", "HoldUndecided")
+
+
+def _tell(
+    app: AppKey, attempt: Attempt, after: Record, entries: Sequence[Entry], failure: Failure | None, now: float
+) -> Step:
+    told = [(entry.kind, entry.because) for entry in entries]
+    if failure is not None and failure.kind in (FailureKind.FORBIDDEN, FailureKind.INVALID):
+        told.append(("WriteRefused", f"{after.intent or 'a write'}: {failure.message}"))
+    for n, (kind, because) in enumerate(told):
+        yield WriteEvent(
+            namespace=app.namespace,
+            name=f"{attempt.name}.{after.sequence + 1:x}.{n}",
+            release=attempt.name,
+            release_uid=attempt.uid,
+            kind="Warning" if kind in _WARNINGS or kind == "WriteRefused" else "Normal",
+            reason=kind,
+            message=because[:1000],
+            at=now,
+        )

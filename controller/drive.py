@@ -1,0 +1,179 @@
+"""A tick of a release whose capacity may have moved: look, ask the gates, decide, leap, write."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
+from controller.decide import decide
+from controller.gates import instants, judge, questions, replica_sets
+from controller.record import RecordTooNew, applied, noted, worth_writing
+from controller.release import (
+    ENDS,
+    FORWARD,
+    Advance,
+    AppKey,
+    Decision,
+    Finish,
+    GateVerdict,
+    Hold,
+    Observation,
+    PatchSlot,
+    Plan,
+    Record,
+    RollBack,
+)
+from controller.requests import Counts, Failure, FailureKind, ReadRelease, Settings, Source
+from controller.revise import revised
+from controller.strategies import strategy_of
+from policies.load import digest, from_object, tighten, to_object
+from policies.schema import ReleasePolicy
+
+PATIENCE = 3  # windows in which a gate may wait for its first samples before it counts as blind
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A decision with the record and the plan that follow from it."""
+
+    decision: Decision
+    before: Record
+    after: Record
+    plan: Plan
+
+
+def drive(
+    app: AppKey, attempt: Attempt, current: ReleasePolicy | None, newer: str, settings: Settings, now: float
+) -> Reading[TickResult]:
+    """Phases Canary, Batch and RollingBack. `newer` names a release that asks for a newer version, or ""."""
+    policy = effective_policy(attempt.record, current)
+    source = settings.sources.get(policy.spec.metrics.source, Source())
+    roles = _roles(attempt.record)
+
+    seen = yield from look(app, roles, fresh=False)
+    if isinstance(seen, Failure):
+        return TickResult(app, attempt.name, attempt.record, failure=seen)
+    first = _observe(attempt, seen, roles, current, newer, now)
+    verdicts = yield from ask_gates(app, attempt.record, first, policy, source)
+    glance = _turn(attempt, first, verdicts, policy, source)
+    if _being_deleted(first):
+        return TickResult(app, attempt.name, attempt.record, note="a Deployment is being deleted; nothing is moved")
+    if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
+        return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
+
+    again = yield from look(app, roles, fresh=True)
+    if isinstance(again, Failure):
+        return TickResult(app, attempt.name, attempt.record, failure=again, again_in=again.retry_after)
+    answer = yield ReadRelease(app.namespace, attempt.name)
+    if isinstance(answer, Failure):
+        return TickResult(app, attempt.name, attempt.record, failure=answer, again_in=answer.retry_after)
+    if not isinstance(answer, dict):
+        return TickResult(app, attempt.name, attempt.record)
+    try:
+        latest = parsed(answer)
+    except RecordTooNew as error:
+        return TickResult(app, attempt.name, attempt.record, note=str(error))
+    if latest.problem or latest.uid != attempt.uid or latest.record.phase in ENDS or latest.deleting:
+        return TickResult(app, attempt.name, latest.record, again_in=SOON)
+    if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
+        return TickResult(app, attempt.name, latest.record, again_in=SOON)
+    second = _observe(latest, again, roles, current, newer, now)
+    leap = _turn(latest, second, verdicts, policy, source)
+    if _kind(glance.decision) != _kind(leap.decision) or _being_deleted(second):
+        # Two looks that disagree: one of them was stale, or the world moved between them. The next tick will know.
+        return TickResult(app, attempt.name, latest.record, again_in=SOON, note="two looks disagreed")
+    if not leap.plan.writes and not worth_writing(latest.record, leap.after, now):
+        return TickResult(app, attempt.name, leap.after)
+    return (yield from carry_out(app, latest, latest.record, leap.after, leap.plan, now))
+
+
+def effective_policy(record: Record, current: ReleasePolicy | None) -> ReleasePolicy:
+    """The policy that the release began under, tightened by later edits and never loosened."""
+    pinned = from_object(json.loads(record.policy))
+    if current is None or digest(current) == record.policy_digest:
+        return pinned
+    return tighten(pinned, current)
+
+
+def pin(record: Record, policy: ReleasePolicy) -> Record:
+    """The record with this policy pinned."""
+    return replace(
+        record,
+        policy=json.dumps(to_object(policy), sort_keys=True, separators=(",", ":")),
+        policy_digest=digest(policy),
+    )
+
+
+def ask_gates(
+    app: AppKey, record: Record, seen: Observation, policy: ReleasePolicy, source: Source
+) -> Reading[tuple[GateVerdict, ...]]:
+    """The gates' verdicts while the batch is settled; nothing is asked while pods still move."""
+    strategy = strategy_of(policy.spec)
+    if record.phase not in FORWARD or seen.incumbent is None or seen.contender is None:
+        return ()
+    settled = revised(record, seen, policy.spec, strategy)
+    if not settled.observing or settled.observing[-1].end is not None:
+        return ()
+    span = instants(settled, source, seen.now)
+    verdicts = []
+    for gate in policy.spec.gates:
+        answers: dict[str, Counts | Failure] = {}
+        if span is not None:
+            for question in questions(policy, gate, app.namespace, replica_sets(settled), source, *span):
+                answer = yield question
+                if isinstance(answer, Counts | Failure):
+                    answers[question.term] = answer
+                if isinstance(answer, Failure) and answer.kind is FailureKind.UNAVAILABLE:
+                    break  # one unanswered question of a gate is enough; the next tick asks again
+        verdicts.append(judge(gate, policy, settled, seen, source, answers))
+    return tuple(verdicts)
+
+
+def _turn(
+    attempt: Attempt, seen: Observation, verdicts: tuple[GateVerdict, ...], policy: ReleasePolicy, source: Source
+) -> Turn:
+    strategy = strategy_of(policy.spec)
+    before = attempt.record
+    record = revised(before, seen, policy.spec, strategy)
+    if (tightened := digest(policy)) != record.policy_digest:
+        record = noted(pin(record, policy), "PolicyTightened", f"an edit tightened the policy ({tightened})", seen.now)
+    if record.observing and record.observing[-1].end is None:
+        seen = replace(seen, first_sample_by=record.observing[-1].start + PATIENCE * source.window + source.scrape)
+    decision = decide(record, seen, verdicts, policy.spec)
+    after = applied(record, decision, verdicts, seen.now)
+    plan = Plan()
+    if not isinstance(decision, Finish):
+        plan = strategy.move(after, seen, policy.spec, still=isinstance(decision, Hold))
+    moves = any(isinstance(write, PatchSlot) and write.replicas is not None for write in plan.writes)
+    if moves and plan.summary != before.intent:
+        after = replace(after, moving_since=seen.now)  # progress: the batch deadline begins anew
+    return Turn(decision, before, after, plan)
+
+
+def _observe(
+    attempt: Attempt, seen: Seen, roles: tuple[str, str], current: ReleasePolicy | None, newer: str, now: float
+) -> Observation:
+    return observation(attempt, seen, roles, now, policy_exists=current is not None, newer=newer)
+
+
+def _roles(record: Record) -> tuple[str, str]:
+    assert record.incumbent is not None and record.contender is not None  # `read_record` refuses others
+    return record.incumbent.name, record.contender.name
+
+
+def _being_deleted(seen: Observation) -> bool:
+    return any(slot is not None and slot.deleting for slot in (seen.incumbent, seen.contender))
+
+
+def _kind(decision: Decision) -> tuple[object, ...]:
+    match decision:
+        case Hold(reason=reason):
+            return (Hold, reason)
+        case Advance(stage=stage):
+            return (Advance, stage)
+        case RollBack(cause=cause):
+            return (RollBack, cause)
+        case Finish(phase=phase, cause=cause):
+            return (Finish, phase, cause)
+    return (type(decision),)

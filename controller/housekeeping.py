@@ -1,0 +1,96 @@
+"""What an app without a release under way still needs: claims released, lost records restored, history kept short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller.attempt import SOON, Attempt, Reading, TickResult
+from controller.release import ENDS, GROUP, AppKey, Phase, SlotState
+from controller.requests import (
+    CreateRelease,
+    DeleteRelease,
+    Failure,
+    FailureKind,
+    ReadRelease,
+    ReadSlot,
+    WriteSlot,
+)
+from controller.slots import slot_state
+from controller.strategies import strategy_of
+from policies.schema import ReleasePolicy
+
+
+def tidy(
+    app: AppKey, policy: ReleasePolicy | None, attempts: Sequence[Attempt], now: float
+) -> Reading[TickResult | None]:
+    """At most one thing per tick; None when there was nothing to do."""
+    if policy is None:
+        return None
+    strategy = strategy_of(policy.spec)
+    ended = {each.uid: each for each in attempts if each.record.phase in ENDS}
+    slots: list[SlotState] = []
+    for name in strategy.slot_names(policy.spec.target.deployment):
+        answer = yield ReadSlot(app.namespace, name)
+        if isinstance(answer, Mapping):
+            slots.append(slot_state(answer))
+    for slot in slots:
+        if slot.claim is None or slot.deleting:
+            continue
+        owner = ended.get(slot.claim.uid)
+        if owner is not None:
+            # A release that needs a person keeps its claims: they say who moved what until somebody restores.
+            if owner.record.phase is Phase.NEEDS_HUMAN and not _restored_since(owner, attempts):
+                continue
+            wrote = 0
+            for write in strategy.release_claims(slot.claim.uid, tuple(slots)).writes:
+                done = yield WriteSlot(app.namespace, write)
+                wrote += not isinstance(done, Failure)
+            return TickResult(app, owner.name, owner.record, wrote=wrote, again_in=SOON)
+        if (lost := (yield from _lost_record(app, slot, attempts))) is not None:
+            return lost
+    return (yield from _shorten_history(app, policy, attempts))
+
+
+def _restored_since(owner: Attempt, attempts: Sequence[Attempt]) -> bool:
+    return any(each.spec.restore_of == owner.name and each.record.phase is Phase.ROLLED_BACK for each in attempts)
+
+
+def _lost_record(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> Reading[TickResult | None]:
+    """A claim whose Release is gone: somebody deleted the record in mid-release. The claim itself knows the way back.
+
+    The app keeps serving from both slots meanwhile; a linked release brings the incumbent back to its full size.
+    """
+    claim = slot.claim
+    if claim is None or any(each.uid == claim.uid for each in attempts):
+        return None
+    answer = yield ReadRelease(app.namespace, claim.release)
+    gone = isinstance(answer, Failure) and answer.kind is FailureKind.ABSENT
+    other = isinstance(answer, Mapping) and (answer.get("metadata") or {}).get("uid") != claim.uid
+    if not gone and not other:
+        return None
+    name = f"{app.policy[:40]}-restore-{claim.uid[:8]}"
+    created = yield CreateRelease(app.namespace, restore_manifest(app, name, claim.release, "its record was deleted"))
+    if isinstance(created, Failure):
+        return TickResult(app, failure=created) if created.kind is not FailureKind.EXISTS else None
+    return TickResult(app, name, wrote=1, again_in=SOON, note=f"record of {claim.release} is gone; restoring")
+
+
+def restore_manifest(app: AppKey, name: str, of: str, reason: str) -> dict[str, Any]:
+    """A Release that brings the app back to the incumbent of another one."""
+    return {
+        "apiVersion": f"{GROUP}/v1alpha1",
+        "kind": "Release",
+        "metadata": {"name": name, "namespace": app.namespace},
+        "spec": {"policy": app.policy, "restoreOf": of, "reason": reason, "requestedBy": "nightferry"},
+    }
+
+
+def _shorten_history(app: AppKey, policy: ReleasePolicy, attempts: Sequence[Attempt]) -> Reading[TickResult | None]:
+    finished = [each for each in attempts if each.record.phase in ENDS and not each.deleting]
+    if len(finished) <= policy.spec.history_limit:
+        return None
+    oldest = finished[0]
+    answer = yield DeleteRelease(app.namespace, oldest.name, oldest.uid)
+    failed = answer if isinstance(answer, Failure) else None
+    return TickResult(app, oldest.name, failure=failed, wrote=failed is None, again_in=SOON if failed is None else None)

@@ -1,0 +1,330 @@
+"""The record: how a decision changes it, and how it is written into and read out of a Release's status.
+
+The status has two faces. `status.record` is the machine's own memory and is read back; everything else in the status
+is a view of it for people, kubectl and kstatus, and is only written. A record that no controller could have written
+(edited by hand, of a newer version) is refused as a whole: acting on half of it would be worse than standing still.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import msgspec
+
+from analysis.verdict import Verdict, worst
+from controller.decide import STILL
+from controller.release import (
+    ENDS,
+    FORWARD,
+    RECORD_VERSION,
+    Advance,
+    Cause,
+    Decision,
+    Entry,
+    Finish,
+    GateVerdict,
+    Held,
+    Hold,
+    HoldReason,
+    Phase,
+    Proceed,
+    Record,
+    RollBack,
+)
+from controller.transitions import moved
+
+MOST_ENTRIES = 40
+MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the view
+EVIDENCE_EVERY = 60.0  # seconds between writes that only refresh the evidence
+
+
+class RecordInvalid(ValueError):
+    """The record is not one that this program wrote; the message says what is wrong with it."""
+
+
+class RecordTooNew(ValueError):
+    """The record was written by a newer version; this one must not touch the app."""
+
+
+# ------------------------------------------------------------------------------------------------- applying
+
+
+def applied(record: Record, decision: Decision, verdicts: Sequence[GateVerdict], now: float) -> Record:
+    """The record after a decision. Raises IllegalMove if the decision asks for a move that does not exist."""
+    record = replace(record, verdicts=tuple(verdicts) or record.verdicts)
+    match decision:
+        case Proceed(because):
+            after = _unheld(record, now, because)
+            return after if record.phase is Phase.ROLLING_BACK else replace(after, because=because)
+        case Hold(reason, because, until, then):
+            return _held(record, reason, because, until, then, now)
+        case Advance(stage, because):
+            phase = Phase.CANARY if stage == 0 else Phase.BATCH
+            after = _entered(_unheld(record, now, because), phase, f"{_stage_name(stage, record)}: {because}", now)
+            after = replace(after, stage=stage, stage_since=now, moving_since=now, because=because)
+            return _logged(after, "Advance", f"to {_stage_name(stage, record)}: {because}", now)
+        case RollBack(cause, because):
+            after = _entered(_unheld(record, now, because), Phase.ROLLING_BACK, because, now)
+            after = replace(after, cause=cause, moving_since=now)
+            return _logged(after, "RollBack", because, now)
+        case Finish(phase, cause, because):
+            after = _entered(_unheld(record, now, because), phase, because, now)
+            after = replace(after, cause=cause, moving_since=None)
+            return _logged(after, phase.value, because, now)
+        case _:
+            assert_never(decision)
+
+
+def _entered(record: Record, phase: Phase, because: str, now: float) -> Record:
+    """Every change of phase is a new epoch: the stamps that follow fence whoever still acts on the old one."""
+    if phase is record.phase:
+        return replace(record, because=because)
+    return replace(record, phase=moved(record.phase, phase), since=now, because=because, epoch=record.epoch + 1)
+
+
+def _held(record: Record, reason: HoldReason, because: str, until: float | None, then: str, now: float) -> Record:
+    same = record.held is not None and record.held.reason is reason
+    if not same:
+        record = _unheld(record, now, because)
+    since = record.held.since if same and record.held is not None else now
+    by_person = reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)
+    record = replace(
+        record,
+        held=Held(reason, since, until, then, because),
+        excused_since=(record.excused_since if record.excused_since is not None else now) if by_person else None,
+    )
+    return record if same else _logged(record, f"Hold{reason.value}", because, now)
+
+
+def _unheld(record: Record, now: float, because: str) -> Record:
+    if record.held is None:
+        return record
+    spent = max(0.0, now - record.excused_since) if record.excused_since is not None else 0.0
+    was_still = record.held.reason in STILL
+    after = replace(
+        record,
+        held=None,
+        excused=record.excused + spent,
+        excused_since=None,
+        moving_since=now if was_still and record.moving_since is not None else record.moving_since,
+    )
+    return _logged(after, "Unhold", f"{record.held.reason.value} ended: {because}", now)
+
+
+def _logged(record: Record, kind: str, because: str, now: float) -> Record:
+    evident = kind in ("Advance", "RollBack", *(end.value for end in ENDS)) or kind.startswith("Hold")
+    entry = Entry(now, kind, because, record.phase, record.stage, record.verdicts if evident else ())
+    entries = (*record.decisions, entry)
+    if len(entries) > MOST_ENTRIES:
+        # The beginning says what was asked and admitted; the middle may go.
+        entries = (*entries[:3], *entries[-(MOST_ENTRIES - 3) :])
+    return replace(record, decisions=entries)
+
+
+def noted(record: Record, kind: str, because: str, now: float) -> Record:
+    """The record with one more line in its decision log."""
+    return _logged(record, kind, because, now)
+
+
+def _stage_name(stage: int, record: Record) -> str:
+    return "the canary" if stage == 0 else f"batch {stage} of {record.stages}"
+
+
+def worth_writing(before: Record, after: Record, now: float) -> bool:
+    """Whether `after` says anything that is not only newer numbers in the same sentences."""
+    if _essence(before) != _essence(after):
+        return True
+    fresh = before.verdicts != after.verdicts and bool(after.verdicts)
+    return fresh and now - before.verdicts_at >= EVIDENCE_EVERY
+
+
+def _essence(record: Record) -> tuple[Any, ...]:
+    held = record.held
+    return (
+        replace(record, because="", held=None, verdicts=(), verdicts_at=0.0, sequence=0, intent=""),
+        (held.reason, held.since, held.until, held.then) if held is not None else None,
+        tuple((v.gate, v.verdict, v.required) for v in record.verdicts),
+        record.because if record.phase in ENDS else "",
+    )
+
+
+# --------------------------------------------------------------------------------------------- reading it back
+
+
+def read_record(status: Mapping[str, Any] | None) -> Record:
+    """The record in a Release's status; a Release without a status is Queued.
+
+    Raises RecordInvalid for one that was edited into an impossible state, RecordTooNew for a newer version.
+    """
+    status = status or {}
+    raw = status.get("record")
+    if raw is None:
+        if status.get("phase") not in (None, "", Phase.QUEUED.value):
+            raise RecordInvalid(f"status.phase is {status['phase']}, but status.record is missing")
+        return Record()
+    version = raw.get("version") if isinstance(raw, Mapping) else None
+    if isinstance(version, int) and version > RECORD_VERSION:
+        raise RecordTooNew(
+            f"record version {version}, this controller knows {RECORD_VERSION}: upgrade the controller again"
+        )
+    try:
+        record = msgspec.convert(raw, Record, strict=False)
+    except msgspec.ValidationError as error:
+        raise RecordInvalid(f"status.record: {error}") from None
+    if problem := _impossible(record, status):
+        raise RecordInvalid(problem)
+    return record
+
+
+def _impossible(record: Record, status: Mapping[str, Any]) -> str:
+    if status.get("phase") != record.phase.value:
+        return f"status.phase is {status.get('phase')}, status.record.phase is {record.phase}"
+    if record.version != RECORD_VERSION:
+        return f"record version {record.version}"
+    if record.phase in FORWARD or record.phase is Phase.ROLLING_BACK:
+        if not record.policy:
+            return f"phase {record.phase} without a pinned policy"
+        if record.incumbent is None or record.contender is None:
+            return f"phase {record.phase} without its two slots"
+        if not 0 <= record.stage <= record.stages:
+            return f"stage {record.stage} of {record.stages}"
+        if record.desired < 0 or record.epoch < 1:
+            return f"{record.desired} desired pods at epoch {record.epoch}"
+        if record.phase is Phase.CANARY and record.stage != 0:
+            return f"phase Canary in stage {record.stage}"
+        if record.phase is Phase.BATCH and record.stage == 0:
+            return "phase Batch in stage 0"
+    return ""
+
+
+# -------------------------------------------------------------------------------------------------- writing it
+
+
+def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str, Any]:
+    """The whole status of a Release. Every key is present (null deletes), so that a merge patch replaces it."""
+    view: dict[str, Any] = {
+        "observedGeneration": generation,
+        "app": policy_name,
+        "phase": record.phase.value,
+        "since": rfc3339(record.since),
+        "cause": record.cause.value if record.cause is not None else None,
+        "because": record.because[:1024],
+        "verdict": worst(v.verdict for v in record.verdicts if v.required).value if record.verdicts else None,
+        "heldReason": record.held.reason.value if record.held is not None else None,
+        "held": _held_view(record.held),
+        "batchText": f"{record.stage}/{record.stages}" if record.epoch > 1 and record.stages else None,
+        "batch": {
+            "index": record.stage,
+            "of": record.stages,
+            "contender": record.ready[0],
+            "incumbent": record.ready[1],
+            "desired": record.desired,
+        },
+        "verdicts": [
+            {
+                "gate": v.gate,
+                "verdict": v.verdict.value,
+                "required": v.required,
+                "because": v.because,
+                "evidence": dict(v.evidence),
+            }
+            for v in record.verdicts
+        ],
+        "slots": {
+            role: {"name": slot.name, "uid": slot.uid, "digest": slot.digest, "replicaSets": list(slot.replica_sets)}
+            if slot is not None
+            else None
+            for role, slot in (("incumbent", record.incumbent), ("contender", record.contender))
+        },
+        "policyDigest": record.policy_digest or None,
+        "epoch": record.epoch,
+        "conditions": conditions(record, generation),
+        "decisions": [
+            {
+                "at": rfc3339(entry.at),
+                "kind": entry.kind,
+                "because": entry.because[:1024],
+                "phase": entry.phase.value,
+                "batch": entry.stage,
+            }
+            for entry in record.decisions[-10:]
+        ],
+    }
+    return {**view, "record": _within_bounds(record)}
+
+
+def _held_view(held: Held | None) -> dict[str, Any] | None:
+    if held is None:
+        return None
+    until = rfc3339(held.until) if held.until is not None else None
+    return {"reason": held.reason.value, "since": rfc3339(held.since), "until": until, "then": held.then,
+            "because": held.because[:1024]}  # fmt: skip
+
+
+def _within_bounds(record: Record) -> dict[str, Any]:
+    """The record as JSON types, with the oldest evidence dropped until it fits."""
+    while True:
+        built: dict[str, Any] = msgspec.to_builtins(record)
+        if len(json.dumps(built)) <= MOST_BYTES:
+            return built
+        evident = [n for n, entry in enumerate(record.decisions) if entry.verdicts]
+        if evident and evident[0] < len(record.decisions) - 1:
+            entries = list(record.decisions)
+            entries[evident[0]] = replace(entries[evident[0]], verdicts=())
+            record = replace(record, decisions=tuple(entries))
+        elif len(record.decisions) > 1:
+            record = replace(record, decisions=record.decisions[1:])
+        else:
+            return built
+
+
+def conditions(record: Record, generation: int) -> list[dict[str, Any]]:
+    """kstatus conditions: Ready once it succeeded, Reconciling while it moves, Stalled when it waits for a person."""
+    ended, ok = record.phase in ENDS, record.phase is Phase.SUCCEEDED
+    waits = record.phase is Phase.NEEDS_HUMAN or (
+        record.held is not None
+        and record.held.reason in (HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED)
+    )
+    failed = ended and not ok
+    reason = record.held.reason.value if record.held is not None else record.phase.value
+    message = (record.held.because if record.held is not None else record.because)[:1024]
+    at = rfc3339(record.held.since if record.held is not None else record.since)
+    return [
+        {
+            "type": kind,
+            "status": "True" if true else "False",
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": at,
+            "observedGeneration": generation,
+        }
+        for kind, true in (("Ready", ok), ("Reconciling", not ended), ("Stalled", waits or failed))
+    ]
+
+
+def rfc3339(at: float) -> str:
+    """UTC to the second, as the API server writes times."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def invalid_ending(status: Mapping[str, Any] | None, problem: str, now: float) -> Record:
+    """The record that replaces an impossible one: an end that asks for a person and touches nothing."""
+    raw = (status or {}).get("record")
+    epoch = raw.get("epoch") if isinstance(raw, Mapping) else 0
+    record = Record(
+        phase=Phase.NEEDS_HUMAN,
+        since=now,
+        because=f"{problem}. The app is left as it is; run `nightferry restore` to go back to the incumbent.",
+        cause=Cause.RECORD_INVALID,
+        epoch=epoch if isinstance(epoch, int) and epoch > 0 else 0,
+    )
+    return noted(record, Phase.NEEDS_HUMAN.value, record.because, now)
+
+
+def overall(verdicts: Sequence[GateVerdict]) -> Verdict:
+    """The worst of the required gates."""
+    return worst(v.verdict for v in verdicts if v.required)

@@ -1,0 +1,141 @@
+"""One tick of one app, sans-I/O: a generator that yields requests and is sent answers.
+
+    look     read slots, pods and record from the watch cache; ask the gates; decide
+    leap     if anything is to be written: read slots, then pods, then the record anew with a quorum, decide again
+    write    the record first (compare-and-swap), then fencing stamps, then at most one change of capacity
+
+Rules. The actuated objects are read before the record, so that a record which is still current when it is written was
+current for everything that was read. Two looks must agree on the turn they take: one stale answer changes nothing. A
+failure of any read ends the tick without a write. Killed after any request, the next tick goes on from what it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller.attempt import Attempt, Reading, Step, TickResult, parsed, write_record
+from controller.begin import begin
+from controller.drive import drive
+from controller.housekeeping import tidy
+from controller.record import RecordTooNew, invalid_ending, to_status
+from controller.release import AppKey, Phase
+from controller.requests import Answer, Failure, ReadPolicy, ReadReleases, Settings, WritePolicyStatus, WriteRecord
+from policies.load import PolicyRefused, from_object
+from policies.schema import ReleasePolicy
+
+
+def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
+    """Advance one app by one step. `now`: seconds since the epoch, the only time this tick knows."""
+    policy_object = yield ReadPolicy(app.namespace, app.policy)
+    objects = yield ReadReleases(app.namespace, app.policy)
+    for answer in (policy_object, objects):
+        if isinstance(answer, Failure) and not _absent(answer):
+            return TickResult(app, failure=answer)
+    policy, complaint = _policy(policy_object)
+    yield from _tell_policy(app, policy_object, complaint)
+
+    attempts: list[Attempt] = []
+    for obj in _as_objects(objects):
+        try:
+            attempt = parsed(obj)
+        except RecordTooNew as error:
+            return TickResult(app, note=str(error))
+        if attempt.problem:
+            return (yield from _end_invalid(app, attempt, now))
+        attempts.append(attempt)
+    attempts.sort(key=lambda each: (each.created, each.name))
+
+    active = next((each for each in attempts if each.record.phase in _MOVING), None)
+    queued = [each for each in attempts if each.record.phase is Phase.QUEUED]
+    if active is None and (tidied := (yield from tidy(app, policy, attempts, now))) is not None:
+        return tidied
+    if active is None and not queued:
+        return TickResult(app)
+    # A restore goes first; else the newest wish wins, and the wishes it replaces are told so by `begin`.
+    chosen = active or next((each for each in queued if each.spec.restore_of is not None), queued[-1])
+    if chosen.deleting:
+        return TickResult(app, chosen.name, chosen.record, note="the release is being deleted; nothing is moved")
+    newer = [each.name for each in queued if each.created >= chosen.created and each is not chosen]
+    newer_name = newer[-1] if newer else ""
+    for other in queued:
+        if other is not chosen and other.created <= queued[-1].created and other is not queued[-1]:
+            return (yield from begin(app, other, policy, complaint, attempts, queued[-1].name, settings, now))
+    if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
+        return (yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now))
+    return (yield from drive(app, chosen, policy, newer_name, settings, now))
+
+
+_MOVING = frozenset({Phase.PREFLIGHT, Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK})
+
+
+def _absent(answer: Failure) -> bool:
+    return answer.kind.value == "Absent"
+
+
+def _as_objects(answer: Answer) -> Sequence[Mapping[str, Any]]:
+    return [each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list | tuple) else []
+
+
+def _policy(answer: Answer) -> tuple[ReleasePolicy | None, str]:
+    """(the policy, "") or (None, why there is none)."""
+    if not isinstance(answer, Mapping):
+        return None, "the policy does not exist"
+    try:
+        return from_object(answer), ""
+    except PolicyRefused as error:
+        return None, "; ".join(str(problem) for problem in error.errors)[:1024]
+
+
+def _tell_policy(app: AppKey, obj: Answer, complaint: str) -> Step:
+    """Write the policy's own status when it says something else about this generation."""
+    if not isinstance(obj, Mapping):
+        return
+    metadata = obj.get("metadata") or {}
+    generation = int(metadata.get("generation") or 0)
+    status = obj.get("status") or {}
+    ready: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+    wanted = "False" if complaint else "True"
+    if status.get("observedGeneration") == generation and ready.get("status") == wanted:
+        return
+    message = complaint or "the policy is valid"
+    yield WritePolicyStatus(
+        app.namespace,
+        app.policy,
+        str(metadata.get("resourceVersion", "")),
+        {
+            "observedGeneration": generation,
+            "because": message,
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": wanted,
+                    "reason": "Refused" if complaint else "Valid",
+                    "message": message,
+                    "observedGeneration": generation,
+                    "lastTransitionTime": metadata.get("creationTimestamp") or "1970-01-01T00:00:00Z",
+                }
+            ],
+        },
+    )
+
+
+def _end_invalid(app: AppKey, attempt: Attempt, now: float) -> Reading[TickResult]:
+    """A record that nobody could have written: stop, touch nothing, ask for a person."""
+    ending = invalid_ending(attempt.status, attempt.problem, now)
+    answer = yield WriteRecord(
+        app.namespace,
+        attempt.name,
+        attempt.resource_version,
+        {**_cleared(attempt.status), **to_status(ending, generation=attempt.generation, policy_name=app.policy)},
+    )
+    if isinstance(answer, Failure):
+        return TickResult(app, attempt.name, failure=answer)
+    return TickResult(app, attempt.name, ending, turned=True, wrote=1)
+
+
+def _cleared(status: Mapping[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(status)
+
+
+__all__ = ["TickResult", "tick", "write_record"]
