@@ -170,11 +170,13 @@ class Watch:
 
     def _read(self) -> bytes:
         try:
-            return self._answer.read1(65536)
+            data = self._answer.read1(65536)
         except (urllib3.exceptions.HTTPError, OSError):
             if self._closed:
                 return b""
             raise
+        # Breaking a TLS connection takes the decryption away first: what comes after is no text.
+        return b"" if self._closed else data
 
 
 def _event(decoded: Object) -> WatchEvent:
