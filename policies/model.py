@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 NOT_AVAILABLE = "not available in this version"
 
@@ -40,6 +41,13 @@ class Part(BaseModel):
     def problems(self) -> Iterator[Problem]:
         """What is wrong with this part as a whole, once each field by itself is right."""
         return iter(())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        written = handler(schema)
+        if cls.later:
+            handler.resolve_ref_schema(written)["x-later"] = dict(cls.later)
+        return written
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:

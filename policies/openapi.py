@@ -1,7 +1,9 @@
 """The CustomResourceDefinitions and the JSON Schema for editors, made from the models and from nothing else.
 
-The spec keeps fields it does not know (`x-kubernetes-preserve-unknown-fields`): the API server would otherwise drop a
-misspelt `maxUnavailable` or a `window` in silence, and the controller could not refuse it. The status is pruned.
+The API server drops fields that a schema does not name. kubectl and the appliers of GitOps refuse such a field before
+it is sent, by this very schema; and it must name all fields, because a schema that keeps unknown ones is not published
+and `kubectl explain` has nothing to show [seen on 1.20]. Fields whose feature does not exist yet are named without a
+type: so they are kept and the controller refuses them, instead of releasing outside a window that was asked for.
 """
 
 import json
@@ -10,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from policies.model import Part
+from policies.model import NOT_AVAILABLE, Part
 from policies.names import LONGEST_NAME
 from policies.release import Release, ReleaseSpec
 from policies.schema import ReleasePolicy, ReleasePolicySpec
@@ -79,8 +81,8 @@ def _crd(kind: type[Part], spec: type[Part], status: type[Part], short: str, col
             "apiVersion": {"type": "string", "description": "The version of this schema."},
             "kind": {"type": "string", "description": "The kind of this object."},
             "metadata": {"type": "object", "properties": {"name": name_schema}},
-            "spec": structural(spec, keep_unknown=True),
-            "status": structural(status, keep_unknown=False),
+            "spec": structural(spec),
+            "status": structural(status),
         },
     }
     return {
@@ -112,13 +114,13 @@ def _crd(kind: type[Part], spec: type[Part], status: type[Part], short: str, col
     }
 
 
-def structural(model: type[Part], *, keep_unknown: bool) -> Schema:
+def structural(model: type[Part]) -> Schema:
     """The schema of a model in the structural form of Kubernetes 1.20: no references, no unions of types, no CEL."""
     schema = model.model_json_schema(schema_generator=_Generator)
-    return _structural(schema, schema.get("$defs", {}), keep_unknown=keep_unknown)
+    return _structural(schema, schema.get("$defs", {}))
 
 
-def _structural(node: Schema, defs: dict[str, Schema], *, keep_unknown: bool) -> Schema:
+def _structural(node: Schema, defs: dict[str, Schema]) -> Schema:
     node = _resolved(node, defs)
     out: Schema = {}
     description = _paragraph(node.get("description"))
@@ -141,9 +143,9 @@ def _structural(node: Schema, defs: dict[str, Schema], *, keep_unknown: bool) ->
     if "const" in node:
         out["enum"] = [node["const"]]
     if "items" in node:
-        out["items"] = _structural(node["items"], defs, keep_unknown=keep_unknown)
+        out["items"] = _structural(node["items"], defs)
     if node.get("type") == "object":
-        _object(node, out, defs, keep_unknown=keep_unknown)
+        _object(node, out, defs)
     return out
 
 
@@ -153,21 +155,20 @@ _VALIDATIONS = (
 )  # fmt: skip
 
 
-def _object(node: Schema, out: Schema, defs: dict[str, Schema], *, keep_unknown: bool) -> None:
+def _object(node: Schema, out: Schema, defs: dict[str, Schema]) -> None:
     if "properties" in node:
         if node.get("required"):
             out["required"] = node["required"]
-        if keep_unknown:
-            out["x-kubernetes-preserve-unknown-fields"] = True
-        out["properties"] = {
-            name: _structural(part, defs, keep_unknown=keep_unknown) for name, part in node["properties"].items()
-        }
+        out["properties"] = {name: _structural(part, defs) for name, part in node["properties"].items()}
+        for name, words in node.get("x-later", {}).items():
+            description = f"Refused: {words}, {NOT_AVAILABLE}."
+            out["properties"][name] = {"description": description, "x-kubernetes-preserve-unknown-fields": True}
     elif "patternProperties" in node:
         # Kubernetes has no patterns for keys; the loader judges the names.
         (values,) = node["patternProperties"].values()
-        out["additionalProperties"] = _structural(values, defs, keep_unknown=keep_unknown)
+        out["additionalProperties"] = _structural(values, defs)
     elif isinstance(node.get("additionalProperties"), dict):
-        out["additionalProperties"] = _structural(node["additionalProperties"], defs, keep_unknown=keep_unknown)
+        out["additionalProperties"] = _structural(node["additionalProperties"], defs)
     else:
         out["x-kubernetes-preserve-unknown-fields"] = True
 
@@ -195,7 +196,7 @@ def _without_extensions(node: Any) -> Any:
         node = options[0] | {key: value for key, value in node.items() if key not in {"anyOf", "default"}}
     out = {}
     for key, value in node.items():
-        if key.startswith("x-kubernetes-") or (key == "title" and isinstance(value, str)):
+        if key.startswith("x-") or (key == "title" and isinstance(value, str)):
             continue
         out[key] = _paragraph(value) if key == "description" and isinstance(value, str) else _without_extensions(value)
     return out

@@ -69,8 +69,8 @@ class Duration(Written):
         ("s", 1000),
         ("ms", 1),
     )
-    _PATTERN: ClassVar[str] = "^" + "".join(rf"((0|[1-9][0-9]{{0,9}}){unit})?" for unit, _ in _UNITS) + "$"
-    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": _PATTERN, "minLength": 2}
+    _PATTERN: ClassVar[str] = "".join(rf"((0|[1-9][0-9]{{0,9}}){unit})?" for unit, _ in _UNITS)
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
 
     @classmethod
     def read(cls, raw: object) -> Self:
@@ -112,7 +112,7 @@ class Percent(Written):
 
     millionths: int
 
-    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": rf"^{_NUMBER}%$"}
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$"}
 
     @classmethod
     def read(cls, raw: object) -> Self:
@@ -154,7 +154,7 @@ class Amount(Written):
     percent: Percent | None = None
 
     json_schema: ClassVar[dict[str, Any]] = {
-        "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": rf"^{_NUMBER}%$"}],
+        "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$"}],
         "x-kubernetes-int-or-string": True,
     }
 
@@ -194,7 +194,7 @@ class Tolerance(Written):
     ratio: float | None = None
     points: float | None = None
 
-    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": rf"^{_NUMBER}(x|pp)$"}
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(x|pp)$"}
 
     @classmethod
     def read(cls, raw: object) -> Self:
