@@ -14,13 +14,13 @@ from analysis.counting import count_buckets, count_events
 from analysis.samples import CounterSeries, Frame, Groups
 from analysis.verdict import Absence, Evidence, NoData
 from controller.release import GateVerdict, Observation, Record
-from controller.requests import Counts, Failure, FailureKind, FetchCounts, Source
+from controller.requests import Counts, Failure, FailureKind, FetchCounts, Source, Term
 from policies.schema import Gate, ReleasePolicy
 
 Answers = Mapping[str, Counts | Failure]  # by term
 
 # The field of the policy that names a selector -> the term of the comparison that reads it.
-_TERMS = {"errors": "errors", "requests": "requests", "histogram": "buckets"}
+_TERMS: Mapping[str, Term] = {"errors": "errors", "requests": "requests", "histogram": "buckets"}
 _MOST_INSTANTS = 10_000  # a store refuses more than 11,000 points a series
 _POD_SUFFIX = 5  # characters that a ReplicaSet adds to its name for a pod, after a hyphen
 
@@ -51,7 +51,7 @@ def questions(
         FetchCounts(
             source=policy.spec.metrics.source,
             gate=gate.name,
-            term=_term(field),
+            term=_TERMS[field],
             selector=selector,
             namespace=namespace,
             namespace_label=policy.spec.metrics.namespace,
@@ -64,10 +64,6 @@ def questions(
         )
         for field, selector in gate.selectors().items()
     )
-
-
-def _term(field: str) -> str:
-    return _TERMS[field]
 
 
 def instants(record: Record, source: Source, now: float) -> tuple[float, float] | None:

@@ -58,9 +58,7 @@ def of_slots(seen: Observation, origin: Origin, *, digest: str, target: str) -> 
     """The app's own two Deployments. `digest` is the contender's version, "" where it is not known yet."""
     live, spare = seen.incumbent, seen.contender
     if live is None:
-        return Refusal(
-            f"Deployment {target} does not exist: create it, or correct spec.target.deployment of the policy"
-        )
+        return no_deployment(target)
     for slot in filter(None, (live, spare)):
         if finding := _of_slot(slot, seen):
             return finding
@@ -89,6 +87,11 @@ def of_slots(seen: Observation, origin: Origin, *, digest: str, target: str) -> 
             f"{ready} of {live.replicas} incumbent pods are ready: there would be no healthy version to go back to",
         )
     return None
+
+
+def no_deployment(name: str) -> Refusal:
+    """The app has nothing that serves."""
+    return Refusal(f"Deployment {name} does not exist: create it, or correct spec.target.deployment of the policy")
 
 
 def _of_slot(slot: SlotState, seen: Observation) -> Finding:

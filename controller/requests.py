@@ -126,6 +126,9 @@ class ReviewAccess:
     permissions: tuple[Permission, ...]
 
 
+Term = Literal["errors", "requests", "buckets"]
+
+
 @dataclass(frozen=True, slots=True)
 class FetchCounts:
     """-> Counts: cumulative counters of the pods of some ReplicaSets, at `start, start + step, ... <= end`.
@@ -137,7 +140,7 @@ class FetchCounts:
 
     source: str
     gate: str
-    term: Literal["errors", "requests", "buckets"]
+    term: Term
     selector: Selector
     namespace: str
     namespace_label: str
