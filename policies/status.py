@@ -87,10 +87,10 @@ class DecisionStatus(Part):
     """One line of the log of decisions."""
 
     at: Time = Field(description="When it was decided.")
-    tick: int | None = Field(default=None, description="The number of the tick.")
     kind: str = Field(description="The decision in one word.")
     because: str = Field(description="The reason in one sentence, with numbers.")
-    evidence: Mapping[str, Any] | None = Field(default=None, description="The numbers behind the decision.")
+    phase: PhaseName | None = Field(default=None, description="The phase that followed.")
+    batch: int | None = Field(default=None, description="The stage that followed.")
 
 
 class ReleaseStatus(Part):
@@ -100,6 +100,7 @@ class ReleaseStatus(Part):
     app: str | None = Field(default=None, description="The Deployment whose app is released.")
     phase: PhaseName | None = Field(default=None, description="Where the release stands.")
     since: Time | None = Field(default=None, description="Since when it stands there.")
+    cause: str | None = Field(default=None, description="Why it turned or ended, in one word, such as GateDegraded.")
     because: str | None = Field(default=None, description="Why it stands there, in one sentence with numbers.")
     held: HeldStatus | None = Field(default=None, description="Why it stands still; absent while it moves.")
     held_reason: str | None = Field(default=None, description="`held.reason`, for the table of kubectl get.")
