@@ -1,0 +1,47 @@
+"""The only code that talks to metric stores: one file per kind of source, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from controller.clock import Clock
+from controller.metrics.prometheus import Prometheus
+from controller.metrics.settings import SourceSettings
+from controller.requests import Counts, Failure, FailureKind, FetchCounts
+
+__all__ = ["KINDS", "MetricSource", "SourceSettings", "Sources"]
+
+
+class MetricSource(Protocol):
+    """What a kind of source must do."""
+
+    def fetch(self, ask: FetchCounts) -> Counts | Failure:
+        """The counters of a request, or why there are none that can be trusted. Never raises for the store's faults."""
+
+
+# A new kind of source is one file and one line here.
+KINDS: Mapping[str, Callable[[SourceSettings, Clock], MetricSource]] = {
+    "prometheus": Prometheus.open,
+}
+
+
+class Sources:
+    """The configured sources by name. Raises ValueError for two of one name, or of a kind that does not exist."""
+
+    def __init__(self, settings: Iterable[SourceSettings], clock: Clock) -> None:
+        self._sources: dict[str, MetricSource] = {}
+        for one in settings:
+            if one.kind not in KINDS:
+                raise ValueError(f"source {one.name}: unknown kind {one.kind!r}; allowed: {', '.join(KINDS)}")
+            if one.name in self._sources:
+                raise ValueError(f"two sources are named {one.name}")
+            self._sources[one.name] = KINDS[one.kind](one, clock)
+
+    def perform(self, ask: FetchCounts) -> Counts | Failure:
+        """The answer to a tick's request."""
+        source = self._sources.get(ask.source)
+        if source is None:
+            known = ", ".join(self._sources) or "none"
+            return Failure(FailureKind.INVALID, f"no metric source is named {ask.source!r}; configured: {known}")
+        return source.fetch(ask)

@@ -1,0 +1,61 @@
+"""The Authorization header of a metric source, read from a file that somebody else rotates."""
+
+from __future__ import annotations
+
+import base64
+import threading
+
+from controller.clock import Clock
+from controller.metrics.settings import SourceSettings
+
+MAX_AGE = 60.0  # seconds after which a file is read again
+
+
+class UnreadableCredentials(Exception):
+    """A credentials file cannot be read, or holds nothing that fits in a header. The message names the file only."""
+
+
+class Credentials:
+    """Reads the source's token file or user file; again each minute, and whenever `forget` says that it was refused."""
+
+    def __init__(self, settings: SourceSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._header: str | None = None
+        self._read_at: float | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether the source has credentials at all."""
+        return self._settings.bearer_token_file is not None or self._settings.basic_auth_file is not None
+
+    def headers(self) -> dict[str, str]:
+        """The headers to send. Raises UnreadableCredentials."""
+        if not self.any:
+            return {}
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._header is None or self._read_at is None or now - self._read_at >= MAX_AGE:
+                self._header, self._read_at = self._read(), now
+            return {"Authorization": self._header}
+
+    def forget(self) -> None:
+        """Makes the next call read the file."""
+        with self._lock:
+            self._read_at = None
+
+    def _read(self) -> str:
+        path = self._settings.bearer_token_file or self._settings.basic_auth_file
+        assert path is not None  # `any` was asked
+        try:
+            text = path.read_text().strip()
+        except (OSError, ValueError):
+            raise UnreadableCredentials(f"{path} cannot be read") from None
+        if not text or not text.isascii() or not text.isprintable():
+            raise UnreadableCredentials(f"{path} does not hold one line of printable ASCII")
+        if self._settings.bearer_token_file is not None:
+            return f"Bearer {text}"
+        if ":" not in text:
+            raise UnreadableCredentials(f"{path} does not hold user:password")
+        return f"Basic {base64.b64encode(text.encode()).decode()}"

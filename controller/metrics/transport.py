@@ -1,0 +1,207 @@
+"""Carries one range query to a Prometheus API and brings its answer back whole, in time, and not too large.
+
+The query goes through `prometheus-api-client` with a session of our own, because that library, left alone, puts a POST
+query into the URL, retries and sleeps in silence, follows redirects, has no deadline, and drops the warnings of an
+answer. The session does the call itself and gives the library the raw body to hand through; the exact instants
+override the library's, which it rounds to whole seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import msgspec
+import requests
+import urllib3
+from prometheus_api_client import PrometheusConnect
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from controller import wire
+from controller.clock import Clock
+from controller.metrics.credentials import Credentials, UnreadableCredentials
+from controller.metrics.settings import SourceSettings
+from controller.requests import Failure, FailureKind
+
+MAX_BODY = 8 * 1024 * 1024  # bytes, decompressed
+EXCERPT = 256  # bytes of an answer that a message may show
+_CONNECT_TIMEOUT = 2.0
+_NO_RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_status=False, respect_retry_after_header=False)
+
+_KINDS: dict[int, FailureKind] = {
+    400: FailureKind.INVALID,
+    401: FailureKind.UNAUTHORIZED,
+    403: FailureKind.FORBIDDEN,
+    422: FailureKind.INVALID,
+    429: FailureKind.THROTTLED,
+}
+
+
+class _Said(msgspec.Struct):
+    error: str
+
+
+class _Refused(Exception):
+    """An answer with another status than 200."""
+
+    def __init__(self, status: int, body: bytes, retry_after: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.body, self.retry_after = status, body, retry_after
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections that keep the deadline."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = dict(wire.POOLS)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = dict(wire.POOLS)
+        return manager
+
+
+class _Raw:
+    """A successful answer as the library reads it: what it takes for the result is the whole body."""
+
+    status_code = 200
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def json(self) -> dict[str, dict[str, bytes]]:
+        return {"data": {"result": self._body}}
+
+
+class _Session(requests.Session):
+    """One bounded call at a time; for one thread."""
+
+    def __init__(self, settings: SourceSettings, credentials: Credentials, clock: Clock) -> None:
+        super().__init__()
+        self._settings = settings
+        self._credentials = credentials
+        self._clock = clock
+        self.trust_env = False  # a .netrc would replace our Authorization; proxies are taken below
+        self.proxies = get_environ_proxies(settings.url)
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.verify = False if settings.insecure_skip_verify else str(settings.ca_file or "") or True
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """No redirect is ever followed: it would carry the query and the token elsewhere."""
+
+    def request(self, method: str, url: str, params: Any = None, **_: Any) -> Any:  # type: ignore[override]
+        """The library's call. Raises _Refused, and what a transport raises."""
+        with wire.deadline(self._clock, self._settings.timeout):
+            body = self._call(method, url, params)
+            if body is None:
+                self._credentials.forget()
+                body = self._call(method, url, params)
+        if body is None:
+            raise _Refused(401, b"", "")
+        return _Raw(body)
+
+    def _call(self, method: str, url: str, params: Any) -> bytes | None:
+        """The body of a 200, or None for a 401 where reading the credentials again may help."""
+        response = super().request(
+            method,
+            url,
+            data=params,
+            headers={"Accept": "application/json", "User-Agent": "nightferry", **self._credentials.headers()},
+            timeout=(_CONNECT_TIMEOUT, self._settings.timeout),
+            stream=True,
+            allow_redirects=False,
+        )
+        try:
+            if response.status_code == 401 and self._credentials.any:
+                return None
+            body = wire.read_body(response.raw, MAX_BODY)
+        finally:
+            if not response.raw.closed:
+                response.close()
+        if response.status_code != 200:
+            raise _Refused(response.status_code, body, response.headers.get("Retry-After", ""))
+        return body
+
+
+class Transport:
+    """Queries to one source. Safe to share between threads: each thread has a session of its own."""
+
+    def __init__(self, settings: SourceSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._credentials = Credentials(settings, clock)
+        self._own = threading.local()
+
+    def query_range(self, query: str, *, start: float, end: float, step: float) -> bytes | Failure:
+        """The body of a successful answer, not judged further. `start` and `end` in epoch seconds, both asked for."""
+        exact = {
+            "start": f"{start:.3f}",
+            "end": f"{end:.3f}",
+            "timeout": f"{round(self._settings.timeout * 1000)}ms",
+            "partial_response": "false",  # Thanos; the others do not know it and do not mind
+        }
+        try:
+            body: bytes = self._connect().custom_query_range(
+                query,
+                datetime.fromtimestamp(start, UTC),
+                datetime.fromtimestamp(end, UTC),
+                f"{step:.3f}",
+                params=exact,
+            )
+        except _Refused as refused:
+            return self._failure(refused)
+        except UnreadableCredentials as error:
+            return Failure(FailureKind.UNAUTHORIZED, f"source {self._settings.name}: {error}")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
+            return Failure(FailureKind.UNAVAILABLE, f"source {self._settings.name}: {_reason(error)}")
+        return body
+
+    def _connect(self) -> PrometheusConnect:
+        found: PrometheusConnect | None = getattr(self._own, "connect", None)
+        if found is None:
+            session = _Session(self._settings, self._credentials, self._clock)
+            url = self._settings.url.rstrip("/")
+            found = PrometheusConnect(url, session=session, retry=_NO_RETRIES, method="POST")
+            # The library has mounted an adapter of its own for this address.
+            session.mount(url, _Adapter(max_retries=_NO_RETRIES))
+            self._own.connect = found
+        return found
+
+    def _failure(self, refused: _Refused) -> Failure:
+        kind = _KINDS.get(refused.status, FailureKind.UNAVAILABLE)
+        text = refused.retry_after.strip()
+        wait = min(float(text), 300.0) if text.isascii() and text.isdigit() else None
+        if kind is FailureKind.THROTTLED and wait is None:
+            wait = 1.0
+        try:
+            said = wire.one_line(msgspec.json.decode(refused.body, type=_Said).error, EXCERPT)
+        except (msgspec.DecodeError, RecursionError):
+            said = excerpt(refused.body)
+        return Failure(kind, f"source {self._settings.name}: HTTP {refused.status}: {said}".rstrip(": "), wait)
+
+
+def excerpt(body: bytes) -> str:
+    """The beginning of an answer, escaped to one line, for a message."""
+    return wire.one_line(body[:EXCERPT].decode(errors="backslashreplace"), EXCERPT)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in our own words: those of the libraries may quote a header."""
+    match error:
+        case wire.TooLarge():
+            return str(error)
+        case requests.Timeout() | urllib3.exceptions.TimeoutError() | TimeoutError():
+            return "timed out"
+        case requests.exceptions.SSLError():
+            return "the TLS certificate is not accepted"
+        case requests.ConnectionError():
+            return "timed out" if "timed out" in str(error) else "no connection"
+        case urllib3.exceptions.DecodeError():
+            return "the body is not what its Content-Encoding says"
+        case urllib3.exceptions.ProtocolError() | OSError():
+            return "the connection broke"
+    return type(error).__name__
