@@ -39,9 +39,10 @@ def count_events(requests: Iterable[CounterSeries], events: Iterable[CounterSeri
     asked = grid.matrix("requests", None)
     if not np.isfinite(asked).any():
         return Absence(NoData.NO_SERIES, "no request series for any pod of the release")
-    failed = grid.matrix("events", None)
-    reset = grid.restarted | _drops(asked) | _drops(failed)
-    failed = _absent_is_zero(failed, asked, reset)
+    reset = grid.restarted | _drops(asked)
+    failed = _absent_is_zero(grid.matrix("events", None), asked, reset)
+    # Only now: across a restart, a smaller event count after a gap is the new process and not a second drop.
+    reset |= _drops(failed)
     n, x = np.diff(asked, axis=1), np.diff(failed, axis=1)
     seen = np.isfinite(n) & np.isfinite(x) & ~reset[:, 1:]
     return grid.tally(n, x, seen)
@@ -142,13 +143,14 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
         if key in series:
             return Absence(NoData.DUPLICATE, f"{term} of pod {one.pod} came twice{_le(one)}")
         series[key] = one
-    times = [one.times for one in series.values() if one.times]
-    if not times:
+    sampled = [one for one in series.values() if one.times]
+    if not sampled:
         return Absence(NoData.NO_SERIES, "the store has no series for the pods of the release")
-    start = min(t[0] for t in times)
-    instants = (max(t[-1] for t in times) - start) / frame.window + 1.0
+    start = min(one.times[0] for one in sampled)
+    latest = max(sampled, key=lambda one: one.times[-1])
+    instants = (latest.times[-1] - start) / frame.window + 1.0
     if instants > MOST_INSTANTS:
-        return Absence(NoData.MISALIGNED, f"samples span more than {MOST_INSTANTS} windows")
+        return Absence(NoData.MISALIGNED, f"pod {latest.pod} has a sample more than {MOST_INSTANTS} windows off")
     size = round(instants)
     lookup: dict[tuple[str, str, float | None], tuple[npt.NDArray[np.int64], FloatArray]] = {}
     for key, one in series.items():

@@ -66,7 +66,17 @@ def share_interval(curve: FloatArray, alpha: float = INTERVAL_ALPHA) -> tuple[fl
     if not inside[-1]:
         last = int(np.flatnonzero(inside)[-1])
         high = _crossing(last + 1, last, curve, height)
-    return low, float(THETA_GRID[top]), high
+    return low, _peak(curve, top), high
+
+
+def _peak(curve: FloatArray, top: int) -> float:
+    """The most likely value between grid points: the vertex of the parabola through the highest point's neighbours."""
+    if not 0 < top < curve.size - 1:
+        return float(THETA_GRID[top])
+    left, middle, right = (float(v) for v in curve[top - 1 : top + 2])
+    bend = left - 2.0 * middle + right
+    offset = 0.5 * (left - right) / bend if bend < 0.0 else 0.0
+    return float(THETA_GRID[top] + offset * (THETA_GRID[1] - THETA_GRID[0]))
 
 
 def _ln_rising(a: FloatArray, x: FloatArray) -> FloatArray:
