@@ -7,13 +7,14 @@ etcd from its distribution and the rest in the cache, so the sources are combine
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
-PROGRAMS = ("etcd", *CONTROL_PLANE, "prometheus", "promtool")
+# The last two come with nearly every Linux; the bed makes a key with the one and ties children to their parent with
+# the other.
+PROGRAMS = ("etcd", *CONTROL_PLANE, "prometheus", "promtool", "openssl", "setpriv")
 
 HOW_TO_GET = (
     "as root on Debian 12: python -m tests.setup.control_plane; elsewhere: put prometheus on PATH, and point "
@@ -90,8 +91,3 @@ def is_debian_12(os_release: Path = Path("/etc/os-release")) -> bool:
         return False
     fields = dict(line.split("=", 1) for line in os_release.read_text().splitlines() if "=" in line)
     return fields.get("ID", "").strip('"') == "debian" and fields.get("VERSION_ID", "").strip('"') == "12"
-
-
-def has_tool(name: str) -> bool:
-    """Whether a command is on PATH."""
-    return shutil.which(name) is not None
