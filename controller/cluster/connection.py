@@ -54,8 +54,9 @@ class Reply:
 class Stream:
     """An open watch: its lines as they come. `cut` ends a blocked reading from another thread, at once."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, connection: Connection) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, connection: Connection, what: str) -> None:
         self._response = response
+        self._what = what
         self._connection = connection
 
     def lines(self) -> Iterator[bytes]:
@@ -76,7 +77,7 @@ class Stream:
                     if line.strip():
                         yield line
         except _TRANSPORT_ERRORS as error:
-            raise StreamBroken(self._connection.failed(error, "watch").failure) from error
+            raise StreamBroken(self._connection.failed(error, self._what).failure) from error
 
     def cut(self) -> None:
         """Ends the stream from any thread."""
@@ -208,7 +209,7 @@ class Connection:
                     return self._scrubbed(failed_status(response.status, response.headers, data, "GET", what))
         except _TRANSPORT_ERRORS as error:
             return self.failed(error, what)
-        return Stream(response, self)
+        return Stream(response, self, what)
 
     def failed(self, error: Exception, what: str) -> Failed:
         """The one place where an exception of a call becomes a value."""

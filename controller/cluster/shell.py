@@ -195,6 +195,7 @@ class Cluster:
         data = self._connection.request("GET", path, deadline=self._deadline)
         if isinstance(data, Failure):
             if data.kind is FailureKind.ABSENT:
+                self._tick.read = began  # absence is knowledge
                 self._forget(kind, namespace, name)
             return data
         found = _object(data, f"GET {path}", name)
