@@ -31,7 +31,8 @@ def _fault(text: str, legal: str) -> str:
     """The first character of `text` outside `legal`, by its code point: a homoglyph looks right to the eye."""
     for index, char in enumerate(text):
         if not re.fullmatch(legal, char):
-            return f"{_cut(text)!a} (character {index + 1} is U+{ord(char):04X})"
+            shape = f"'{char}'" if char.isascii() and char.isprintable() else f"U+{ord(char):04X}"
+            return f"{_cut(text)!a} (character {index + 1} is {shape})"
     return ""
 
 

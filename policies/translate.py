@@ -51,7 +51,7 @@ def faults(root: type[Part], error: ValidationError, data: Any, raw: Mapping[Pat
         elif line["type"] == "extra_forbidden":
             yield Fault(path, _unknown_key(root, path), on_key=True)
         elif line["type"] == "missing":
-            yield Fault(path, f"found nothing; allowed: {_described(root, path)}")
+            yield Fault(path, f"found nothing; required: {_described(root, path)}")
         elif path and path[-1] == "[key]":
             yield Fault(path[:-1], f"{_found(line)}; allowed: {_allowed(root, path, line)}", on_key=True)
         else:
@@ -96,10 +96,8 @@ def _unknown_key(root: type[Part], path: Path) -> str:
     known = [name for name in aliases(part) if name not in part.later]
     if key in part.later:
         return f"found {part.later[key]}, {NOT_AVAILABLE}; allowed: {', '.join(sorted(known))}"
-    hint = meant(key, known)
     homes = places(root).get(key, ())
-    if not hint and len(homes) == 1:
-        hint = f" (did you mean {homes[0]}?)"
+    hint = f" (did you mean {homes[0]}?)" if len(homes) == 1 else meant(key, known)
     return f"found an unknown field; allowed: {', '.join(sorted(known))}{hint}"
 
 

@@ -80,9 +80,10 @@ def _step_problems(steps: list[Amount]) -> Iterator[Problem]:
             if (step.pods or 0) <= pods:
                 yield Problem((index,), f"{step} pods after {pods}", "each batch larger than the one before")
             pods = max(pods, step.pods or 0)
-        if step == _WHOLE and index < len(steps) - 1 and steps[index + 1].percent is None:
-            yield Problem((index + 1,), f"{steps[index + 1]} pods after 100%", "100% only as the last batch")
-    if steps[-1] != _WHOLE:
+    if _WHOLE in steps[:-1]:
+        after = steps.index(_WHOLE) + 1
+        yield Problem((after,), f"{steps[after]} after 100%", "100% only as the last batch")
+    elif steps[-1] != _WHOLE:
         yield Problem((len(steps) - 1,), f"{steps[-1]} as the last batch", "100% as the last batch")
 
 

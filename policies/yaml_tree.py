@@ -90,6 +90,7 @@ class YamlReader:
     nodes: int = 0
     _tree: Tree = field(default_factory=Tree)
     _open: list[_Open] = field(default_factory=list)
+    _anchors: set[str] = field(default_factory=set)
 
     def read(self, text: str) -> list[Tree]:
         """The documents of the text up to the first fault of syntax; empty documents are left out."""
@@ -120,7 +121,7 @@ class YamlReader:
         for event in yaml.parse(text, Loader=_LOADER):
             match event:
                 case yaml.DocumentStartEvent():
-                    self._tree, self._open = Tree(start=_mark(event.start_mark)), []
+                    self._tree, self._open, self._anchors = Tree(start=_mark(event.start_mark)), [], set()
                 case yaml.DocumentEndEvent():
                     yield self._tree
                 case yaml.MappingStartEvent():
@@ -132,9 +133,7 @@ class YamlReader:
                 case yaml.ScalarEvent():
                     self._scalar(event)
                 case yaml.AliasEvent():
-                    self._count(event)
-                    self._report(_mark(event.start_mark), self._path(), _NO_ALIAS)
-                    self._place(_mark(event.start_mark), None, broken=True)
+                    self._alias(event)
 
     def _path(self) -> Path:
         """The path of the value that comes next."""
@@ -145,18 +144,34 @@ class YamlReader:
             return (*top.path, len(top.into))
         return (*top.path, top.key) if top.waits_for_value and top.key is not None else top.path
 
-    def _count(self, event: Any) -> None:
+    def _count(self, event: Any) -> bool:
+        """Counts a node and says whether its anchor or tag was refused."""
         self.nodes += 1
         if self.nodes > MOST_NODES:
             self._stop(_mark(event.start_mark), (), f"more than {MOST_NODES} values; allowed: fewer")
-        if getattr(event, "anchor", None) is not None and not isinstance(event, yaml.AliasEvent):
+        if event.anchor is not None and not isinstance(event, yaml.AliasEvent):
+            self._anchors.add(event.anchor)
             self._report(_mark(event.start_mark), self._path(), _NO_ALIAS)
+            return True
         if getattr(event, "tag", None) is not None:
             found = f"the tag {shown(event.tag)}; allowed: values without tags"
             self._report(_mark(event.start_mark), self._path(), found)
+            return True
+        return False
+
+    def _alias(self, event: Any) -> None:
+        self._count(event)
+        mark = _mark(event.start_mark)
+        # What it refers to was refused already; a line for each use would hide the other faults.
+        if event.anchor not in self._anchors:
+            self._report(mark, self._path(), _NO_ALIAS)
+        if self._wants_key():
+            self._key(mark, None)
+        else:
+            self._place(mark, None, broken=True)
 
     def _begin(self, event: Any, into: dict[str, Any] | list[Any]) -> None:
-        self._count(event)
+        broken = self._count(event)
         mark, path = _mark(event.start_mark), self._path()
         if len(self._open) >= DEEPEST:
             self._stop(mark, path[:3], f"nesting deeper than {DEEPEST}; allowed: at most {DEEPEST} levels")
@@ -166,14 +181,14 @@ class YamlReader:
             # Its content is read for faults of syntax and then forgotten.
             self._open.append(_Open(path, into))
             return
-        self._place(mark, into)
+        self._place(mark, into, broken=broken)
         self._open.append(_Open(path, into))
 
     def _wants_key(self) -> bool:
         return bool(self._open) and isinstance(self._open[-1].into, dict) and not self._open[-1].waits_for_value
 
     def _scalar(self, event: Any) -> None:
-        self._count(event)
+        broken = self._count(event)
         mark = _mark(event.start_mark)
         plain = event.style is None or event.style == ""
         value, fault = _resolve(event.value) if plain and event.tag is None else (event.value, "")
@@ -181,13 +196,15 @@ class YamlReader:
             if not isinstance(value, str) or fault:
                 found = f"the key {shown(event.value)} is not a text; allowed: put it in quotes"
                 self._report(mark, self._path(), found)
-            self._key(mark, event.value)
+                self._key(mark, None)
+            else:
+                self._key(mark, value)
             return
         if fault:
             self._report(mark, self._path(), f"{event.value[:40]}; allowed: {fault}")
         if plain and isinstance(value, int | float) and not isinstance(value, bool):
             self._tree.raw[self._path()] = event.value
-        self._place(mark, value, broken=bool(fault))
+        self._place(mark, value, broken=broken or bool(fault))
 
     def _key(self, mark: Mark, key: str | None) -> None:
         top = self._open[-1]
