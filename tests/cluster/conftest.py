@@ -11,9 +11,7 @@ import pytest
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.shared import joined
 from tests.cluster.bed.site import Site
-from tests.setup.find import MissingPrograms, find_programs
-
-REQUIRED = "NIGHTFERRY_REQUIRE_CLUSTER"
+from tests.setup.find import REQUIRED, MissingPrograms, find_programs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +28,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     if isinstance(programs, MissingPrograms):
         if os.environ.get(REQUIRED) == "1":
             pytest.fail(f"{REQUIRED}=1, but {programs.sentence}", pytrace=False)
-        pytest.skip(programs.sentence)
+        pytest.skip(programs.short)
     base = tmp_path_factory.getbasetemp()
     # The workers of a parallel run have one parent folder; a run without workers has the folder to itself.
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -16,6 +16,9 @@ CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 # the other.
 PROGRAMS = ("etcd", *CONTROL_PLANE, "prometheus", "promtool", "openssl", "setpriv")
 
+# Set to 1, a missing program is a failure; otherwise the cluster tests are left out, and a line says so.
+REQUIRED = "NIGHTFERRY_REQUIRE_CLUSTER"
+
 HOW_TO_GET = (
     "as root on Debian 12: python -m tests.setup.control_plane; elsewhere: put prometheus on PATH, and point "
     "KUBEBUILDER_ASSETS at a folder with etcd and kube-apiserver (setup-envtest has both) and kube-controller-manager"
@@ -43,6 +46,11 @@ class MissingPrograms:
     def sentence(self) -> str:
         """One line: what is missing and how to get it."""
         return f"the cluster tests need {', '.join(self.names)} ({HOW_TO_GET})"
+
+    @property
+    def short(self) -> str:
+        """The same for places where it is repeated for every test."""
+        return f"needs {', '.join(self.names)} (`python -m tests.setup.control_plane` says how to get them)"
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

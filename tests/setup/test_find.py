@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.control_plane import bring
-from tests.setup.find import PROGRAMS, MissingPrograms, Programs, cache_folder, find_programs, is_debian_12
-from tests.setup.steps import StepFailed, Steps
+from tests.setup.control_plane import bring, main
+from tests.setup.find import PROGRAMS, REQUIRED, MissingPrograms, Programs, cache_folder, find_programs, is_debian_12
+from tests.setup.steps import Steps
 
 
 class Machine:
@@ -71,16 +71,27 @@ def test_on_another_system_one_line_says_what_is_missing(
     monkeypatch.setattr("tests.setup.control_plane.is_debian_12", lambda: False)
     for name in PROGRAMS[:-1]:
         machine.put(name, machine.path)
-    with pytest.raises(StepFailed) as told:
-        bring(machine.env, Steps(tmp_path / "log"))
-    assert PROGRAMS[-1] in str(told.value)
-    assert "\n" not in str(told.value)
+    missing = bring(machine.env, Steps(tmp_path / "log"))
+    assert missing == MissingPrograms((PROGRAMS[-1],))
+    assert "\n" not in missing.sentence
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(("required", "code"), [("1", 1), ("", 0)])
+def test_a_missing_part_fails_the_set_up_only_when_it_is_required(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], required: str, code: int
+) -> None:
+    monkeypatch.setattr("tests.setup.control_plane.is_debian_12", lambda: False)
+    for name, value in {**machine.env, REQUIRED: required}.items():
+        monkeypatch.setenv(name, value)
+    assert main() == code
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_with_everything_there_nothing_is_run(machine: Machine, tmp_path: Path) -> None:
     for name in PROGRAMS:
         machine.put(name, machine.path)
-    bring(machine.env, Steps(tmp_path / "log"))
+    assert bring(machine.env, Steps(tmp_path / "log")) is None
     assert not (tmp_path / "log").exists()
 
 
