@@ -64,8 +64,9 @@ class Noise:
 class Look:
     """What one look at all windows so far gives; evidence in natural logs, ratios not in logs.
 
-    high is inf when the data does not bound the ratio from above. sampling_half_width is the upper half of the
-    interval before pod noise widens it, pod_half_width what pod noise alone would give; both on the log scale.
+    high is inf when the data does not bound the ratio from above. likely: the most likely log ratio.
+    sampling_half_width: the upper half of the interval before pod noise widens it; pod_half_width: what pod noise alone
+    would give; both on the log scale.
     """
 
     ln_pods: float
@@ -75,6 +76,7 @@ class Look:
     ratio: float | None
     low: float
     high: float
+    likely: float
     sampling_half_width: float
     pod_half_width: float
 
@@ -113,6 +115,7 @@ def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int]) -> l
                 ratio=sides.ratio(end),
                 low=math.exp(mode - math.hypot(mode - low, pods)) if math.isfinite(low) else 0.0,
                 high=math.exp(mode + math.hypot(high - mode, pods)) if math.isfinite(high) else math.inf,
+                likely=mode,
                 sampling_half_width=high - mode,
                 pod_half_width=pods,
             )

@@ -69,10 +69,13 @@ def latency_settings(
     objective: float | None = None,
     harm_ratio: float = 1.3,
 ) -> Settings:
-    """Settings of a latency gate: margin and harm are ratios of latency; limit is the share slower than objective."""
+    """Settings of a latency gate: margin and harm are ratios of latency; limit is the share slower than objective.
+
+    Half a percent more slow requests is negligible: what a histogram tail of that size can show at all.
+    """
     if (limit is None) != (objective is None) and limit is not None:
         raise ValueError("a latency limit needs an objective")
-    return Settings(Margin(margin_ratio), max(harm_ratio, margin_ratio * 1.15), 0.001, alpha, limit, objective)
+    return Settings(Margin(margin_ratio), max(harm_ratio, margin_ratio * 1.15), 0.005, alpha, limit, objective)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,12 @@ class Boundary:
         return min(self.slope * math.log(ratio), 0.9 * most)
 
 
+def log_odds(share: float) -> float:
+    """ln(p / (1 - p)), finite at the ends too."""
+    kept = min(max(share, 1e-9), 1.0 - 1e-9)
+    return math.log(kept / (1.0 - kept))
+
+
 def exceedance(histogram: Histogram, *, contender: bool) -> FloatArray:
     """Share of one side's requests above each boundary, shape (boundaries,); zeros without requests."""
     side = histogram.tally.contender if contender else ~histogram.tally.contender
@@ -46,7 +52,7 @@ def exceedance(histogram: Histogram, *, contender: bool) -> FloatArray:
 
 
 def watched(histogram: Histogram) -> list[Boundary]:
-    """Boundaries whose incumbent exceedance is nearest .5, .1, .02 and .005 in log distance, each once, ascending.
+    """Boundaries whose incumbent exceedance is nearest .5, .1, .02 and .005 by log odds, each once, ascending.
 
     Learned from the incumbents' first windows of this release (at least ten windows and 10,000 requests, or all there
     are), so that later looks keep the same boundaries; a gate with history will take them from there. When incumbents
@@ -59,8 +65,8 @@ def watched(histogram: Histogram) -> list[Boundary]:
         empty = np.flatnonzero(shares <= 0.0)
         chosen = [int(empty[0])] if empty.size else []
     else:
-        logs = np.log(shares[usable])
-        chosen = sorted({int(usable[np.argmin(np.abs(logs - math.log(t)))]) for t in EXCEEDANCE_TARGETS})
+        odds = np.array([log_odds(share) for share in shares[usable]])
+        chosen = sorted({int(usable[np.argmin(np.abs(odds - log_odds(t)))]) for t in EXCEEDANCE_TARGETS})
     return [Boundary(j, float(histogram.boundaries[j]), float(shares[j]), _slope(histogram, shares, j)) for j in chosen]
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.assumptions import LIMIT_MIN_EVENTS, STALE_WINDOWS
-from analysis.rates import ln_above_limit
+from analysis.assumptions import INTERVAL_ALPHA, LIMIT_MIN_EVENTS, POD_NOISE_SD, POD_QUANTILE, STALE_WINDOWS
+from analysis.engine import Look
+from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, latest_settled
 from analysis.verdict import Absence, NoData
 
@@ -60,15 +61,35 @@ def pod_to_blame(tally: Tally, innocent: Callable[[Tally], bool]) -> str | None:
     return suspect if rest.ends.size and innocent(rest) else None
 
 
-def more_requests(sampling: float, pods: float, room: float, seen: float) -> float | None:
-    """Further contender requests until an interval fits, None when pod noise alone already fills the room.
+def extra_share(tally: Tally, seen: Look) -> float:
+    """Upper bound on the extra share of bad requests: by the ratio interval, or by the contender's own count alone."""
+    total = tally.summary()
+    theirs = total.incumbent_events / total.incumbent_requests
+    noise = math.exp(POD_QUANTILE * POD_NOISE_SD / math.sqrt(max(total.contender_pods, 1)))
+    own = rate_upper_bound(total.contender_events, total.contender_requests, INTERVAL_ALPHA) * noise
+    by_ratio = (seen.high - 1.0) * theirs if math.isfinite(seen.high) and theirs > 0.0 else math.inf
+    return max(min(own, by_ratio), 0.0)
 
-    sampling, pods: half widths on the log scale; room: distance from the estimate to the harm; seen: requests so far.
-    The sampling half shrinks with the square root of the requests; the halves add in squares.
+
+def what_is_missing(seen: Look, harm: float, negligible: float, requests: float) -> str:
+    """What would rule the harm (a log ratio) out: requests at the present rates, or pods where time cannot help.
+
+    The sampling half of the interval shrinks with the square root of the requests, the pods' half does not; they add
+    in squares. Without any bound on the ratio, what counts is the contender's own share of bad requests.
     """
-    if room <= pods or not math.isfinite(sampling):
-        return None
-    return max(seen * (sampling**2 / (room**2 - pods**2) - 1.0), 0.0)
+    if not math.isfinite(seen.high):
+        more = math.log(1.0 / INTERVAL_ALPHA) / negligible - requests
+        return f"at least {number(max(more, 1.0))} more contender requests, all good"
+    room = harm - seen.likely
+    if seen.likely >= harm:
+        return f"an upper end that falls from {seen.high:.3g}x below {math.exp(harm):.3g}x"
+    if room <= seen.pod_half_width:
+        return f"more contender pods: pod noise alone could hide {math.exp(harm):.3g}x"
+    more = requests * (seen.sampling_half_width**2 / (room**2 - seen.pod_half_width**2) - 1.0)
+    return (
+        f"about {number(max(more, 1.0))} more contender requests at this rate "
+        f"(upper end {seen.high:.3g}x must fall below {math.exp(harm):.3g}x)"
+    )
 
 
 def number(value: float) -> str:

@@ -17,18 +17,20 @@ from analysis.assumptions import (
     MARGIN_ALPHA,
     MIN_BUCKET_REQUESTS,
     POD_NOISE_SD,
+    TAIL_TARGET,
     WINDOW_NOISE_SD,
     WINDOW_RHO,
 )
-from analysis.comparisons.boundaries import Boundary, quantile, too_coarse, watched
+from analysis.comparisons.boundaries import Boundary, log_odds, quantile, too_coarse, watched
 from analysis.comparisons.grounds import (
+    extra_share,
     limit_evidence,
     missing_side,
-    more_requests,
     number,
     percent,
     pod_to_blame,
     stale_side,
+    what_is_missing,
 )
 from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, Noise, look
@@ -44,8 +46,8 @@ def compare(request: ComparisonInput) -> Evidence:
     """Evidence on a classic latency histogram in the settled windows of a release.
 
     Degraded: mean no-change evidence above ln(1/alpha) and margin evidence of some boundary above ln(10 x boundaries)
-    at this look, or more than `limit` of requests slower than `objective` beyond chance. Healthy: at every watched
-    boundary the harm is ruled out. Blind: no usable data for a side. Otherwise Undecided.
+    at this look, or more than `limit` of requests slower than `objective` beyond chance. Healthy: the harm is
+    ruled out in the tail and likely at no boundary. Blind: no usable data for a side. Otherwise Undecided.
     """
     if request.unread is not None:
         return blind(request.unread)
@@ -142,13 +144,28 @@ class _Judged:
         return int(np.argmax([one.ln_change for one in self.looks]))
 
     @property
+    def tail(self) -> int:
+        """The boundary that has to rule harm out: the one nearest two slow requests in a hundred."""
+        return int(np.argmin([abs(log_odds(b.share) - log_odds(TAIL_TARGET)) for b in self.bounds]))
+
+    @property
     def open_boundary(self) -> int | None:
-        """The first boundary at which harm is not ruled out, None when it is ruled out at all of them."""
-        for place, (bound, one) in enumerate(zip(self.bounds, self.looks, strict=True)):
-            extra = (one.high - 1.0) * bound.share
-            if not (math.log(one.high) < bound.harm(self.settings.harm_ratio) or extra < self.settings.negligible):
-                return place
-        return None
+        """The boundary at which harm may still hide, or None.
+
+        Harm is ruled out when the tail's interval excludes it and nowhere else is it likely. A slower version shows
+        most in the tail: near the median, pod noise alone is as large as what a harmful shift would do there.
+        """
+        tail, harm = self.tail, self.settings.harm_ratio
+        counts = self.histogram.above(self.bounds[tail].index)
+        excluded = math.log(self.looks[tail].high) < self.bounds[tail].harm(harm)
+        if not excluded and extra_share(counts, self.looks[tail]) >= self.settings.negligible:
+            return tail
+        likely = (
+            place
+            for place, (bound, one) in enumerate(zip(self.bounds, self.looks, strict=True))
+            if one.ratio is not None and one.likely > 0.5 * bound.harm(harm)
+        )
+        return next(likely, None)
 
     def evidence(self, verdict: Verdict, because: str, would_change: str, place: int) -> Evidence:
         bound, one = self.bounds[place], self.looks[place]
@@ -197,16 +214,16 @@ class _Judged:
         if obstacle is None and place is None:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.slower(self.carrier)}; latency {harm:.3g}x worse is ruled out at every watched boundary",
-                f"a boundary at which {harm:.3g}x could hide, or more evidence of harm",
-                self.carrier,
+                f"{self.slower(self.tail)}; latency {harm:.3g}x worse is ruled out in the tail and likely nowhere",
+                f"a tail in which {harm:.3g}x could hide, or more evidence of harm",
+                self.tail,
             )
         at = self.carrier if place is None else place
         return self.evidence(
             Verdict.UNDECIDED,
             f"{self.slower(at)}; "
             + (obstacle or f"latency {harm:.3g}x worse is not ruled out above {self.bounds[at].seconds:g} s"),
-            f"this no longer holds: {obstacle}" if obstacle else self.missing_requests(at),
+            f"this no longer holds: {obstacle}" if obstacle else self.missing(at),
             at,
         )
 
@@ -220,20 +237,11 @@ class _Judged:
         if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
 
-    def missing_requests(self, place: int) -> str:
-        one, bound = self.looks[place], self.bounds[place]
-        if not math.isfinite(one.high):
-            return f"more requests: the share above {bound.seconds:g} s is not bounded yet"
-        harm = bound.harm(self.settings.harm_ratio)
-        centre = math.log(one.high) - math.hypot(one.sampling_half_width, one.pod_half_width)
-        seen = self.histogram.tally.summary().contender_requests
-        more = more_requests(one.sampling_half_width, one.pod_half_width, harm - centre, seen)
-        if more is None:
-            return f"more contender pods: assumed pod noise alone could hide {self.settings.harm_ratio:.3g}x"
-        return (
-            f"about {number(max(more, 1.0))} more contender requests at this rate (share above {bound.seconds:g} s: "
-            f"upper end {number(one.high)}x must fall below {math.exp(harm):.3g}x)"
-        )
+    def missing(self, place: int) -> str:
+        """What would rule harm out at one boundary."""
+        harm = self.bounds[place].harm(self.settings.harm_ratio)
+        requests = self.histogram.tally.summary().contender_requests
+        return what_is_missing(self.looks[place], harm, self.settings.negligible, requests)
 
     def slower(self, place: int) -> str:
         """Both sides in numbers at one boundary."""

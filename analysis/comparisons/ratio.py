@@ -6,20 +6,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from analysis.assumptions import HEALTHY_MIN_WINDOWS, INTERVAL_ALPHA, MARGIN_ALPHA, POD_NOISE_SD, POD_QUANTILE
+from analysis.assumptions import HEALTHY_MIN_WINDOWS, MARGIN_ALPHA
 from analysis.comparisons.grounds import (
+    extra_share,
     limit_evidence,
     missing_side,
-    more_requests,
     number,
     percent,
     pod_to_blame,
     stale_side,
+    what_is_missing,
 )
 from analysis.counting import count_events
 from analysis.engine import Look, Noise, look
 from analysis.question import ComparisonInput, Settings
-from analysis.rates import rate_upper_bound
 from analysis.samples import Frame, Tally
 from analysis.verdict import Absence, Effect, Evidence, Exposure, Verdict, blind
 
@@ -81,13 +81,7 @@ class _Judged:
 
     @property
     def extra(self) -> float:
-        """Upper bound on the extra share of failures: from the ratio interval, or from the contender's own count."""
-        seen = self.tally.summary()
-        theirs = seen.incumbent_events / seen.incumbent_requests
-        noise = math.exp(POD_QUANTILE * POD_NOISE_SD / math.sqrt(max(seen.contender_pods, 1)))
-        own = rate_upper_bound(seen.contender_events, seen.contender_requests, INTERVAL_ALPHA) * noise
-        by_ratio = (self.look.high - 1.0) * theirs if math.isfinite(self.look.high) else math.inf
-        return max(min(own, by_ratio if theirs > 0.0 else math.inf), 0.0)
+        return extra_share(self.tally, self.look)
 
     def evidence(self, verdict: Verdict, because: str, would_change: str) -> Evidence:
         seen = self.tally.summary()
@@ -117,7 +111,7 @@ class _Judged:
         return replace(told, blame=blame)
 
     def verdict(self) -> Evidence:
-        harm, high, seen = self.settings.harm_ratio, self.look.high, self.tally.summary()
+        harm, high, seen = self.settings.harm_ratio, self.look.high, self.tally.summary().contender_requests
         obstacle = next(self.obstacles(), None)
         if obstacle is None and high < harm:
             return self.evidence(
@@ -135,7 +129,9 @@ class _Judged:
         return self.evidence(
             Verdict.UNDECIDED,
             f"{self.rates()}; " + (obstacle or f"harm up to {number(high)}x is not ruled out"),
-            f"this no longer holds: {obstacle}" if obstacle else self.missing_requests(seen),
+            f"this no longer holds: {obstacle}"
+            if obstacle
+            else what_is_missing(self.look, math.log(harm), self.settings.negligible, seen),
         )
 
     def obstacles(self) -> Iterator[str]:
@@ -147,30 +143,6 @@ class _Judged:
             yield "the evidence leans towards harm: it has to fall first"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
-
-    def missing_requests(self, seen: Exposure) -> str:
-        """What would decide: requests at the present rates, by the ratio or by the count alone; or more pods."""
-        harm = self.settings.harm_ratio
-        centre = math.log(self.look.high) - math.hypot(self.look.sampling_half_width, self.look.pod_half_width)
-        by_ratio = (
-            more_requests(
-                self.look.sampling_half_width,
-                self.look.pod_half_width,
-                math.log(harm) - centre,
-                seen.contender_requests,
-            )
-            if math.isfinite(self.look.high)
-            else None
-        )
-        if by_ratio is None and math.isfinite(self.look.high):
-            return f"more contender pods, or an upper end that falls from {number(self.look.high)}x below {harm:.3g}x"
-        if by_ratio is None:
-            goal = math.log(1.0 / INTERVAL_ALPHA) / self.settings.negligible
-            return f"about {number(max(goal - seen.contender_requests, 1.0))} more contender requests without a failure"
-        return (
-            f"about {number(max(by_ratio, 1.0))} more contender requests at this rate "
-            f"(upper end {number(self.look.high)}x must fall below {harm:.3g}x)"
-        )
 
     def rates(self) -> str:
         """Both sides in numbers."""
