@@ -33,6 +33,7 @@ from policies.schema import ReleasePolicySpec
 MOST_RESTARTS = 3
 CANNOT_PULL = frozenset({"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
 MOST_REVERSALS = 2
+RETRIED_WITHIN = 120.0  # seconds; a longer silence between two tries was an outage of ours
 # Holds during which a batch is not meant to move: the batch deadline begins anew after them.
 STILL = frozenset(
     {
@@ -224,7 +225,7 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
     live, spare = seen.incumbent, seen.contender
     assert live is not None and spare is not None
     ready = seen.available("incumbent")
-    if ready < live.replicas and live.observed and not strategy.move(record, seen, policy, still=False).writes:
+    if ready < live.replicas and live.observed and not _can_step(record, seen, policy):
         return Hold(
             HoldReason.PODS_LOST,
             f"{ready} of {live.replicas} incumbent pods are ready: something outside this release took pods away",
@@ -236,7 +237,7 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
         since = seen.now  # the batch was not meant to move until now
     until = since + policy.deadline.batch.seconds
     # An outage of ours is not the batch's fault: while there is a step to make, the deadline does not strike.
-    if seen.now >= until and not strategy.move(record, seen, policy, still=False).writes:
+    if seen.now >= until and not _can_step(record, seen, policy):
         return RollBack(
             Cause.BATCH_DEADLINE,
             f"no progress for {_span(seen.now - since)} (deadline {policy.deadline.batch}): {_obstacle(seen) or why}",
@@ -246,6 +247,13 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
     if any(pod.unschedulable for pod in seen.contenders):
         return Hold(HoldReason.UNSCHEDULABLE, _obstacle(seen), until, "rollBack")
     return Proceed(why)
+
+
+def _can_step(record: Record, seen: Observation, policy: ReleasePolicySpec) -> bool:
+    """Whether there is a write to make that was not tried and refused a moment ago."""
+    plan = strategy_of(policy).move(record, seen, policy, still=False)
+    tried = plan.summary == record.intent and seen.now - record.written < RETRIED_WITHIN
+    return bool(plan.writes) and not tried
 
 
 def _obstacle(seen: Observation) -> str:
@@ -360,7 +368,7 @@ def _back(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decis
         )
     since = record.moving_since if record.moving_since is not None else seen.now
     stuck = seen.now - since >= policy.deadline.batch.seconds
-    if stuck and not strategy.move(record, seen, policy, still=False).writes:
+    if stuck and not _can_step(record, seen, policy):
         return Finish(
             Phase.NEEDS_HUMAN,
             Cause.ROLLBACK_BLOCKED,

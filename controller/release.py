@@ -107,9 +107,9 @@ class Held:
 
     reason: HoldReason
     since: float
-    until: float | None
-    then: str
-    because: str
+    until: float | None = None  # a merge patch drops what is null, so every nullable field has a default
+    then: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+# The front desk: every target says what it is for; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+$(BIN)/nightferry: pyproject.toml
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/nightferry pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+demo: $(BIN)/nightferry ## four nights in a minute: the real controller against a simulated cluster
+	@$(BIN)/nightferry demo $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, strict types, import contract, generated files: seconds
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m policies --check
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(VENV)/.dev ## set up the real parts and run every test
+	@$(BIN)/python -m tests.setup.control_plane || [ "$$NIGHTFERRY_REQUIRE_CLUSTER" != 1 ]
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+unit-test: $(VENV)/.dev ## the tests that need no real parts
+	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
+
+cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Prometheus
+	$(BIN)/python -m tests.setup.control_plane
+	$(BIN)/pytest -m cluster $(ARGS)
+
+bench: $(VENV)/.dev ## print the figures of docs/performance.md
+	$(BIN)/python -m tests.bench $(ARGS)
+
+manifests: $(VENV)/.dev ## write the CRDs, the JSON Schema and the reference page from the policy models
+	$(BIN)/python -m policies
+
+clean: ## remove what was built
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help demo check format test unit-test cluster-test bench manifests clean
