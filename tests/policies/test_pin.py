@@ -1,0 +1,238 @@
+"""The digest, and row Y15: an edit reaches a running release only where it is tighter."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.load import PolicyRefused, digest, load_text, tighten
+from policies.schema import Gate, ReleasePolicy
+from tests.policies.builders import ERRORS, LATENCY, a_gate, a_policy
+
+
+def tightened(pinned: dict[str, Any], edited: dict[str, Any]) -> ReleasePolicy:
+    return tighten(a_policy(**pinned), a_policy(**edited))
+
+
+def test_digests_are_twelve_hex_digits_of_the_meaning() -> None:
+    assert digest(a_policy()) == digest(a_policy(mode="enforce", deadline={"batch": "600s"}))
+    assert digest(a_policy()) == digest(a_policy(gates=[a_gate(tolerate="1.250x", required=True)]))
+    assert digest(a_policy()) != digest(a_policy(mode="observe"))
+    assert len(digest(a_policy())) == 12
+    assert set(digest(a_policy())) <= set("0123456789abcdef")
+
+
+def test_the_digest_of_a_policy_does_not_move_between_versions() -> None:
+    # Records of running releases hold it: a change here needs a migration.
+    assert digest(a_policy()) == "0b4229e5c9a1"
+
+
+def test_a_file_and_the_object_of_the_cluster_have_one_digest() -> None:
+    text = """\
+kind: ReleasePolicy
+apiVersion: nightferry.dev/v1alpha1
+metadata: {name: checkout, labels: {team: shop}}
+spec:
+  gates: [{errorRatio: {requests: http_requests_total, errors: 'http_requests_total{ code =~ "5.." }'}, name: errors}]
+  strategy: {twin: {batches: 4}}
+  target: {deployment: checkout}
+"""
+    (document,) = load_text(text)
+    assert document.policy is not None
+    assert digest(document.policy) == digest(a_policy())
+
+
+def test_an_edit_without_a_difference_changes_nothing() -> None:
+    assert tightened({}, {}) == a_policy()
+
+
+@pytest.mark.parametrize(
+    ("loose", "tight"),
+    [
+        ({"mode": "observe"}, {"mode": "enforce"}),
+        ({"observe": {"atLeast": "1m"}}, {"observe": {"atLeast": "3m"}}),
+        ({"observe": {"onUndecided": "advance"}}, {"observe": {"onUndecided": "pause"}}),
+        ({"observe": {"onUndecided": "pause"}}, {"observe": {"onUndecided": "rollBack"}}),
+        ({"onDegraded": "pause"}, {"onDegraded": "rollBack"}),
+        ({"onBlind": {"hold": "10m", "then": "pause"}}, {"onBlind": {"hold": "5m", "then": "rollBack"}}),
+        ({"deadline": {"batch": "10m", "release": "4h"}}, {"deadline": {"batch": "5m", "release": "2h"}}),
+        ({"strategy": {"twin": {}}}, {"strategy": {"twin": {"advance": {"canary": "manual"}}}}),
+        ({"strategy": {"twin": {}}}, {"strategy": {"twin": {"advance": {"batches": "manual"}}}}),
+        ({"gates": [a_gate(required=False)]}, {"gates": [a_gate(required=True)]}),
+        ({"gates": [a_gate()]}, {"gates": [a_gate(tolerate="1.1x")]}),
+        ({"gates": [a_gate(tolerate="0.3pp")]}, {"gates": [a_gate(tolerate="0.1pp")]}),
+        ({"gates": [a_gate()]}, {"gates": [a_gate(limit="5%")]}),
+        ({"gates": [a_gate(limit="5%")]}, {"gates": [a_gate(limit="2%")]}),
+        ({"gates": [a_gate()]}, {"gates": [a_gate(), a_gate(LATENCY)]}),
+        (
+            {"gates": [a_gate(LATENCY)]},
+            {"gates": [a_gate(latency=LATENCY["latency"] | {"objective": "300ms"}, name="latency", limit="5%")]}
+            | {"gates": [{"name": "latency", "latency": LATENCY["latency"] | {"objective": "300ms"}, "limit": "5%"}]},
+        ),
+        (
+            {"gates": [{"name": "l", "latency": LATENCY["latency"] | {"objective": "400ms"}, "limit": "5%"}]},
+            {"gates": [{"name": "l", "latency": LATENCY["latency"] | {"objective": "300ms"}, "limit": "5%"}]},
+        ),
+    ],
+)
+def test_what_is_tighter_is_taken_over_and_never_taken_back(loose: dict[str, Any], tight: dict[str, Any]) -> None:
+    assert tightened(loose, tight).spec == a_policy(**tight).spec
+    assert tightened(tight, loose).spec == a_policy(**tight).spec
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"target": {"deployment": "search"}},
+        {"metrics": {"pod": "kubernetes_pod"}},
+        {"strategy": {"twin": {"canary": 3, "batches": 2, "maxSurge": 3, "maxUnavailable": 1}}},
+        {"observe": {"atMost": "1h"}},
+        {"promise": {"falseRollback": "5%"}},
+        {"historyLimit": 3},
+        {"gates": [a_gate(errorRatio={"errors": "other_total", "requests": "http_requests_total"}, limit="1%")]},
+        {"gates": [a_gate(LATENCY, name="errors")]},
+        {"gates": [a_gate(tolerate="0.1pp")]},
+    ],
+)
+def test_what_is_neither_tighter_nor_looser_stays_as_pinned(edited: dict[str, Any]) -> None:
+    assert tightened({}, edited) == a_policy()
+
+
+def test_a_gate_that_was_removed_goes_on_counting() -> None:
+    result = tightened({"gates": [a_gate(), a_gate(LATENCY)]}, {"gates": [a_gate(LATENCY, tolerate="1.05x")]})
+    assert [(gate.name, gate.margin.ratio) for gate in result.spec.gates] == [("errors", 1.25), ("latency", 1.05)]
+
+
+def test_a_gate_of_another_measure_with_an_old_name_is_not_added_either() -> None:
+    result = tightened({}, {"gates": [a_gate(LATENCY, name="errors"), a_gate(LATENCY)]})
+    assert [(gate.name, gate.kind) for gate in result.spec.gates] == [("errors", "errorRatio"), ("latency", "latency")]
+
+
+def test_a_new_gate_that_does_not_fit_the_pinned_labels_is_left_out() -> None:
+    pinned = {"metrics": {"pod": "kubernetes_pod"}}
+    new = {"name": "b", "errorRatio": {"errors": 'x{kubernetes_pod="a"}', "requests": "y"}}
+    assert tightened(pinned, {"gates": [a_gate(), new]}) == a_policy(**pinned)
+
+
+def test_tightening_never_makes_a_policy_contradict_itself() -> None:
+    # The edit's deadline fits its own observation, but not the pinned one: that field stays, the rest is taken.
+    edited = {"observe": {"atLeast": "10s", "atMost": "1m"}, "deadline": {"batch": "1m", "release": "2m"}}
+    result = tightened({}, edited)
+    assert result.spec.deadline.release == a_policy().spec.deadline.release
+    assert result.spec.deadline.batch.seconds == 60
+    assert tightened({}, {"observe": {"atLeast": "30m", "atMost": "1h"}}).spec.observe.at_least.seconds == 20 * 60
+
+
+words = st.fixed_dictionaries(
+    {},
+    optional={
+        "mode": st.sampled_from(["observe", "enforce"]),
+        "onDegraded": st.sampled_from(["pause", "rollBack"]),
+        "observe": st.fixed_dictionaries(
+            {},
+            optional={
+                "atLeast": st.sampled_from(["10s", "1m", "5m"]),
+                "atMost": st.sampled_from(["5m", "30m"]),
+                "onUndecided": st.sampled_from(["pause", "advance", "rollBack"]),
+            },
+        ),
+        "onBlind": st.fixed_dictionaries(
+            {}, optional={"hold": st.sampled_from(["1m", "1h"]), "then": st.sampled_from(["pause", "rollBack"])}
+        ),
+        "deadline": st.fixed_dictionaries(
+            {}, optional={"batch": st.sampled_from(["1m", "1h"]), "release": st.sampled_from(["40m", "1h", "8h"])}
+        ),
+        "strategy": st.fixed_dictionaries(
+            {
+                "twin": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "batches": st.sampled_from([1, 4, ["50%", "100%"]]),
+                        "advance": st.fixed_dictionaries({}, optional={"canary": st.sampled_from(["auto", "manual"])}),
+                    },
+                )
+            }
+        ),
+        "gates": st.lists(
+            st.one_of(
+                st.fixed_dictionaries(
+                    {"name": st.sampled_from(["a", "b"]), "errorRatio": st.just(ERRORS["errorRatio"])},
+                    optional={
+                        "required": st.booleans(),
+                        "tolerate": st.sampled_from(["1.1x", "2x", "0.1pp", "1pp"]),
+                        "limit": st.sampled_from(["1%", "9%"]),
+                    },
+                ),
+                st.fixed_dictionaries(
+                    {
+                        "name": st.sampled_from(["a", "c"]),
+                        "latency": st.sampled_from(["100ms", "1s"]).map(
+                            lambda objective: LATENCY["latency"] | {"objective": objective}
+                        ),
+                    },
+                    optional={"required": st.booleans(), "limit": st.sampled_from(["1%", "9%"])},
+                ),
+            ),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda gate: gate["name"],
+        ),
+    },
+)
+
+
+def legal(spec: dict[str, Any]) -> bool:
+    try:
+        a_policy(**spec)
+    except PolicyRefused:
+        return False
+    return True
+
+
+policies = words.filter(legal).map(lambda spec: a_policy(**spec))
+
+
+def assert_gate_not_looser(gate: Gate, pinned: Gate) -> None:
+    assert gate.selectors() == pinned.selectors()
+    assert gate.required >= pinned.required
+    if pinned.margin.ratio is not None:
+        assert gate.margin.ratio is not None
+        assert gate.margin.ratio <= pinned.margin.ratio
+    else:
+        assert gate.margin.points is not None
+        assert pinned.margin.points is not None
+        assert gate.margin.points <= pinned.margin.points
+    if pinned.limit is not None:
+        assert gate.limit is not None
+        assert gate.limit <= pinned.limit
+    if pinned.latency is not None and pinned.latency.objective is not None:
+        assert gate.latency is not None
+        assert gate.latency.objective is not None
+        assert gate.latency.objective <= pinned.latency.objective
+
+
+@settings(deadline=None)
+@given(policies, policies)
+def test_no_edit_loosens_any_field_of_a_running_release(pinned: ReleasePolicy, edited: ReleasePolicy) -> None:
+    result = tighten(pinned, edited)
+    old, new = pinned.spec, result.spec
+    assert (new.mode, old.mode) != ("observe", "enforce")
+    assert (new.on_degraded, old.on_degraded) != ("pause", "rollBack")
+    assert (new.on_blind.then, old.on_blind.then) != ("pause", "rollBack")
+    caution = ["advance", "pause", "rollBack"]
+    assert caution.index(new.observe.on_undecided) >= caution.index(old.observe.on_undecided)
+    assert new.observe.at_least >= old.observe.at_least
+    assert new.observe.at_most == old.observe.at_most
+    assert new.on_blind.hold <= old.on_blind.hold
+    assert new.deadline.batch <= old.deadline.batch
+    assert new.deadline.release <= old.deadline.release
+    assert old.strategy.twin is not None
+    assert new.strategy.twin is not None
+    assert new.strategy.twin.targets(10) == old.strategy.twin.targets(10)
+    assert (new.strategy.twin.advance.canary, old.strategy.twin.advance.canary) != ("auto", "manual")
+    assert [gate.name for gate in new.gates][: len(old.gates)] == [gate.name for gate in old.gates]
+    for gate, was in zip(new.gates, old.gates, strict=False):
+        assert_gate_not_looser(gate, was)
+    # A second look at the same edit finds nothing more to do.
+    assert tighten(result, edited) == result
