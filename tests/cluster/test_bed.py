@@ -217,6 +217,17 @@ class TestHistory:
         assert {one.law for one in broken} == {"availability"}
         assert history.lowest_ready().total_ready == 1
         assert broken[0].moment.replicas == {"checkout": 1}
+        (lowering,) = history.unsafe_lowerings(desired=4, max_unavailable=1)
+        assert (lowering.found, lowering.bound) == (1, 3)
+
+    def test_removing_pods_that_are_not_ready_is_no_dip(self, site: Site) -> None:
+        site.deploy(replicas=3, image="registry.test/checkout:v2-neverready-from3", wait=False)
+        eventually(lambda: len(site.ready_pods()) == 2, within=15, what="two of three pods are ready")
+        with site.history() as history:
+            site.scale("checkout", 2)
+            eventually(lambda: len(site.pods()) == 2, within=15, what="the third is gone")
+        assert history.unsafe_lowerings(desired=3, max_unavailable=0) == []
+        assert len(site.ready_pods()) == 2
 
     def test_a_planted_surge_is_found(self, site: Site) -> None:
         site.deploy(replicas=2)

@@ -10,45 +10,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import urllib3
 
 from tests.cluster.bed.api import Api, ApiError, Object, Watch, WatchEvent
+from tests.cluster.bed.moments import (
+    Moment,
+    State,
+    Violation,
+    deployment_of,
+    moment_of,
+    take_event,
+    unsafe_lowerings,
+    violations,
+)
 
 CATCH_UP_WITHIN = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The namespace after one write. `replicas` (ordered) and `ready` (pods) are by Deployment name."""
-
-    revision: int
-    seconds: float
-    what: str
-    replicas: Mapping[str, int]
-    ready: Mapping[str, int]
-
-    @property
-    def total_replicas(self) -> int:
-        """Replicas ordered over all Deployments."""
-        return sum(self.replicas.values())
-
-    @property
-    def total_ready(self) -> int:
-        """Ready pods over all Deployments."""
-        return sum(self.ready.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A moment that broke a law: "availability" (too few ready pods) or "surge" (too many replicas ordered)."""
-
-    law: str
-    found: int
-    bound: int
-    moment: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +108,13 @@ class History:
 
     def moments(self) -> list[Moment]:
         """The state after each write, in the order of the writes; the first moment is the state at the start."""
-        state: dict[tuple[str, str], Object] = {}
+        state: State = {}
         found: list[Moment] = []
         for one in self._ordered():
-            _take(state, one.event)
+            take_event(state, one.event)
             if one.seconds == 0.0:
                 found.clear()
-            found.append(_moment(state, one))
+            found.append(moment_of(state, one.event, one.seconds))
         return found
 
     def lowest_ready(self) -> Moment:
@@ -149,14 +127,11 @@ class History:
 
     def violations(self, *, desired: int, max_unavailable: int, max_surge: int) -> list[Violation]:
         """Every moment with fewer than D - U pods ready (law S1, weak) or more than D + S replicas ordered (S2)."""
-        floor, ceiling = desired - max_unavailable, desired + max_surge
-        broken = []
-        for moment in self.moments():
-            if moment.total_ready < floor:
-                broken.append(Violation("availability", moment.total_ready, floor, moment))
-            if moment.total_replicas > ceiling:
-                broken.append(Violation("surge", moment.total_replicas, ceiling, moment))
-        return broken
+        return violations(self.moments(), desired=desired, max_unavailable=max_unavailable, max_surge=max_surge)
+
+    def unsafe_lowerings(self, *, desired: int, max_unavailable: int) -> list[Violation]:
+        """Writes that lowered a Deployment below what is safe at that very write (law S1, strong)."""
+        return unsafe_lowerings(self.moments(), desired=desired, max_unavailable=max_unavailable)
 
     def replicas_of(self, deployment: str) -> list[int]:
         """The replicas ordered of one Deployment over time, without repetitions."""
@@ -264,41 +239,3 @@ def _writer(before: list[Object], entries: list[Object]) -> str:
     # Two writes of one manager to the same fields within a second leave no trace but the newest time.
     fresh = [entry for entry in entries if has_written(entry)] or entries
     return str(max(fresh, key=lambda entry: str(entry.get("time", "")))["manager"]) if fresh else "unknown"
-
-
-def deployment_of(pod: Object) -> str | None:
-    """The name of the Deployment behind a pod, told from its ReplicaSet's name and hash."""
-    meta = pod["metadata"]
-    template = meta.get("labels", {}).get("pod-template-hash")
-    for owner in meta.get("ownerReferences", []):
-        if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
-            return str(owner["name"].removesuffix(f"-{template}"))
-    return None
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether the pod's Ready condition is true and its deletion was not asked for."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
-
-
-def _take(state: dict[tuple[str, str], Object], event: WatchEvent) -> None:
-    key = (event.object["kind"], event.object["metadata"]["uid"])
-    if event.kind == "DELETED":
-        state.pop(key, None)
-    else:
-        state[key] = event.object
-
-
-def _moment(state: Mapping[tuple[str, str], Object], seen: _Seen) -> Moment:
-    replicas: Counter[str] = Counter()
-    ready: Counter[str] = Counter()
-    for (kind, _), found in state.items():
-        if kind == "Deployment":
-            replicas[found["metadata"]["name"]] = int(found["spec"].get("replicas", 1))
-        elif (owner := deployment_of(found)) is not None:
-            ready[owner] += is_ready(found)
-    changed = seen.event.object
-    what = f"{seen.event.kind} {changed['kind']} {changed['metadata']['name']}"
-    return Moment(seen.event.revision, seen.seconds, what, dict(replicas), dict(ready))

@@ -24,17 +24,32 @@ def apply_object(api: Api, wanted: Object, *, namespace: str = "default") -> Obj
     """Creates one object, or replaces the one that is there."""
     collection = collection_path(api, wanted, namespace)
     path = f"{collection}/{wanted['metadata']['name']}"
-    try:
-        stored = api.create(collection, wanted)
-    except ApiError as error:
-        if error.status != 409:
-            raise
-        present = api.read(path)
-        revision = present["metadata"]["resourceVersion"]
-        stored = api.send("PUT", path, body={**wanted, "metadata": {**wanted["metadata"], "resourceVersion": revision}})
+    stored = None
+    while stored is None:
+        stored = _create(api, collection, wanted) or _replace(api, path, wanted)
     if wanted["kind"] == "CustomResourceDefinition":
         eventually(lambda: _is_served(api, path), within=20, what=f"{path} is served")
     return stored
+
+
+def _create(api: Api, collection: str, wanted: Object) -> Object | None:
+    try:
+        return api.create(collection, wanted)
+    except ApiError as error:
+        if error.status == 409:
+            return None
+        raise
+
+
+def _replace(api: Api, path: str, wanted: Object) -> Object | None:
+    # Parallel test workers apply the same files: whoever loses a race looks again.
+    try:
+        revision = api.read(path)["metadata"]["resourceVersion"]
+        return api.send("PUT", path, body={**wanted, "metadata": {**wanted["metadata"], "resourceVersion": revision}})
+    except ApiError as error:
+        if error.status in {404, 409}:
+            return None
+        raise
 
 
 def collection_path(api: Api, wanted: Object, namespace: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -54,6 +55,9 @@ def serve(folder: Path) -> None:
         (folder / READY_FILE).unlink(missing_ok=True)
         prometheus.stop()
         plane.stop()
+        # The logs stay for whoever looks into a failure; the data is large and says nothing.
+        for data in (folder / "control-plane" / "etcd", folder / "prometheus" / "data"):
+            shutil.rmtree(data, ignore_errors=True)
 
 
 class _Unused:

@@ -12,8 +12,10 @@ import urllib3
 
 from tests.cluster.bed.addresses import local_address
 from tests.cluster.bed.api import MERGE, STRATEGIC, Api, Object
-from tests.cluster.bed.history import History, deployment_of, is_ready
+from tests.cluster.bed.history import History
 from tests.cluster.bed.load import Load
+from tests.cluster.bed.manifests import apply_object
+from tests.cluster.bed.moments import deployment_of, is_ready
 from tests.cluster.bed.nodes import DEDICATED, create_node
 from tests.cluster.bed.waiting import eventually
 
@@ -65,6 +67,10 @@ class Site:
     def deployment(self, name: str) -> Object:
         """The Deployment as stored."""
         return self.api.read(self.path("deployments", name))
+
+    def apply(self, wanted: Object) -> Object:
+        """Creates or replaces an object of any kind in this namespace, custom kinds included."""
+        return apply_object(self.api, wanted, namespace=self.name)
 
     def scale(self, name: str, replicas: int) -> None:
         """Orders replicas of a Deployment."""
