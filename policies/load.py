@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -180,7 +181,8 @@ def _validated(
         value = model.model_validate(data)
     except ValidationError as error:
         known = {fault.path for fault in plain}
-        plain += [fault for fault in faults(model, error, data, raw) if fault.path not in known]
+        # Only so many are worked out: each looks for the name that was meant.
+        plain += islice((fault for fault in faults(model, error, data, raw) if fault.path not in known), MOST_ERRORS)
         return None, plain[:MOST_ERRORS]
     assert isinstance(value, ReleasePolicy | Release)
     return (value if not plain else None), plain

@@ -48,6 +48,11 @@ _VALUES = """## How values are written
 
 Names are DNS-1123 names. Unknown keys, duplicate keys, anchors and aliases, tags, empty values, nesting deeper than 32
 and files above 256 KiB are refused. Scalars follow YAML 1.2: `22:30` and `no` are texts, and `010` is refused.
+
+Where a policy is judged: by `nightferry validate`, with file, line and column; by kubectl and the API server, from the
+CRD; and by the controller, which refuses what a CRD cannot say and shows it in the condition `Ready`. One thing only
+the first two can see: a field that no version knows, in an object written past the validation of kubectl
+(`--validate=false`, a raw patch), is dropped by the API server before the controller reads it.
 """
 
 

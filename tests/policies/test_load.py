@@ -201,6 +201,19 @@ def test_faults_without_number_are_told_up_to_a_number(text: str) -> None:
     assert 1 <= len(refused.value.errors) <= MOST_ERRORS
 
 
+def test_the_meant_name_is_sought_for_few_of_many_unknown_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    sought: list[str] = []
+
+    def nearest(word: str, known: object) -> str:
+        sought.append(word)
+        return ""
+
+    monkeypatch.setattr("policies.translate.nearest", nearest)
+    with pytest.raises(PolicyRefused):
+        load_text(SHORT + "".join(f"  unknown{i}: 1\n" for i in range(5000)))
+    assert 1 <= len(sought) <= MOST_ERRORS
+
+
 yaml_words = st.sampled_from(
     [
         "a",
@@ -238,7 +251,7 @@ yaml_words = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.lists(yaml_words, max_size=40).map("".join), st.text(max_size=200)))
 def test_no_text_ends_in_anything_but_documents_or_a_refusal(text: str) -> None:
     try:
@@ -272,7 +285,6 @@ fields = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(fields, json_values))
 def test_no_object_of_the_cluster_ends_in_anything_but_a_policy_or_a_refusal(spec: dict[str, object]) -> None:
     try:

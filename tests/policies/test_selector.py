@@ -65,7 +65,10 @@ def test_a_hostile_value_stays_inside_its_string(value: str) -> None:
     # As a part of a larger query: it must stay one selector there.
     parsed = promql_parser.parse(f"sum by (pod) (rate({text}[1m]))")
     assert isinstance(parsed, promql_parser.AggregateExpr)
-    selector = parsed.expr.args[0].vector_selector
+    assert isinstance(parsed.expr, promql_parser.Call)
+    (matrix,) = parsed.expr.args
+    assert isinstance(matrix, promql_parser.MatrixSelector)
+    selector = matrix.vector_selector
     assert [(m.name, m.value) for m in selector.matchers.matchers] == [("app", value), ("code", "500")]
 
 
