@@ -1,0 +1,330 @@
+"""The connection under faults of the wire: every call ends in time, once, and as a value."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from kubernetes.client import Configuration
+
+from controller.cluster import connection as module
+from controller.cluster.connection import (
+    MERGE_PATCH,
+    Connection,
+    ConnectionSetupError,
+    Reply,
+    Stream,
+    StreamBroken,
+    connect,
+    kubeconfig_namespace,
+)
+from controller.cluster.failures import Failed
+from controller.requests import Failure, FailureKind
+from tests.controller.adapters.builders import TOKEN, RealClock, SetClock, connection_to
+from tests.controller.adapters.server import (
+    CHUNKED,
+    Answer,
+    Asked,
+    Line,
+    Server,
+    chunk,
+    hang_up,
+    obj,
+    plain,
+    raw,
+    serving,
+    status,
+    stream,
+)
+
+OK = obj({"kind": "Thing"})
+
+
+def silent(asked: Asked, line: Line) -> None:
+    line.silence()
+
+
+def dripping_body(asked: Asked, line: Line) -> None:
+    line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+    line.drip(b"x" * 10_000, every=0.02)
+
+
+def dripping_header(asked: Asked, line: Line) -> None:
+    line.drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000, every=0.02)
+
+
+def dripping_chunks(asked: Asked, line: Line) -> None:
+    line.send(CHUNKED)
+    line.drip(chunk(b"x") * 2_000, every=0.01)
+
+
+@pytest.mark.parametrize("answer", [silent, dripping_body, dripping_header, dripping_chunks])
+def test_k7_the_deadline_bounds_the_whole_answer_however_it_is_drawn_out(answer: Answer) -> None:
+    with serving(answer) as server:
+        began = time.monotonic()
+        found = connection_to(server.url).request("GET", "/slow", deadline=0.2)
+        took = time.monotonic() - began
+    assert isinstance(found, Failure)
+    assert (found.kind, found.message) == (FailureKind.UNAVAILABLE, "GET /slow: timed out")
+    assert 0.15 < took < 1.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        hang_up,
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+        raw(CHUNKED, chunk(b"half")),
+        raw(CHUNKED, b"zz\r\n"),
+        raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+    ],
+)
+def test_a_broken_answer_is_unavailable_and_is_not_asked_for_again(answer: Answer) -> None:
+    with serving(answer) as server:
+        found = connection_to(server.url).request("GET", "/broken")
+        assert isinstance(found, Failure)
+        assert found.kind is FailureKind.UNAVAILABLE
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "POST", "DELETE"])
+@pytest.mark.parametrize("answer", [status(503, "down"), status(429, "slow", headers={"Retry-After": "60"}), hang_up])
+def test_nothing_is_retried_or_slept_over_behind_our_back(method: str, answer: Answer) -> None:
+    with serving(answer) as server:
+        began = time.monotonic()
+        found = connection_to(server.url).request(method, "/thing", body=None if method == "GET" else {"a": 1})
+        assert isinstance(found, Failure)
+        assert time.monotonic() - began < 1.0
+        assert len(server.asked) == 1
+
+
+def test_p28_a_redirect_is_not_followed() -> None:
+    with serving(OK) as other, serving(plain(b"", 302, {"Location": other.url + "/elsewhere"})) as server:
+        found = connection_to(server.url).request("GET", "/thing")
+        assert isinstance(found, Failure)
+        assert found.kind is FailureKind.UNAVAILABLE
+        assert other.asked == []
+
+
+def test_nobody_there_is_unavailable_at_once() -> None:
+    with serving(OK) as server:
+        url = server.url
+    found = connection_to(url).request("GET", "/thing")
+    assert isinstance(found, Failure)
+    assert (found.kind, found.message) == (FailureKind.UNAVAILABLE, "GET /thing: no connection")
+
+
+def test_an_answer_beyond_the_cap_is_refused_and_its_rest_is_not_read_as_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_OBJECT_CAP", 100_000)
+    with serving(plain(b"x" * 300_000), OK) as server:
+        connection = connection_to(server.url)
+        found = connection.request("GET", "/large")
+        assert isinstance(found, Failure)
+        assert "longer than 100000 bytes" in found.message
+        assert connection.request("GET", "/small") == b'{"kind": "Thing"}'
+        assert server.connections == 2
+
+
+def test_what_goes_over_the_wire_is_what_was_meant() -> None:
+    with serving(OK) as server:
+        connection = connection_to(server.url)
+        connection.request(
+            "PATCH",
+            "/things/a",
+            query=(("fieldManager", "nightferry"), ("labelSelector", "a=b,c=d e&f")),
+            body={"metadata": {"annotations": {"x": None}}},
+            content_type=MERGE_PATCH,
+        )
+        (asked,) = server.asked
+    assert (asked.method, asked.path) == ("PATCH", "/things/a")
+    assert asked.query == {"fieldManager": "nightferry", "labelSelector": "a=b,c=d e&f"}
+    assert asked.json == {"metadata": {"annotations": {"x": None}}}  # a null deletes: it must arrive
+    assert asked.headers["content-type"] == MERGE_PATCH
+    assert asked.headers["user-agent"] == "nightferry"
+    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_calls_share_one_connection() -> None:
+    with serving(OK) as server:
+        connection = connection_to(server.url)
+        for _ in range(5):
+            assert connection.request("GET", "/thing") == b'{"kind": "Thing"}'
+        assert server.connections == 1
+
+
+def test_k17_a_401_reads_the_credentials_again_and_asks_once_more() -> None:
+    def rotated(configuration: Configuration) -> None:
+        configuration.api_key["BearerToken"] = "Bearer second"
+
+    with serving(status(401, "Unauthorized"), OK) as server:
+        connection = connection_to(server.url, reload=rotated, token="first")
+        assert connection.request("POST", "/things", body={"a": 1}) == b'{"kind": "Thing"}'
+        assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer first", "Bearer second"]
+        assert [asked.json for asked in server.asked] == [{"a": 1}, {"a": 1}]
+
+
+def test_k17_a_second_401_is_the_answer() -> None:
+    with serving(status(401, "Unauthorized")) as server:
+        found = connection_to(server.url, reload=lambda configuration: None).request("GET", "/thing")
+        assert isinstance(found, Failure)
+        assert found.kind is FailureKind.UNAUTHORIZED
+        assert len(server.asked) == 2
+
+
+def test_k17_credentials_that_cannot_be_read_leave_the_401_as_it_was() -> None:
+    def unreadable(configuration: Configuration) -> None:
+        raise OSError("no such file")
+
+    with serving(status(401, "Unauthorized")) as server:
+        found = connection_to(server.url, reload=unreadable).request("GET", "/thing")
+        assert isinstance(found, Failure)
+        assert found.kind is FailureKind.UNAUTHORIZED
+        assert len(server.asked) == 1
+
+
+def test_s18_a_token_that_is_echoed_or_quoted_is_taken_out_of_the_message() -> None:
+    with serving(plain(f"proxy error for Authorization: Bearer {TOKEN}".encode(), 502)) as server:
+        echoed = connection_to(server.url).request("GET", "/thing")
+        # A header that http.client refuses is quoted in its error.
+        quoted = connection_to(server.url, token=f"{TOKEN}\nX-Evil: 1").request("GET", "/thing")
+    for found in (echoed, quoted):
+        assert isinstance(found, Failure)
+        assert "canary" not in found.message
+    assert isinstance(echoed, Failure)
+    assert "Bearer ***" in echoed.message
+
+
+# ------------------------------------------------------------------------------------------------ watches
+
+
+def lines_of(server: Server, connection: Connection, idle: float = 5.0) -> list[bytes]:
+    opened = connection.watch("/things", (("watch", "true"),), idle=idle)
+    assert isinstance(opened, Stream)
+    try:
+        return list(opened.lines())
+    finally:
+        opened.close()
+
+
+def test_a_watch_gives_whole_lines_as_they_come_and_ends_with_the_servers_end() -> None:
+    pieces = [b'{"a":', b'1}\n{"b":2}\n\n', b'{"c"', b':3}\n{"unfinished":']
+    with serving(stream(*pieces)) as server:
+        assert lines_of(server, connection_to(server.url)) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+
+
+def test_a_silent_watch_is_given_up_after_its_idle_time_and_not_after_the_deadline_of_its_opening() -> None:
+    def quiet(asked: Asked, line: Line) -> None:
+        line.send(CHUNKED + chunk(b'{"a":1}\n'))
+        line.silence()
+
+    with serving(quiet) as server:
+        opened = connection_to(server.url).watch("/things", (), idle=0.25, deadline=0.1)
+        assert isinstance(opened, Stream)
+        began = time.monotonic()
+        seen = []
+        with pytest.raises(StreamBroken) as broken:
+            for line in opened.lines():
+                seen.append(line)
+        assert seen == [b'{"a":1}']
+        assert 0.2 < time.monotonic() - began < 1.0
+        assert broken.value.failure == Failure(FailureKind.UNAVAILABLE, "watch /things: timed out")
+
+
+def test_the_opening_of_a_watch_has_a_deadline_too() -> None:
+    with serving(dripping_header) as server:
+        found = connection_to(server.url).watch("/things", (), idle=60.0, deadline=0.2)
+        assert isinstance(found, Failed)
+        assert found.failure.kind is FailureKind.UNAVAILABLE
+
+
+def test_a_watch_line_without_end_is_not_collected_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LINE_CAP", 10_000)
+    with serving(stream(b"x" * 50_000)) as server, pytest.raises(StreamBroken, match="longer than 10000"):
+        lines_of(server, connection_to(server.url))
+
+
+# ----------------------------------------------------------------------------------------- finding a server
+
+
+def kubeconfig(path: Path, *, token: str = "first", server: str = "https://one.example:6443") -> str:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "night",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [
+            {"name": "night", "context": {"cluster": "c", "user": "u", "namespace": "shop"}},
+            {"name": "day", "context": {"cluster": "c", "user": "u"}},
+        ],
+    }
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+def test_a_kubeconfig_file_names_server_token_and_namespace(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path / "config")
+    assert connect(RealClock(), kubeconfig=path).host == "https://one.example:6443"
+    assert kubeconfig_namespace(path) == "shop"
+    assert kubeconfig_namespace(path, "day") == "default"
+
+
+def test_k17_a_rotated_token_in_a_kubeconfig_is_read_on_the_next_401(tmp_path: Path) -> None:
+    with serving(OK, status(401, "Unauthorized"), OK) as server:
+        path = kubeconfig(tmp_path / "config", server=server.url)
+        connection = connect(RealClock(), kubeconfig=path)
+        connection.request("GET", "/thing")
+        kubeconfig(tmp_path / "config", server=server.url, token="second")
+        assert connection.request("GET", "/thing") == b'{"kind": "Thing"}'
+        tokens = [asked.headers["authorization"] for asked in server.asked]
+    assert tokens == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+def test_a_kubeconfig_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("a: [")
+    for path in (str(tmp_path / "missing"), str(broken)):
+        with pytest.raises(ConnectionSetupError) as refused:
+            connect(RealClock(), kubeconfig=path)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(ConnectionSetupError):
+        connect(RealClock(), kubeconfig=kubeconfig(tmp_path / "config"), context="noon")
+    with pytest.raises(ConnectionSetupError, match="no context named noon"):
+        kubeconfig_namespace(str(tmp_path / "config"), "noon")
+
+
+def test_k17_a_pods_token_file_is_read_each_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SetClock()
+    (tmp_path / "ca.crt").write_text("certificates")
+    (tmp_path / "token").write_text("first\n")
+    monkeypatch.setattr(module, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    connection = connect(clock)
+    assert connection.host == "https://10.0.0.1:443"
+    with serving(OK) as server:
+        connection._configuration.host = server.url
+        tokens = []
+        for at, text in ((0.0, "second"), (59.0, "second"), (61.0, "second"), (62.0, ""), (200.0, "")):
+            clock.at = 1000.0 + at
+            (tmp_path / "token").write_text(text)  # empty: just being replaced
+            assert isinstance(connection.exchange("GET", "/thing"), Reply)
+            tokens.append(server.asked[-1].headers["authorization"])
+    assert tokens == ["Bearer first", "Bearer first", "Bearer second", "Bearer second", "Bearer second"]
+
+
+@pytest.mark.parametrize("missing", ["token", "ca.crt"])
+def test_a_pod_without_its_service_account_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for name in {"token", "ca.crt"} - {missing}:
+        (tmp_path / name).write_text("x")
+    monkeypatch.setattr(module, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(ConnectionSetupError, match=missing):
+        connect(RealClock())
