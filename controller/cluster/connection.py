@@ -1,4 +1,4 @@
-"""The one HTTP client of the API server: how it is found and logged in to, and every way in which a call can fail.
+"""The one HTTP client of the API server, and every way in which a call to it can fail.
 
 The official client is used for configuration, credentials and TLS alone. Answers stay raw bytes, because its models
 cost seconds for large lists, refuse what a newer server adds, and drop it on the way back. Nothing is retried in here
@@ -8,17 +8,16 @@ but one: after a 401 the credentials are read again and the call is made once mo
 from __future__ import annotations
 
 import http.client
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException, list_kube_config_contexts, load_kube_config
+from kubernetes.config import ConfigException
 
 from controller import wire
 from controller.clock import Clock
@@ -29,18 +28,11 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-TOKEN_AGE = 60.0  # seconds after which a token file is read again; a projected token rotates long before it expires
-
 _CONNECT_TIMEOUT = 3.0  # seconds for a TCP connection, and for its TLS handshake
 _OBJECT_CAP = 64 * 1024 * 1024  # bytes; a page of 500 pods is about 4 MB, and etcd holds no object above 1.5 MB
 _LINE_CAP = 8 * 1024 * 1024  # bytes of one watch event
 
 Query = Sequence[tuple[str, str]]
-
-
-class ConnectionSetupError(Exception):
-    """No API server can be addressed with this configuration. The message is one line for the person who wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +101,10 @@ _TRANSPORT_ERRORS = (
     ValueError,  # a header that a token file broke, and pydantic's ValidationError
     wire.TooLarge,
 )
+
+
+# What the client raises for a kubeconfig or token file that is missing, malformed or just being replaced.
+SETUP_ERRORS = (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError)
 
 
 class Connection:
@@ -234,112 +230,32 @@ class Connection:
         with self._reloading:
             try:
                 self._reload(self._configuration)
-            except (ConfigException, OSError, ValueError):
+            except SETUP_ERRORS:
                 return False  # the 401 itself is the better message
         return True
 
     def _scrubbed(self, failed: Failed) -> Failed:
         # A proxy may echo the request, and http.client quotes a header it refuses.
-        return failed.without(str(self._configuration.api_key.get("BearerToken", "")).split(" ")[-1].strip())
+        for part in str(self._configuration.api_key.get("BearerToken", "")).split():
+            if part not in ("Bearer", "Basic"):
+                failed = failed.without(part)
+        return failed
 
 
 def _reason(error: BaseException) -> str:
     match error:
         case wire.TooLarge():
             return str(error)
-        case urllib3.exceptions.TimeoutError() | TimeoutError():
-            return "timed out"
         case urllib3.exceptions.NewConnectionError() | ConnectionRefusedError():
             return "no connection"
+        case urllib3.exceptions.TimeoutError() | TimeoutError():
+            return "timed out"
         case ApiException():
             return wire.one_line(str(error.reason or error), 200)
         case urllib3.exceptions.ProtocolError() | ConnectionError():
             return "the connection broke"
         case urllib3.exceptions.MaxRetryError() if error.reason is not None:
             return _reason(error.reason)
+        case ValueError():
+            return type(error).__name__  # its words may quote a header
     return wire.one_line(f"{type(error).__name__}: {error}", 200)
-
-
-# ------------------------------------------------------------------------------------------------ finding a server
-
-
-def connect(
-    clock: Clock, *, kubeconfig: str | None = None, context: str | None = None, user_agent: str = "nightferry"
-) -> Connection:
-    """The API server of a kubeconfig file, of the pod we run in, or of the default kubeconfig, in this order.
-
-    Raises ConnectionSetupError.
-    """
-    if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return _in_cluster(clock, user_agent)
-    return _from_kubeconfig(clock, kubeconfig, context, user_agent)
-
-
-def kubeconfig_namespace(kubeconfig: str | None = None, context: str | None = None) -> str:
-    """The namespace that a kubeconfig's context names; "default" where it names none. Raises ConnectionSetupError."""
-    try:
-        contexts, active = list_kube_config_contexts(config_file=kubeconfig)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError, ValueError, TypeError) as error:
-        raise ConnectionSetupError(f"kubeconfig: {wire.one_line(str(error))}") from None
-    if context is not None:
-        active = next((one for one in contexts if one["name"] == context), None)
-        if active is None:
-            raise ConnectionSetupError(f"kubeconfig: no context named {context}")
-    return str((active.get("context") or {}).get("namespace") or "default")
-
-
-def _from_kubeconfig(clock: Clock, kubeconfig: str | None, context: str | None, user_agent: str) -> Connection:
-    def load(configuration: Configuration) -> None:
-        load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=kubeconfig, context=context, client_configuration=configuration
-        )
-
-    configuration = Configuration()
-    try:
-        load(configuration)
-    except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
-        raise ConnectionSetupError(f"kubeconfig: {wire.one_line(str(error))}") from None
-    return Connection(configuration, clock, user_agent=user_agent, reload=load)
-
-
-def _in_cluster(clock: Clock, user_agent: str, folder: Path = SERVICE_ACCOUNT) -> Connection:
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    token = _TokenFile(folder / "token", clock)
-    configuration = Configuration()
-    configuration.host = f"https://{f'[{host}]' if ':' in host else host}:{port}"
-    configuration.ssl_ca_cert = str(folder / "ca.crt")
-    try:
-        if not (folder / "ca.crt").read_text().strip():
-            raise ConnectionSetupError(f"{folder / 'ca.crt'} is empty")
-        token.load(configuration)
-    except (OSError, ConfigException) as error:
-        raise ConnectionSetupError(f"service account: {wire.one_line(str(error))}") from None
-    configuration.refresh_api_key_hook = token.refresh  # type: ignore[assignment]
-    return Connection(configuration, clock, user_agent=user_agent, reload=token.load)
-
-
-class _TokenFile:
-    """A bearer token that somebody else rotates."""
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
-        self._clock = clock
-        self._read_at = 0.0
-
-    def load(self, configuration: Configuration) -> None:
-        """Reads the file. Raises OSError or ConfigException; the old token then stays."""
-        # The file ends with a newline where somebody wrote it by hand, and a header must not.
-        token = self._path.read_text().strip()
-        if not token:
-            raise ConfigException(f"{self._path} is empty")
-        configuration.api_key["BearerToken"] = f"Bearer {token}"
-        self._read_at = self._clock.monotonic()
-
-    def refresh(self, configuration: Configuration) -> None:
-        """Reads the file when the last reading is a minute old; a file that is just being replaced waits its turn."""
-        if self._clock.monotonic() - self._read_at < TOKEN_AGE:
-            return
-        try:
-            self.load(configuration)
-        except (OSError, ConfigException):
-            self._read_at = self._clock.monotonic() - TOKEN_AGE + 1.0
