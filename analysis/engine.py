@@ -64,21 +64,36 @@ class Noise:
 class Look:
     """What one look at all windows so far gives; evidence in natural logs, ratios not in logs.
 
-    high is inf when the data does not bound the ratio from above. likely: the most likely log ratio.
-    sampling_half_width: the upper half of the interval before pod noise widens it; pod_half_width: what pod noise alone
-    would give; both on the log scale.
+    ln_pods: G_0, the pods against no change. ln_pods_margin: G_δ, the pods against the margin. ln_share: B, the share
+    against the margin, or against no change where a margin in points is no ratio (see `_share_delta`).
+    share_knows_margin says which. high is inf when the data does not bound the ratio from above. likely: the most
+    likely log ratio. sampling_half_width: the upper half of the interval before pod noise widens it; pod_half_width:
+    what pod noise alone would give; both on the log scale.
     """
 
     ln_pods: float
+    ln_pods_margin: float
     ln_share: float
-    ln_change: float
-    ln_margin: float
+    share_knows_margin: bool
     ratio: float | None
     low: float
     high: float
     likely: float
     sampling_half_width: float
     pod_half_width: float
+
+    @property
+    def ln_change(self) -> float:
+        """Evidence against no change: ln of the mean of G_0 and B. The mean of two e-values is an e-value."""
+        return _ln_mean(self.ln_pods, self.ln_share)
+
+    @property
+    def ln_margin(self) -> float:
+        """Evidence against a change inside the margin: ln of the mean of G_δ and B, as far as B knows the margin.
+
+        The share speaks here too because the mean log rate of several pods hardly moves when one of them is bad.
+        """
+        return _ln_mean(self.ln_pods_margin, self.ln_share) if self.share_knows_margin else self.ln_pods_margin
 
 
 def look(tally: Tally, margin: Margin, noise: Noise) -> Look:
@@ -89,34 +104,36 @@ def look(tally: Tally, margin: Margin, noise: Noise) -> Look:
 def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int]) -> list[Look]:
     """What was seen at each of several looks, a look being the number of windows it could see; as `look` at each.
 
-    ln_change = ln((G_0 + B) / 2): the mean of two e-values is one e-value, so one threshold ln(1/alpha) serves both.
+    Raises ValueError for several looks at a margin in points: what it means as a ratio changes from look to look.
     """
+    if margin.points and len(looks) > 1:
+        raise ValueError("a margin in points is looked at once at a time")
     sides = _Sides.of(tally)
     starts, ends, ln_weights = _starts_by_look(looks, tally.window)
     plain = _contrast(sides, starts, ends, 0.0, noise)
-    delta = math.log(margin.ratio)
-    ln_pods = log_sum_exp(ln_half_normal_ratio(*plain, 0.0, noise.prior_sd) + ln_weights)
     beyond = plain if margin.points == 0.0 else _contrast(sides, starts, ends, margin.points, noise)
-    ln_margin = log_sum_exp(ln_half_normal_ratio(*beyond, delta, noise.prior_sd) + ln_weights)
-    curve = share_log_likelihood(sides.ours, sides.theirs, sides.odds, np.append(THETA_GRID, delta), noise.rho)
-    ln_share = log_sum_exp(share_evidence(_between(curve.T, starts, ends), delta) + ln_weights)
-    ln_change = np.logaddexp(ln_pods, ln_share) - math.log(2.0)
-    total = _between(curve.T, np.zeros_like(ends[:, 0]), ends[:, 0])[:-1].T
+    ln_pods = log_sum_exp(ln_half_normal_ratio(*plain, 0.0, noise.prior_sd) + ln_weights)
+    ln_beyond = log_sum_exp(ln_half_normal_ratio(*beyond, math.log(margin.ratio), noise.prior_sd) + ln_weights)
+    delta = _share_delta(sides, margin)
+    thetas = np.append(THETA_GRID, delta or 0.0)
+    curve = share_log_likelihood(sides.ours, sides.theirs, sides.odds, thetas, noise.rho).T
+    ln_share = log_sum_exp(share_evidence(_between(curve, starts, ends), delta or 0.0) + ln_weights)
+    whole = _between(curve, np.zeros_like(ends[:, 0]), ends[:, 0])[:-1].T
     out = []
     for place, end in enumerate(looks):
-        low, mode, high = share_interval(total[place])
+        low, likely, high = share_interval(whole[place])
         pods = POD_QUANTILE * noise.pod_sd * math.sqrt(sides.pod_variance(end))
         out.append(
             Look(
                 ln_pods=float(ln_pods[place]),
+                ln_pods_margin=float(ln_beyond[place]),
                 ln_share=float(ln_share[place]),
-                ln_change=float(ln_change[place]),
-                ln_margin=float(ln_margin[place]),
+                share_knows_margin=delta is not None,
                 ratio=sides.ratio(end),
-                low=math.exp(mode - math.hypot(mode - low, pods)) if math.isfinite(low) else 0.0,
-                high=math.exp(mode + math.hypot(high - mode, pods)) if math.isfinite(high) else math.inf,
-                likely=mode,
-                sampling_half_width=high - mode,
+                low=math.exp(likely - math.hypot(likely - low, pods)) if math.isfinite(low) else 0.0,
+                high=math.exp(likely + math.hypot(high - likely, pods)) if math.isfinite(high) else math.inf,
+                likely=likely,
+                sampling_half_width=high - likely,
                 pod_half_width=pods,
             )
         )
@@ -233,6 +250,21 @@ def _contrast(
     ours, _ = mean_log(mine, 1.0)
     ours, v_ours = mean_log(mine, np.exp(np.clip(ours - theirs, 0.0, 3.5) * 2.0 / 3.0))
     return ours - theirs, np.sqrt(v_ours + v_theirs)
+
+
+def _share_delta(sides: _Sides, margin: Margin) -> float | None:
+    """The margin as a log ratio of rates; None where points are more than 15 times the incumbents' own rate.
+
+    There the share of events cannot tell the margin from a disaster: nearly all events are the contender's in both.
+    """
+    if margin.points == 0.0:
+        return math.log(margin.ratio)
+    rate = float(sides.theirs.sum()) / max(float(sides.tally.exposure[~sides.tally.contender].sum()), 1.0)
+    return math.log1p(margin.points / rate) if rate > 0.0 and margin.points <= 15.0 * rate else None
+
+
+def _ln_mean(one: float, other: float) -> float:
+    return float(np.logaddexp(one, other)) - math.log(2.0)
 
 
 def _between(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:

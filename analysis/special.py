@@ -14,7 +14,7 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def ln_gamma(x: FloatArray) -> FloatArray:
-    """ln Γ(x) for x > 0, absolute error below 1e-10 up to x = 1e6.
+    """ln Γ(x) for 1e-6 <= x <= 1e6, error below 1e-11 of max(1, |ln Γ(x)|).
 
     Stirling's series (Abramowitz and Stegun 6.1.41) at x + 6, brought back by Γ(x + 1) = x Γ(x).
     """

@@ -35,6 +35,7 @@ from controller.release import (
     Record,
     RollBack,
 )
+from controller.revise import closed
 from controller.transitions import moved
 
 MOST_ENTRIES = 40
@@ -65,15 +66,15 @@ def applied(record: Record, decision: Decision, verdicts: Sequence[GateVerdict],
         case Advance(stage, because):
             phase = Phase.CANARY if stage == 0 else Phase.BATCH
             after = _entered(_unheld(record, now, because), phase, f"{_stage_name(stage, record)}: {because}", now)
-            after = replace(after, stage=stage, stage_since=now, moving_since=now, because=because)
+            after = replace(closed(after, now), stage=stage, stage_since=now, moving_since=now, because=because)
             return _logged(after, "Advance", f"to {_stage_name(stage, record)}: {because}", now)
         case RollBack(cause, because):
             after = _entered(_unheld(record, now, because), Phase.ROLLING_BACK, because, now)
-            after = replace(after, cause=cause, moving_since=now)
+            after = replace(closed(after, now), cause=cause, moving_since=now)
             return _logged(after, "RollBack", because, now)
         case Finish(phase, cause, because):
             after = _entered(_unheld(record, now, because), phase, because, now)
-            after = replace(after, cause=cause, moving_since=None)
+            after = replace(closed(after, now), cause=cause, moving_since=None)
             return _logged(after, phase.value, because, now)
         case _:
             assert_never(decision)

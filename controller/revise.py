@@ -37,11 +37,11 @@ def revised(record: Record, seen: Observation, policy: ReleasePolicySpec, strate
         ready=(seen.available("contender"), seen.available("incumbent")),
     )
     if record.phase is Phase.ROLLING_BACK:
-        return _closed(record, seen.now)
+        return closed(record, seen.now)
     settled = not strategy.unsettled(record, seen, policy)
     if settled:
         return replace(_opened(record, seen.now), moving_since=None)
-    record = _closed(record, seen.now)
+    record = closed(record, seen.now)
     return record if record.moving_since is not None else replace(record, moving_since=seen.now)
 
 
@@ -93,7 +93,8 @@ def _opened(record: Record, now: float) -> Record:
     return replace(record, observing=(*record.observing, Span(now))[-MOST_SPANS:])
 
 
-def _closed(record: Record, now: float) -> Record:
+def closed(record: Record, now: float) -> Record:
+    """The record with its last span of settled time ended."""
     if not record.observing or record.observing[-1].end is not None:
         return record
     last = record.observing[-1]

@@ -58,8 +58,8 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
         return TickResult(app, chosen.name, chosen.record, note="the release is being deleted; nothing is moved")
     newer = [each.name for each in queued if each.created >= chosen.created and each is not chosen]
     newer_name = newer[-1] if newer else ""
-    for other in queued:
-        if other is not chosen and other.created <= queued[-1].created and other is not queued[-1]:
+    for other in queued[:-1]:
+        if other is not chosen and other.spec.restore_of is None:
             return (yield from begin(app, other, policy, complaint, attempts, queued[-1].name, settings, now))
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
         return (yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now))

@@ -232,7 +232,7 @@ class _Judged:
         silent = self.histogram.tally.freshness.silent
         if silent:
             yield f"{len(silent)} contender pod(s) without recent samples, first {silent[0]}"
-        if self.change > math.log(1.0 / MARGIN_ALPHA):
+        if self.change > math.log(1.0 / MARGIN_ALPHA) and self.margin > 0.0:
             yield "the evidence leans towards harm: it has to fall first"
         if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"

@@ -139,7 +139,7 @@ class _Judged:
         if self.tally.freshness.silent:
             pods = self.tally.freshness.silent
             yield f"{len(pods)} contender pod(s) without recent samples, first {pods[0]}"
-        if self.look.ln_change > self.margin_threshold:
+        if self.look.ln_change > self.margin_threshold and self.look.ln_margin > 0.0:
             yield "the evidence leans towards harm: it has to fall first"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"

@@ -74,9 +74,9 @@ def _objects(path: Path) -> Iterator[Object]:
 
 def _is_served(api: Api, path: str) -> bool:
     crd = api.read(path)
-    established = any(
-        one["type"] == "Established" and one["status"] == "True" for one in crd.get("status", {}).get("conditions", [])
-    )
+    # The server writes `conditions: null` for a moment.
+    conditions = crd.get("status", {}).get("conditions") or []
+    established = any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
     spec = crd["spec"]
     served = [one["name"] for one in spec["versions"] if one["served"]]
     return established and all(api.exists(f"/apis/{spec['group']}/{version}") for version in served)
