@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.bed.api import ApiError
 from tests.cluster.bed.bed import Bed
-from tests.cluster.bed.identities import CONTROLLER, PERSON
+from tests.cluster.bed.identities import CONTROLLER, STRANGER
 from tests.cluster.bed.prometheus import Prometheus, query
 from tests.cluster.bed.shared import ROOT, joined
 from tests.cluster.bed.site import Site
@@ -278,25 +278,25 @@ class TestIdentities:
         yield
         bed.admin.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.bed.test")
 
-    def test_the_controller_may_do_only_what_its_rules_say(self, bed: Bed, site: Site) -> None:
-        controller = bed.api(CONTROLLER)
+    def test_an_identity_may_do_only_what_its_rules_say(self, bed: Bed, site: Site) -> None:
+        stranger = bed.api(STRANGER)
         with pytest.raises(ApiError, match="403"):
-            controller.read(site.path("pods"))
+            stranger.read(site.path("pods"))
         rights = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
         role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{site.name}"
         site.api.create(f"{role}/roles", {"metadata": {"name": "reader"}, "rules": rights})
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
-        account = {"kind": "ServiceAccount", "name": "nightferry", "namespace": "nightferry"}
-        binding = {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [account]}
+        user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": STRANGER.user}
+        binding = {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [user]}
         site.api.create(f"{role}/rolebindings", binding)
-        eventually(lambda: may_list(controller, site), within=10, what="the rule holds")
+        eventually(lambda: may_list(stranger, site), within=10, what="the rule holds")
         with pytest.raises(ApiError, match="403"):
-            controller.create(site.path("configmaps"), {"metadata": {"name": "forbidden"}})
-        asked = bed.requests(CONTROLLER, namespace=site.name)
+            stranger.create(site.path("configmaps"), {"metadata": {"name": "forbidden"}})
+        asked = bed.requests(STRANGER, namespace=site.name)
         assert [(one.verb, one.resource, one.status) for one in asked if one.is_write] == [
             ("create", "configmaps", 403)
         ]
-        assert bed.requests(PERSON, namespace=site.name) == []
+        assert bed.requests(CONTROLLER, namespace=site.name) == []
 
     def test_custom_objects_are_served_and_replaced(self, bed: Bed, site: Site, widgets: None, tmp_path: Path) -> None:
         text = "apiVersion: bed.test/v1\nkind: Widget\nmetadata: {name: one}\nspec: {size: %d}\n"

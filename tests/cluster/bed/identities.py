@@ -31,7 +31,9 @@ CONTROLLER = Identity(
     ("system:serviceaccounts", "system:serviceaccounts:nightferry"),
 )
 PERSON = Identity("person", "alice", ("people",))
-IDENTITIES = (ADMIN, KUBELET, CONTROLLERS, CONTROLLER, PERSON)
+# No story may grant this one anything outside its own namespace.
+STRANGER = Identity("stranger", "mallory", ())
+IDENTITIES = (ADMIN, KUBELET, CONTROLLERS, CONTROLLER, PERSON, STRANGER)
 
 
 def write_token_file(path: Path) -> None:
