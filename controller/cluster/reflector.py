@@ -134,6 +134,11 @@ class Reflector(Generic[T]):
         """What keeps the copy from being renewed at the moment."""
         return self._trouble
 
+    @property
+    def watching(self) -> bool:
+        """Whether a watch is open at the moment."""
+        return self._stream is not None
+
     def age(self) -> float:
         """Seconds since the server was last heard; infinite before the first time."""
         contact = self._last_contact
@@ -251,9 +256,9 @@ class Reflector(Generic[T]):
             if opened.failure.kind in (FailureKind.NO_KIND, FailureKind.INVALID):
                 self._version = ""  # the kind is gone, or the version is of another life of the server
             raise StreamBroken(opened.failure)
-        self._stream = opened
         self._heard()
         self._trouble = None
+        self._stream = opened
         try:
             # A stop between the opening and the line above found no stream to cut.
             if not self._stopping.is_set():
