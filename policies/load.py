@@ -107,7 +107,7 @@ def _read_text(text: str, file: str) -> tuple[list[Document], list[PolicyError]]
                 continue
             mark = tree.place(fault.path, on_key=fault.on_key)
             errors.append(PolicyError(file, mark.line, mark.column, path_text(fault.path), fault.message))
-        if value is not None and not tree.broken:
+        if value is not None and not tree.faulty:
             documents.append(Document(file, _first_line(tree), value))
     errors.sort(key=lambda error: (error.line, error.column))
     return documents, errors[:MOST_ERRORS]

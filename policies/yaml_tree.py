@@ -43,7 +43,8 @@ class Mark:
 class Tree:
     """One document: its data, and where its keys and values stand.
 
-    `raw` holds the spelling of numbers; `broken` the paths whose value could not be read and was already reported.
+    `raw` holds the spelling of numbers; `broken` the paths whose value could not be read and was already reported;
+    `faulty` says that anything at all was reported: such a document may be judged further, but not believed.
     """
 
     data: Any = None
@@ -52,6 +53,7 @@ class Tree:
     values: dict[Path, Mark] = field(default_factory=dict)
     raw: dict[Path, str] = field(default_factory=dict)
     broken: set[Path] = field(default_factory=set)
+    faulty: bool = False
 
     def place(self, path: Path, *, on_key: bool = False) -> Mark:
         """The nearest place known for a path: its key or its value, else what holds it."""
@@ -236,6 +238,7 @@ class YamlReader:
             self._tree.broken.add(path)
 
     def _report(self, mark: Mark, path: Path, message: str) -> None:
+        self._tree.faulty = True
         if len(self.errors) >= MOST_ERRORS:
             raise TooMuch
         self.errors.append(PolicyError(self.file, mark.line, mark.column, path_text(path), f"found {message}"))

@@ -30,6 +30,12 @@ def test_a_bad_policy_is_refused_with_these_messages(case: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_nothing_of_a_bad_policy_is_believed(case: Path) -> None:
+    good = {"many-documents": ["payments"], "syntax-second-document": ["checkout"]}
+    assert [document.value.name for document in load_paths([case])[0]] == good.get(case.stem, [])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_every_message_is_one_printable_line_with_a_place_a_finding_and_what_is_allowed(case: Path) -> None:
     for error in load_paths([case])[1]:
         line = str(error)

@@ -123,6 +123,10 @@ def test_a_text_that_would_end_the_parser_is_refused_by_its_length() -> None:
     # 20,000 nested parentheses overflow the stack of the native parser and end the process.
     with pytest.raises(ValueError, match="at most 4096"):
         Selector.parse("(" * 100_000 + "a" + ")" * 100_000)
+    longest = f'a{{x="{"y" * (LONGEST - 6)}"}}'
+    assert Selector.parse(longest[:-3] + '"}')
+    with pytest.raises(ValueError, match="4097 characters"):
+        Selector.parse(longest)
     deepest = (LONGEST - 1) // 2
     with pytest.raises(ValueError, match="parentheses"):
         Selector.parse("(" * deepest + "a" + ")" * deepest)
