@@ -225,7 +225,7 @@ def _retry(failure: Failure) -> float | None:
 
 def _new_entries(before: Record, after: Record) -> tuple[Entry, ...]:
     known = set(map(id, before.decisions))
-    old = set(before.decisions[-8:]) if before.decisions else set()
+    old = before.decisions[-8:]  # compared by value: an entry holds evidence, which has no hash
     return tuple(entry for entry in after.decisions[-8:] if id(entry) not in known and entry not in old)
 
 
