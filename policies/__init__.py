@@ -1,0 +1,1 @@
+"""What an app asks of its releases: the schema, the loader, and everything that is made from them."""
