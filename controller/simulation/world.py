@@ -1,0 +1,452 @@
+"""The world: objects, controllers, pods, traffic and people under one virtual clock.
+
+`step_to` lets time pass: pods start, crash and go, Deployments are acted upon, requests are counted, the store
+scrapes. `answer` performs a request of a tick, and nothing else happens meanwhile. Everything a controller wrote is
+in `trace`, and `after_write` hooks see the world at once after each write. The same seed and the same calls are the
+same world.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from controller.release import PodList, PodState
+from controller.requests import Answer, Failure, Request, Write
+from controller.simulation import manifests
+from controller.simulation.answers import View, performed, read_from
+from controller.simulation.deployments import ReplicaSet, hash_of, sync
+from controller.simulation.objects import Key, Kind, Object, Objects
+from controller.simulation.pods import NEVER, Behaviour, Pod, suffix, version_of
+from controller.simulation.traffic import Noise, Stream, Traffic
+
+_HISTORY = 300.0  # seconds of samples that a new app has already
+START = 1_760_000_400.0  # a whole number of windows since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How this cluster behaves; durations in seconds, (from, to) drawn for each pod.
+
+    cache_lag: how old the watch cache's view is. sync_lag: until the Deployment controller acts on a change.
+    """
+
+    start: tuple[float, float] = (3.0, 8.0)
+    grace: tuple[float, float] = (1.0, 4.0)
+    sync_lag: float = 0.4
+    cache_lag: float = 0.0
+    scrape: float = 15.0
+    noise: Noise = field(default_factory=Noise)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One write of a controller: what it asked, what it was answered, the object before and after.
+
+    `served` is the freshest list of pods that this controller had read when it wrote.
+    """
+
+    at: float
+    controller: str
+    request: Write
+    answer: Answer
+    before: Object | None
+    after: Object | None
+    served: PodList | None
+
+    @property
+    def applied(self) -> bool:
+        return self.before is not self.after
+
+
+AfterWrite = Callable[["World", Trace], None]
+
+
+class World:
+    """An API server, its controllers, kubelets, clients and a metric store, in virtual time.
+
+    `now` is in seconds since the epoch and moves only by `step_to`.
+    """
+
+    def __init__(self, seed: int = 1, conditions: Conditions | None = None, start: float = START) -> None:
+        self.conditions = conditions if conditions is not None else Conditions()
+        self.now = start
+        self.started = start
+        self.rng = np.random.default_rng([seed, 1])
+        self.traffic = Traffic(np.random.default_rng([seed, 2]), self.conditions.noise, self.conditions.scrape)
+        self.objects = Objects(manifests.completed)
+        self.pods: dict[str, Pod] = {}
+        self.replica_sets: dict[str, tuple[ReplicaSet, ...]] = {}  # by uid of the Deployment
+        self.due: dict[Key, float] = {}  # when the Deployment controller looks at it next
+        self.behaviours: dict[str, Behaviour] = {}  # by version
+        self.load: dict[tuple[str, str], float] = {}  # (namespace, app) -> requests a second
+        self.quota: dict[str, int] = {}  # by namespace: pods that may exist
+        self.capacity: int | None = None  # pods that fit on the nodes
+        self.lacking: frozenset[str] = frozenset()  # permissions, as `Permission` writes them
+        self.api_fault: Failure | None = None  # the answer to every request to the cluster
+        self.store_fault: Failure | None = None  # the answer of the metric store
+        self.events: dict[str, Write] = {}
+        self.trace: list[Trace] = []
+        self.after_write: list[AfterWrite] = []
+        self.actors: list[Actor] = []
+        self.views: list[View] = []
+        self.served: dict[str, PodList] = {}
+        self._scraped = start
+        self._pods_made = 0
+        self._remember()
+
+    def fork(self) -> World:
+        """A copy that goes its own way; hooks and actors are shared."""
+        other = World.__new__(World)
+        other.__dict__.update(self.__dict__)
+        other.rng = np.random.Generator(np.random.PCG64())
+        other.rng.bit_generator.state = self.rng.bit_generator.state
+        other.traffic = self.traffic.fork()
+        other.objects = self.objects.fork()
+        other.pods = {name: pod.fork() for name, pod in self.pods.items()}
+        for name in ("replica_sets", "due", "behaviours", "load", "quota", "events", "served"):
+            setattr(other, name, dict(getattr(self, name)))
+        other.trace, other.after_write = list(self.trace), list(self.after_write)
+        other.actors = [replace(actor) for actor in self.actors]
+        other.views = list(self.views)
+        return other
+
+    # ------------------------------------------------------------------------------------------------ people
+
+    def add_app(
+        self,
+        app: str,
+        version: str = "v1",
+        replicas: int = 10,
+        *,
+        namespace: str = "shop",
+        load: float = 100.0,
+        min_ready: int = 0,
+        policy: Mapping[str, Any] | None = None,
+    ) -> None:
+        """An app that has been running for a while: Deployment, Service, ready pods, and a policy unless it is {}."""
+        self.create(manifests.deployment(app, version, replicas, min_ready=min_ready), namespace)
+        self.create(manifests.service(app), namespace)
+        if policy is None or policy:
+            self.create(policy if policy is not None else manifests.policy(app), namespace)
+        self.load[namespace, app] = load
+        self.behaviours.setdefault(version, Behaviour())
+        self.due["Deployment", namespace, app] = self.now
+        self._act()
+        for pod in self.pods.values():
+            if pod.namespace == namespace and pod.state.labels.get("app") == app:
+                pod.fire(self.behaviour(pod.version), self.now)
+                pod.state = replace(pod.state, ready_since=self.now - 3600.0)
+        self.due["Deployment", namespace, app] = self.now
+        self._act()
+        self._backfill(namespace, app, load)
+
+    def _backfill(self, namespace: str, app: str, load: float) -> None:
+        """Counters and samples of the last minutes: the app did not begin to serve just now."""
+        pods = [pod.name for pod in self.pods.values() if pod.namespace == namespace and pod.state.labels["app"] == app]
+        scrape = self.conditions.scrape
+        first = math.ceil((self.now - _HISTORY) / scrape)
+        for index in range(first, math.floor(self.now / scrape + 1e-9) + 1):
+            self.traffic.flow(pods, load, scrape)
+            self._count()
+            self.traffic.sample(pods, index * scrape)
+
+    def create(self, manifest: Mapping[str, Any], namespace: str = "shop", manager: str = "kubectl") -> Object:
+        """Somebody creates an object. Raises ValueError where the API server would refuse."""
+        return self._by_hand(self.objects.create(manifest, namespace, manager, self.now))
+
+    def edit(
+        self,
+        kind: Kind,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        namespace: str = "shop",
+        manager: str = "kubectl-edit",
+        status: bool = False,
+    ) -> Object:
+        """Somebody merge-patches an object. Raises ValueError where it does not exist."""
+        return self._by_hand(self.objects.patch((kind, namespace, name), patch, manager, self.now, status=status))
+
+    def delete(self, kind: Kind, name: str, *, namespace: str = "shop") -> None:
+        """Somebody deletes an object; a Deployment's pods go with it. Raises ValueError where it does not exist."""
+        gone = self._by_hand(self.objects.delete((kind, namespace, name)))
+        if kind == "Deployment":
+            self._collect(gone)
+            self._remember()
+
+    def behave(self, version: str, **changes: Any) -> None:
+        """From now on the pods of a version behave differently (fields of Behaviour)."""
+        self._count()
+        self.behaviours[version] = replace(self.behaviour(version), **changes)
+        for pod in self.pods.values():
+            if pod.version == version:
+                pod.behave(self.behaviours[version], self.now)
+                self._touch(pod)
+        self._remember()
+
+    def drain(self, number: int, *, namespace: str = "shop", deployment: str = "") -> None:
+        """That many serving pods are evicted, the oldest first, of one Deployment or of all."""
+        serving = [
+            pod
+            for pod in self.pods.values()
+            if pod.namespace == namespace and pod.serving and pod.state.replica_set.startswith(deployment)
+        ]
+        for pod in sorted(serving, key=lambda each: each.order)[:number]:
+            pod.terminate(self.now)
+            self._touch(pod)
+        self._remember()
+
+    def add_actor(self, every: float, act: Callable[[World], None], *, until: float = NEVER) -> None:
+        """Something that acts on the world at intervals, such as a GitOps tool; first after one interval."""
+        self.actors.append(Actor(every, act, self.now + every, until))
+
+    def behaviour(self, version: str) -> Behaviour:
+        return self.behaviours.get(version, Behaviour())
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def answer(self, request: Request, controller: str = "a", *, back: float = 0.0, changes: int = 0) -> Answer:
+        """Perform one request.
+
+        A read is answered from how the world was `back` seconds ago, or before the last `changes` of anything.
+        """
+        if isinstance(request, Write):
+            return self._write(request, controller)
+        view = self.views[max(0, len(self.views) - 1 - changes)] if changes else self.view(back)
+        served = read_from(self, request, view)
+        if isinstance(served, PodList) and getattr(request, "fresh", False):
+            self.served[controller] = served
+        return served
+
+    def view(self, back: float = 0.0) -> View:
+        """How objects and pods were `back` seconds ago: the last view that is not younger."""
+        then = self.now - back
+        index = len(self.views) - 1
+        while index > 0 and self.views[index].at > then:
+            index -= 1
+        return self.views[index]
+
+    def _write(self, request: Write, controller: str) -> Answer:
+        key, answer, before = performed(self, request)
+        after = self.objects.items.get(key) if key is not None else None
+        self._notice()
+        entry = Trace(self.now, controller, request, answer, before, after, self.served.get(controller))
+        self.trace.append(entry)
+        for hook in self.after_write:
+            hook(self, entry)
+        return answer
+
+    # ------------------------------------------------------------------------------------------------ time
+
+    def step_to(self, then: float) -> None:
+        """Let time pass until `then` (seconds since the epoch); a time that has passed already changes nothing."""
+        while (at := self._next_event()) <= then:
+            self._flow_to(at)
+            self._fire()
+        if then > self.now:
+            self._flow_to(then)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing will change by itself, scrapes and crash loops aside."""
+        moving = any(pod.due < NEVER and not pod.exits and pod.lives_until == NEVER for pod in self.pods.values())
+        return not moving and all(at == NEVER for at in self.due.values())
+
+    def _next_event(self) -> float:
+        scrape = self.conditions.scrape
+        soonest = (math.floor(self.now / scrape + 1e-9) + 1) * scrape
+        for pod in self.pods.values():
+            soonest = min(soonest, pod.due)
+        for at in self.due.values():
+            soonest = min(soonest, at)
+        for actor in self.actors:
+            soonest = min(soonest, actor.due)
+        return max(soonest, self.now)
+
+    def _flow_to(self, then: float) -> None:
+        seconds, self.now = then - self.now, then
+        if seconds <= 0.0:
+            return
+        for (namespace, app), load in self.load.items():
+            serving = [
+                pod.name
+                for pod in self.pods.values()
+                if pod.serving and pod.namespace == namespace and pod.state.labels.get("app") == app
+            ]
+            self.traffic.flow(serving, load, seconds)
+
+    def _fire(self) -> None:
+        """Everything that is due now."""
+        now, scrape = self.now, self.conditions.scrape
+        if abs(now - round(now / scrape) * scrape) < 1e-6 and now > self._scraped:
+            self._count()
+            self._scraped = now
+            self.traffic.sample((pod.name for pod in self.pods.values() if pod.answering), now)
+        changed = False
+        for pod in [pod for pod in self.pods.values() if pod.due <= now]:
+            changed = True
+            restarts = pod.state.restarts
+            if not pod.fire(self.behaviour(pod.version), now):
+                del self.pods[pod.name]
+                self.objects.next_version()
+                self._wake(pod.namespace)
+            elif pod.state.restarts != restarts:
+                self.traffic.restart(pod.name)
+            self._touch(pod)
+        for actor in self.actors:
+            if actor.due <= now:
+                actor.due = now + actor.every if now + actor.every <= actor.until else NEVER
+                actor.act(self)
+        if any(at <= now for at in self.due.values()):
+            self._act()
+        elif changed:
+            self._remember()
+
+    def _count(self) -> None:
+        self.traffic.count(
+            {
+                pod.name: Stream(self.behaviour(pod.version).errors, self.behaviour(pod.version).latency)
+                for pod in self.pods.values()
+            }
+        )
+
+    # ------------------------------------------------------------------------------------------------ controllers
+
+    def _act(self) -> None:
+        """The Deployment controller looks at every Deployment that is due, and the scheduler at waiting pods."""
+        self._notice()
+        for key, at in list(self.due.items()):
+            if at <= self.now:
+                self._sync(key)
+        self._schedule()
+        self._remember()
+
+    def _sync(self, key: Key) -> None:
+        deployment = self.objects.items.get(key)
+        self.due.pop(key, None)
+        if deployment is None:
+            return
+        uid = deployment["metadata"]["uid"]
+        sets = self.replica_sets.get(uid, ())
+        names = {each.name for each in sets} | {f"{key[2]}-{hash_of(deployment['spec']['template'])}"}
+        mine = [pod for pod in self.pods.values() if pod.namespace == key[1] and pod.state.replica_set in names]
+        outcome = sync(deployment, sets, mine, lambda each: self._create_pod(key[1], each), self.now)
+        moved = bool(outcome.delete) or self.replica_sets.get(uid) != outcome.replica_sets
+        self.replica_sets[uid] = outcome.replica_sets
+        for pod in outcome.delete:
+            pod.terminate(self.now)
+            self._touch(pod)
+        self.objects.patch(key, {"status": outcome.status}, "kube-controller-manager", self.now, status=True)
+        soon = self.now + self.conditions.sync_lag if moved else NEVER
+        self.due[key] = min(outcome.again, soon)
+
+    def _create_pod(self, namespace: str, replica_set: ReplicaSet) -> str:
+        bound = self.quota.get(namespace)
+        used = sum(pod.namespace == namespace for pod in self.pods.values())
+        if bound is not None and used >= bound:
+            return f'pods "{replica_set.name}-" is forbidden: exceeded quota: pods={used}, limited: pods={bound}'
+        name = f"{replica_set.name}-{suffix(self.rng)}"
+        self._pods_made += 1
+        labels = dict((replica_set.template.get("metadata") or {}).get("labels") or {})
+        low, high = self.conditions.start
+        graces = self.conditions.grace
+        self.pods[name] = Pod(
+            namespace=namespace,
+            version=version_of(replica_set.template),
+            state=PodState(
+                name=name,
+                replica_set=replica_set.name,
+                labels={**labels, "pod-template-hash": replica_set.hash},
+            ),
+            created=self.now,
+            order=self._pods_made,
+            start_delay=float(self.rng.uniform(low, high)),
+            grace=float(self.rng.uniform(*graces)),
+        )
+        self.objects.next_version()
+        return ""
+
+    def _schedule(self) -> None:
+        """Waiting pods get a node, oldest first, as long as there is room."""
+        placed = sum(bool(pod.state.node) for pod in self.pods.values())
+        for pod in self.pods.values():
+            if pod.stage != "pending" or pod.state.node:
+                continue
+            if self.capacity is None or placed < self.capacity:
+                placed += 1
+                pod.schedule(f"node-{placed % 5}", self.behaviour(pod.version), self.now)
+                self.objects.next_version()
+            elif pod.refuse_node():
+                self.objects.next_version()
+
+    def _collect(self, gone: Object) -> None:
+        """The garbage collector: pods of a deleted Deployment go too."""
+        for each in self.replica_sets.pop(gone["metadata"]["uid"], ()):
+            for pod in self.pods.values():
+                if pod.state.replica_set == each.name:
+                    pod.terminate(self.now)
+                    self._touch(pod)
+
+    # ------------------------------------------------------------------------------------------------ noticing
+
+    def _by_hand(self, answer: Object | Failure) -> Object:
+        if isinstance(answer, Failure):
+            raise ValueError(answer.message)
+        self._notice()
+        return answer
+
+    def _notice(self) -> None:
+        """The Deployment controller's informer: whatever it has not observed yet is due soon."""
+        for key, obj in self.objects.items.items():
+            if key[0] == "Deployment":
+                observed = (obj.get("status") or {}).get("observedGeneration")
+                if observed != obj["metadata"]["generation"]:
+                    soon = self.now + self.conditions.sync_lag
+                    self.due[key] = min(self.due.get(key, NEVER), soon)
+        self._remember()
+
+    def _wake(self, namespace: str) -> None:
+        for key, obj in self.objects.items.items():
+            if obj.get("kind") == "Deployment" and key[1] == namespace:
+                self.due[key] = min(self.due.get(key, NEVER), self.now + self.conditions.sync_lag)
+
+    def _touch(self, pod: Pod) -> None:
+        """A pod changed: a new version of it, and its Deployment is looked at soon."""
+        self.objects.next_version()
+        self._wake(pod.namespace)
+
+    def _remember(self) -> None:
+        pods = tuple((pod.namespace, pod.state) for pod in self.pods.values())
+        last = self.views[-1] if self.views else None
+        if last is not None and last.version == self.objects.version and last.at == self.now:
+            return
+        if last is not None and last.version == self.objects.version and last.pods == pods:
+            return
+        self.views.append(View(self.now, self.objects.version, dict(self.objects.items), pods))
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    def pods_of(self, deployment: str, namespace: str = "shop") -> list[Pod]:
+        """The pods of a Deployment, terminating ones included, oldest first."""
+        found = self.objects.items.get(("Deployment", namespace, deployment))
+        names = {each.name for each in self.replica_sets.get(found["metadata"]["uid"], ())} if found else set()
+        return [pod for pod in self.pods.values() if pod.namespace == namespace and pod.state.replica_set in names]
+
+    def available(self, namespace: str = "shop") -> int:
+        """Pods that serve, of all apps of a namespace."""
+        return sum(pod.serving for pod in self.pods.values() if pod.namespace == namespace)
+
+
+@dataclass(slots=True)
+class Actor:
+    """Something that acts on the world every so many seconds."""
+
+    every: float
+    act: Callable[[World], None]
+    due: float
+    until: float = NEVER
