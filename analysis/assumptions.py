@@ -45,9 +45,6 @@ QUIET_REQUESTS = 1000.0
 EXCEEDANCE_TARGETS = (0.5, 0.1, 0.02, 0.005)
 """Latency boundaries are chosen where the incumbent's share of slower requests is nearest to these."""
 
-TAIL_TARGET = 0.02
-"""Harm to latency has to be ruled out at the watched boundary nearest this share."""
-
 LEARNING_WINDOWS = 10
 """Latency boundaries are learned from at least the first ten shared windows, and then stay."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,29 +87,24 @@ class Tally:
 
     def keep_windows(self, keep: BoolArray) -> Tally:
         """The same counts in fewer windows."""
-        return Tally(
-            self.pods,
-            self.contender,
-            self.exposure[:, keep],
-            self.events[:, keep],
-            self.seen[:, keep],
-            self.ends[keep],
-            self.window,
-            self.freshness,
+        return replace(
+            self,
+            exposure=self.exposure[:, keep],
+            events=self.events[:, keep],
+            seen=self.seen[:, keep],
+            ends=self.ends[keep],
         )
 
     def without(self, pod: str) -> Tally:
         """The same counts with one pod left out."""
         keep = np.array([name != pod for name in self.pods], dtype=np.bool_)
-        return Tally(
-            tuple(name for name in self.pods if name != pod),
-            self.contender[keep],
-            self.exposure[keep],
-            self.events[keep],
-            self.seen[keep],
-            self.ends,
-            self.window,
-            self.freshness,
+        return replace(
+            self,
+            pods=tuple(name for name in self.pods if name != pod),
+            contender=self.contender[keep],
+            exposure=self.exposure[keep],
+            events=self.events[keep],
+            seen=self.seen[keep],
         )
 
     def summary(self) -> Exposure:
@@ -143,8 +138,7 @@ class Histogram:
 
     def above(self, index: int) -> Tally:
         """Counts whose events are the requests slower than boundary `index`."""
-        t = self.tally
-        return Tally(t.pods, t.contender, t.exposure, self.slower[index], t.seen, t.ends, t.window, t.freshness)
+        return replace(self.tally, events=self.slower[index])
 
     def shared(self) -> Histogram:
         """Only the windows in which both sides served requests."""

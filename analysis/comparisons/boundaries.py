@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.assumptions import COARSE_TAIL, EXCEEDANCE_TARGETS, LEARNING_REQUESTS, LEARNING_WINDOWS
 from analysis.samples import Histogram
@@ -38,9 +39,8 @@ class Boundary:
 
 
 def log_odds(share: float) -> float:
-    """ln(p / (1 - p)), finite at the ends too."""
-    kept = min(max(share, 1e-9), 1.0 - 1e-9)
-    return math.log(kept / (1.0 - kept))
+    """ln(p / (1 - p)) of a share 0 < p < 1, in steps fine enough for a tie to be a tie."""
+    return round(math.log(share / (1.0 - share)), 6)
 
 
 def exceedance(histogram: Histogram, *, contender: bool) -> FloatArray:
@@ -58,15 +58,14 @@ def watched(histogram: Histogram) -> list[Boundary]:
     are), so that later looks keep the same boundaries; a gate with history will take them from there. When incumbents
     never exceed any boundary, the lowest such boundary is watched; none at all when every request lies above the last.
     """
-    histogram = histogram.first(_learning_windows(histogram))
+    histogram = histogram.first(learning_windows(histogram))
     shares = exceedance(histogram, contender=False)
     usable = np.flatnonzero((shares > 0.0) & (shares < 1.0))
     if not usable.size:
         empty = np.flatnonzero(shares <= 0.0)
         chosen = [int(empty[0])] if empty.size else []
     else:
-        odds = np.array([log_odds(share) for share in shares[usable]])
-        chosen = sorted({int(usable[np.argmin(np.abs(odds - log_odds(t)))]) for t in EXCEEDANCE_TARGETS})
+        chosen = sorted({_nearest(shares, usable, target) for target in EXCEEDANCE_TARGETS})
     return [Boundary(j, float(histogram.boundaries[j]), float(shares[j]), _slope(histogram, shares, j)) for j in chosen]
 
 
@@ -94,7 +93,13 @@ def too_coarse(histogram: Histogram) -> str | None:
     return f"{100.0 * beyond:.3g} % of incumbent requests lie above the last bucket {histogram.boundaries[-1]:g} s"
 
 
-def _learning_windows(histogram: Histogram) -> int:
+def _nearest(shares: FloatArray, usable: npt.NDArray[np.intp], target: float) -> int:
+    """The boundary whose share is nearest to a target; of two equally near ones the one further in the tail."""
+    distance = [abs(log_odds(float(shares[j])) - log_odds(target)) for j in reversed(usable)]
+    return int(usable[::-1][int(np.argmin(distance))])
+
+
+def learning_windows(histogram: Histogram) -> int:
     """How many of the first shared windows the boundaries are learned from."""
     requests = np.cumsum(histogram.tally.exposure[~histogram.tally.contender].sum(axis=0))
     return max(int(np.searchsorted(requests, LEARNING_REQUESTS)) + 1, LEARNING_WINDOWS)

@@ -17,11 +17,10 @@ from analysis.assumptions import (
     MARGIN_ALPHA,
     MIN_BUCKET_REQUESTS,
     POD_NOISE_SD,
-    TAIL_TARGET,
     WINDOW_NOISE_SD,
     WINDOW_RHO,
 )
-from analysis.comparisons.boundaries import Boundary, log_odds, quantile, too_coarse, watched
+from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse, watched
 from analysis.comparisons.grounds import (
     extra_share,
     limit_evidence,
@@ -47,7 +46,7 @@ def compare(request: ComparisonInput) -> Evidence:
 
     Degraded: mean no-change evidence above ln(1/alpha) and margin evidence of some boundary above ln(10 x boundaries)
     at this look, or more than `limit` of requests slower than `objective` beyond chance. Healthy: the harm is
-    ruled out in the tail and likely at no boundary. Blind: no usable data for a side. Otherwise Undecided.
+    ruled out at the sharpest boundary and likely at none. Blind: no usable data for a side. Otherwise Undecided.
     """
     if request.unread is not None:
         return blind(request.unread)
@@ -144,22 +143,32 @@ class _Judged:
         return int(np.argmax([one.ln_change for one in self.looks]))
 
     @property
-    def tail(self) -> int:
-        """The boundary that has to rule harm out: the one nearest two slow requests in a hundred."""
-        return int(np.argmin([abs(log_odds(b.share) - log_odds(TAIL_TARGET)) for b in self.bounds]))
+    def sharpest(self) -> int:
+        """The boundary that has to rule harm out: where the harm stands out most against pod noise and chance.
+
+        Judged by the requests of the learning windows, so that it does not move once the boundaries are learned.
+        """
+        learned = self.histogram.first(learning_windows(self.histogram)).tally.summary().contender_requests
+
+        def contrast(bound: Boundary) -> float:
+            noise = noise_at(bound.share)
+            variance = noise.pod_sd**2 + noise.spread / (bound.share * learned + 1.0)
+            return bound.harm(self.settings.harm_ratio) / math.sqrt(variance)
+
+        return int(np.argmax([contrast(bound) for bound in self.bounds]))
 
     @property
     def open_boundary(self) -> int | None:
         """The boundary at which harm may still hide, or None.
 
-        Harm is ruled out when the tail's interval excludes it and nowhere else is it likely. A slower version shows
-        most in the tail: near the median, pod noise alone is as large as what a harmful shift would do there.
+        Harm is ruled out when the interval of the sharpest boundary excludes it and nowhere else is it likely. To ask
+        for all intervals would be in vain: near the median, pod noise is as large as what a harmful shift does there.
         """
-        tail, harm = self.tail, self.settings.harm_ratio
-        counts = self.histogram.above(self.bounds[tail].index)
-        excluded = math.log(self.looks[tail].high) < self.bounds[tail].harm(harm)
-        if not excluded and extra_share(counts, self.looks[tail]) >= self.settings.negligible:
-            return tail
+        sharpest, harm = self.sharpest, self.settings.harm_ratio
+        counts = self.histogram.above(self.bounds[sharpest].index)
+        excluded = math.log(self.looks[sharpest].high) < self.bounds[sharpest].harm(harm)
+        if not excluded and extra_share(counts, self.looks[sharpest]) >= self.settings.negligible:
+            return sharpest
         likely = (
             place
             for place, (bound, one) in enumerate(zip(self.bounds, self.looks, strict=True))
@@ -214,9 +223,9 @@ class _Judged:
         if obstacle is None and place is None:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.slower(self.tail)}; latency {harm:.3g}x worse is ruled out in the tail and likely nowhere",
-                f"a tail in which {harm:.3g}x could hide, or more evidence of harm",
-                self.tail,
+                f"{self.slower(self.sharpest)}; latency {harm:.3g}x worse is ruled out there and likely nowhere",
+                f"an interval in which {harm:.3g}x could hide, or more evidence of harm",
+                self.sharpest,
             )
         at = self.carrier if place is None else place
         return self.evidence(
