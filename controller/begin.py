@@ -232,18 +232,26 @@ def _of_surroundings(
     finding, notes = preflight.of_neighbours(app.policy, policy.spec, names, observed, around)
     if finding is not None:
         return finding, ()
+    if finding := preflight.of_plan(policy.spec, _replicas(observed), None):
+        return finding, ()
     if case.origin != "change" or case.attempt.record.skip_gates or policy.spec.mode == "observe":
         return None, notes
     source = settings.sources.get(policy.spec.metrics.source)
     if source is None:
         known = ", ".join(sorted(settings.sources)) or "none"
         return Refusal(f"metric source {policy.spec.metrics.source} is not configured; known: {known}"), ()
+    if finding := preflight.of_plan(policy.spec, _replicas(observed), source.window):
+        return finding, ()
     for question in _metric_questions(case, observed, source):
         answer = yield question
         assert isinstance(answer, Counts | Failure)
         if finding := preflight.of_metrics(question.gate, answer, observed):
             return finding, ()
     return None, notes
+
+
+def _replicas(observed: Observation) -> int:
+    return observed.incumbent.replicas if observed.incumbent is not None else 0
 
 
 def _metric_questions(case: Case, observed: Observation, source: Source) -> list[FetchCounts]:

@@ -124,6 +124,22 @@ def _of_slot(slot: SlotState, seen: Observation) -> Finding:
     return None
 
 
+def of_plan(policy: ReleasePolicySpec, desired: int, window: float | None) -> Finding:
+    """Whether the policy's sizes can move `desired` pods, and its observation holds a window of its source."""
+    twin = policy.strategy.twin
+    if twin is not None and twin.surge(desired) + twin.unavailable(desired) == 0:
+        return Refusal(
+            f"maxSurge {twin.max_surge} and maxUnavailable {twin.max_unavailable} both mean 0 of {desired} pods: "
+            "nothing could ever move; set one of them to a number of pods"
+        )
+    if window is not None and policy.observe.at_least.seconds < window:
+        return Refusal(
+            f"observe.atLeast {policy.observe.at_least} is shorter than a window of metric source "
+            f"{policy.metrics.source} ({window:g} s): no gate could see anything"
+        )
+    return None
+
+
 def of_prepared(spare: SlotState, template: Mapping[str, Any]) -> Finding:
     """Whether the API server kept the images that were asked for."""
     asked, held = images(template), images((spare.raw.get("spec") or {}).get("template") or {})

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from analysis.samples import CounterSeries
-from controller.preflight import Refusal, Wait, of_access, of_metrics, of_neighbours, of_prepared, of_slots
+from controller.preflight import Refusal, Wait, of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots
 from controller.release import HoldReason, Observation
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
-from tests.controller.builders import a_policy, a_slot, a_template, an_observation, pods
+from tests.controller.builders import a_policy, a_slot, a_twin, a_template, an_observation, pods
 
 SLOTS = ("checkout", "checkout-twin")
 
@@ -117,6 +117,20 @@ def test_k28_an_image_changed_by_a_webhook_is_refused() -> None:
     finding = of_prepared(slot, a_template("app:v2"))
     assert isinstance(finding, Refusal) and "mirror/app:v2" in finding.because
     assert of_prepared(slot, a_template("mirror/app:v2")) is None
+
+
+def test_y18_sizes_that_round_to_nothing_are_refused() -> None:
+    policy = a_policy(strategy=a_twin(0, "20%")).spec
+    finding = of_plan(policy, 4, None)
+    assert isinstance(finding, Refusal) and "0 of 4 pods" in finding.because
+    assert of_plan(policy, 5, None) is None
+
+
+def test_y19_an_observation_shorter_than_a_window_is_refused() -> None:
+    policy = a_policy(observe={"atLeast": "20s", "atMost": "5m"}).spec
+    finding = of_plan(policy, 10, 30.0)
+    assert isinstance(finding, Refusal) and "30 s" in finding.because
+    assert of_plan(policy, 10, 20.0) is None
 
 
 def policy_object(name: str, target: str) -> dict[str, Any]:
