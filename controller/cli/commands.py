@@ -1,0 +1,88 @@
+"""The command `nightferry` with all its verbs, and how each of them ends: one line and an exit code, no traceback.
+
+Each group of verbs is a file that imports what it needs when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli import ends
+from controller.cli.release import release
+from controller.cli.run import run
+from controller.cli.status import status
+
+# Typer keeps its own copy of click and exports only the subclass.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("release", release, "Releases"),
+    ("status", status, "Releases"),
+    ("run", run, "The controller"),
+)
+
+
+def build() -> typer.Typer:
+    """The command with its verbs."""
+    app = typer.Typer(
+        name="nightferry",
+        help="Moves Kubernetes releases forward in batches, and turns back by itself when the metrics say so.",
+        add_completion=False,
+        no_args_is_help=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(
+        context: typer.Context,
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")] = False,
+    ) -> None:
+        context.obj = debug
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+            raise typer.Exit(0)
+
+    for name, function, panel in COMMANDS:
+        app.command(name, rich_help_panel=panel)(function)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command -> its exit code. Everything that can go wrong ends here, in words."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        ended: Any = build()(given, standalone_mode=False, prog_name="nightferry")
+        sys.stdout.flush()
+        return ended if isinstance(ended, int) else ends.SUCCEEDED
+    except ends.Refusal as error:
+        return _said(ends.REFUSED, *error.lines)
+    except ends.Unanswered as error:
+        return _said(ends.FAILED, f"the cluster does not answer: {error}")
+    except _UsageError as error:
+        message = getattr(error, "format_message", error.__str__)()
+        return _said(ends.REFUSED, f"{message.rstrip('.')} (see `nightferry --help`)")
+    except typer.Exit as end:
+        return end.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return ends.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written while the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ends.SUCCEEDED
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return _said(ends.FAILED, f"internal error: {text[:300]}; run with --debug for the traceback")
+
+
+def _said(code: int, *lines: str) -> int:
+    for line in lines:
+        print(f"nightferry: {line}", file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,21 @@
+"""The options that many commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+App = Annotated[str, typer.Argument(metavar="APP", help="The app: the name of its ReleasePolicy.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NS", help="The namespace. Default: the kubeconfig's.")
+]
+Kubeconfig = Annotated[
+    str | None, typer.Option("--kubeconfig", metavar="FILE", help="A kubeconfig file. Default: $KUBECONFIG, ~/.kube.")
+]
+Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; recorded and reported.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code says which one it was.")]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="With --wait: how long, such as 30m. Then exit code 5.")
+]

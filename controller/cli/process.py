@@ -1,0 +1,136 @@
+"""The controller as a process: its parts wired together, and its end on a signal."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from controller.cli.ends import Refusal
+from controller.cluster.cache import Cache
+from controller.cluster.connection import Connection
+from controller.cluster.shell import Cluster
+from controller.configuration import Configuration
+from controller.loop import Loop, SystemClock
+from controller.metrics import Sources
+from controller.policy_files import PolicyFiles
+from controller.report import Report
+from controller.report.logs import configure
+from controller.report.metrics import CONTENT_TYPE, product_version
+from controller.report.server import Page, Server, words
+from controller.roster import Roster
+
+CACHE_BOUND = 90.0  # seconds: the reflectors hear the server at least every minute
+_PATIENCE = 3.0  # seconds for calls under way at the end; with the rest of the way out below five
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What `nightferry run` was asked to be."""
+
+    configuration: Configuration
+    policies: Path | None
+    home: str  # the namespace of policy files that name none
+    debug: bool = False
+
+
+def run(process: Process, connection: Connection, clock: SystemClock) -> None:
+    """Runs until SIGTERM or SIGINT, then ends the process itself with exit code 0. Raises Refusal."""
+    began = clock.monotonic()
+    configure(clock.now, debug=process.debug)
+    log = structlog.get_logger("nightferry")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    told = process.configuration
+    report = Report()
+    # The cache tells the loop, and the loop reads the cache: the first change comes after both exist.
+    cache = Cache(
+        connection,
+        clock,
+        namespace=told.namespace,
+        seed=os.getpid(),
+        on_change=lambda *change: loop.changed(*change),  # noqa: PLW0108 - the loop does not exist yet
+    )
+    roster = Roster(cache)
+    shell = Cluster(connection, cache, clock, cache_bound=CACHE_BOUND)
+    loop = Loop(shell, Sources(told.sources, clock), roster, clock, told.settings, report)
+    report.metrics.present.phases = roster.phases
+    report.metrics.present.cache_age = cache.age
+    started = threading.Event()
+
+    def healthy() -> Page:
+        return words(200, "alive") if not started.is_set() or loop.alive else words(500, "the scheduler stands still")
+
+    def ready() -> Page:
+        if stop.is_set():
+            return words(503, "stopping")
+        if not cache.synced or not started.is_set():
+            return words(503, "the watch cache is not complete yet")
+        age = cache.age()
+        return (
+            words(200, "ready") if age <= CACHE_BOUND else words(503, f"the API server was last heard {age:.0f} s ago")
+        )
+
+    routes: dict[str, Callable[[], Page]] = {
+        "/metrics": lambda: (200, CONTENT_TYPE, report.metrics.text()),
+        "/healthz": healthy,
+        "/readyz": ready,
+    }
+    try:
+        server = Server(told.listen, routes)
+    except OSError as error:
+        raise Refusal(f"cannot listen on {told.listen[0]}:{told.listen[1]}: {error.strerror or error}") from None
+    server.start()
+    log.info("starting", version=product_version(), api=connection.host, port=server.port, interval=told.interval)
+    files = PolicyFiles(process.policies, process.home, connection, report) if process.policies is not None else None
+    cache.start()
+    if _synced(cache, clock, stop):
+        if files is not None:
+            files.apply()
+        loop.start()
+        started.set()
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        log.info("ready", seconds=round(clock.monotonic() - began, 3), port=server.port)
+        again = clock.monotonic() + told.interval
+        while not clock.wait(stop, 1.0):
+            loop.mind_clock()
+            if files is not None and clock.monotonic() >= again:
+                files.apply()
+                again = clock.monotonic() + told.interval
+    log.info("stopping", because="asked to stop")
+    ended = loop.stop(_PATIENCE)
+    log.info("stopped", calls="ended" if ended else "abandoned")
+    # Threads that wait for a silent server must not keep the process: everything that matters is in the cluster.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _synced(cache: Cache, clock: SystemClock, stop: threading.Event) -> bool:
+    """Waits until the watch cache is complete -> True, or until the process is asked to stop -> False."""
+    from controller.cluster.cache import Kind
+
+    log = structlog.get_logger("nightferry")
+    told: dict[Kind, str] = {}
+    tries = 0
+    while not cache.synced:
+        if clock.wait(stop, 0.05 if tries < 40 else 0.5):
+            return False
+        tries += 1
+        for kind in Kind:
+            trouble = cache.trouble(kind, CACHE_BOUND)
+            if tries > 20 and trouble is not None and told.get(kind) != trouble.message:
+                told[kind] = trouble.message
+                log.warning("waiting for the API server", kind=kind.value, because=trouble.message)
+    return not stop.is_set()

@@ -1,0 +1,367 @@
+"""The scheduler, and the only clock: ticks of many apps side by side, of one app never two at once.
+
+Each app has one job. While a release is under way it runs every interval; otherwise only in a slow round that catches
+what no change announced. A change in the cluster, or a tick that says "again soon", moves the next run forward.
+
+A tick is a generator of requests; this module performs them one after the other. What goes wrong in one app stays in
+that app: an exception is caught, counted and logged with the app's name, and after three identical ones the app is
+asked less and less often, while every other app keeps its ticks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from controller.attempt import TickResult
+from controller.clock import Clock
+from controller.cluster.cache import Kind
+from controller.release import AppKey
+from controller.report import Report
+from controller.requests import Answer, Failure, FetchCounts, Request, Settings
+from controller.roster import Roster
+from controller.tick import tick
+
+HEARTBEAT = 15.0  # seconds; also the longest time for which the scheduler may sleep through a step of the wall clock
+RESYNC = 300.0  # seconds between ticks of an app without a release under way
+MIN_GAP = 0.5  # seconds between the end of a tick and one that a change asks for: pods become ready in swarms
+SAME = 3  # identical faults in a row after which an app is asked less often
+LONGEST_BACKOFF = 600.0
+MOST_WRITES = 300  # in a minute and app; the steps of a large release stay far below it
+_JUMP = 2.0  # seconds by which the wall clock may drift from the steady one before all jobs are set anew
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(max(0.0, seconds))
+
+
+class Shell(Protocol):
+    """What performs the requests of a tick against the cluster."""
+
+    def begin_tick(self) -> None: ...
+
+    def perform(self, request: Any) -> Answer: ...
+
+
+class Store(Protocol):
+    """What answers the questions of the gates."""
+
+    def perform(self, ask: FetchCounts) -> Answer: ...
+
+
+Tick = Callable[[AppKey, float, Settings], Generator[Request, Answer, TickResult]]
+
+
+@dataclass(slots=True)
+class _Round:
+    """What the loop remembers of one app: nothing that a restart could miss."""
+
+    running: threading.Lock = field(default_factory=threading.Lock)
+    active: bool = False
+    woken: bool = False  # a change came while the tick ran
+    due: float = 0.0  # monotonic time of the earliest run that a change has asked for; 0 for none
+    began: float = 0.0  # wall time of the last tick's beginning
+    ended: float = 0.0  # monotonic end of the last tick
+    fault: str = ""
+    times: int = 0  # how often that fault came in a row
+    rest_until: float = 0.0  # monotonic; until then no change wakes the app
+    writes: deque[float] = field(default_factory=deque)
+
+
+class Loop:
+    """Ticks every app of a roster.
+
+    `settings.interval` and `resync` are seconds; `workers` ticks run at the same time at most.
+    """
+
+    def __init__(
+        self,
+        shell: Shell,
+        store: Store,
+        roster: Roster,
+        clock: Clock,
+        settings: Settings,
+        report: Report,
+        *,
+        resync: float = RESYNC,
+        workers: int = 8,
+        ticks: Tick = tick,
+    ) -> None:
+        self._shell = shell
+        self._store = store
+        self._roster = roster
+        self._clock = clock
+        self._settings = settings
+        self._report = report
+        self._resync = max(resync, settings.interval)
+        self._ticks = ticks
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._rounds: dict[AppKey, _Round] = {}
+        self._beat = clock.monotonic()
+        self._offset = clock.now() - clock.monotonic()
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            daemon=True,
+            executors={"default": ThreadPoolExecutor(workers), "heartbeat": ThreadPoolExecutor(1)},
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+        )
+        self._scheduler.add_listener(self._job_event, EVENT_JOB_MISSED | EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_listener(self._job_ran, EVENT_JOB_EXECUTED)
+
+    # --------------------------------------------------------------------------------------- life and death
+
+    def start(self) -> None:
+        """Begins to tick. The roster's copies must be complete."""
+        self._scheduler.add_job(
+            self._heartbeat, IntervalTrigger(seconds=HEARTBEAT, timezone=UTC), id="heartbeat", executor="heartbeat"
+        )
+        self._scheduler.start()
+        self.enrol()
+
+    def stop(self, patience: float) -> bool:
+        """No write begins any more. Waits `patience` seconds for calls under way -> whether all of them ended."""
+        self._stopping.set()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        until = self._clock.monotonic() + patience
+        with self._lock:
+            rounds = list(self._rounds.values())
+        for one in rounds:
+            if not one.running.acquire(timeout=max(0.0, until - self._clock.monotonic())):
+                return False
+            one.running.release()
+        return True
+
+    @property
+    def alive(self) -> bool:
+        """Whether the scheduler still runs its jobs."""
+        return self._scheduler.running and self._clock.monotonic() - self._beat < 3 * HEARTBEAT
+
+    def mind_clock(self) -> None:
+        """Sets all jobs anew when the wall clock was moved: the scheduler counts in wall time. Ask every second."""
+        offset = self._clock.now() - self._clock.monotonic()
+        if abs(offset - self._offset) < _JUMP:
+            return
+        self._report.clock_moved(offset - self._offset)
+        self._offset = offset
+        for job in self._scheduler.get_jobs():
+            self._bring_forward(job.id, 0.0)
+        self._scheduler.wakeup()
+
+    def _heartbeat(self) -> None:
+        self._beat = self._clock.monotonic()
+        self.enrol()
+
+    # ------------------------------------------------------------------------------------------- who is due
+
+    def enrol(self) -> None:
+        """Gives every app its job, and takes it from apps that are gone."""
+        apps = self._roster.refresh()
+        with self._lock:
+            gone = [app for app in self._rounds if app not in apps]
+            new = [app for app in apps if app not in self._rounds]
+            for app in gone:
+                del self._rounds[app]
+            for app in new:
+                self._rounds[app] = _Round(active=apps[app])
+        for app in gone:
+            self._report.gone(app)
+            try:
+                self._scheduler.remove_job(str(app))
+            except JobLookupError:
+                continue
+        for place, app in enumerate(new):
+            # Releases under way first; the others one after the other, not in one burst.
+            self._employ(app, active=apps[app], within=0.0 if apps[app] else 0.05 * place)
+        for app, active in apps.items():
+            self._pace(app, active=active)
+
+    def changed(self, kind: Kind, namespace: str, name: str, obj: Any) -> None:
+        """A change in the cluster, from a watch; wakes the app that it concerns."""
+        app = self._roster.concerned(kind, namespace, name, obj)
+        if app is not None:
+            self.wake(app)
+
+    def wake(self, app: AppKey) -> None:
+        """Ticks an app as soon as it may."""
+        with self._lock:
+            one = self._rounds.get(app)
+            known = one is not None
+            if one is None:
+                if not self._scheduler.running:
+                    return
+                one = self._rounds[app] = _Round()
+        if not known:
+            self._employ(app, active=self._roster.active(app), within=0.0)
+            return
+        now = self._clock.monotonic()
+        with self._lock:
+            if one.running.locked():
+                one.woken = True
+                return
+            at = max(now, one.ended + MIN_GAP, one.rest_until)
+            if one.due and one.due <= at and one.due > now:
+                return
+            one.due = at
+        self._bring_forward(str(app), at - now)
+
+    def _employ(self, app: AppKey, *, active: bool, within: float) -> None:
+        self._scheduler.add_job(
+            self._run,
+            self._trigger(active),
+            args=(app,),
+            id=str(app),
+            replace_existing=True,
+            next_run_time=self._in(within),
+        )
+
+    def _trigger(self, active: bool) -> IntervalTrigger:
+        seconds = self._settings.interval if active else self._resync
+        return IntervalTrigger(seconds=seconds, timezone=UTC, jitter=seconds / 10)
+
+    def _pace(self, app: AppKey, *, active: bool) -> None:
+        """Ticks in the rhythm of a release, or of none; a job that already has the right one is left alone."""
+        with self._lock:
+            one = self._rounds.get(app)
+            if one is None or one.active == active:
+                return
+            one.active = active
+        try:
+            self._scheduler.reschedule_job(str(app), trigger=self._trigger(active))
+        except JobLookupError:
+            self._employ(app, active=active, within=0.0)
+
+    def _bring_forward(self, job: str, seconds: float) -> None:
+        try:
+            self._scheduler.modify_job(job, next_run_time=self._in(seconds))
+        except JobLookupError:
+            return  # the app went away in this moment
+
+    def _in(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(seconds=max(0.0, seconds))
+
+    # ------------------------------------------------------------------------------------------------ a tick
+
+    def _run(self, app: AppKey) -> None:
+        with self._lock:
+            one = self._rounds.get(app)
+        if one is None or self._stopping.is_set() or not one.running.acquire(blocking=False):
+            return
+        began = self._clock.monotonic()
+        again: float | None = None
+        try:
+            with self._lock:
+                one.woken, one.due, one.began = False, 0.0, self._clock.now()
+            again = self._tick(app, one, began)
+        finally:
+            one.ended = self._clock.monotonic()
+            one.running.release()
+        if self._stopping.is_set():
+            return
+        if again is None and one.woken:
+            again = max(MIN_GAP, one.rest_until - one.ended)
+        if again is not None:
+            self._bring_forward(str(app), again)
+
+    def _tick(self, app: AppKey, one: _Round, began: float) -> float | None:
+        """Seconds until the next tick, or None for the job's own rhythm."""
+        try:
+            result = self._drive(self._ticks(app, self._clock.now(), self._settings))
+        except Exception as error:
+            self._note_fault(one, f"{type(error).__name__}: {error}")
+            rest = self._rest(one)
+            self._report.crashed(app, error, one.times, rest)
+            return rest
+        seconds = self._clock.monotonic() - began
+        if result is None:
+            return None  # stopped in the middle; the next process goes on from what it sees
+        active = self._roster.active(app) if result.record is None else not result.record.ended
+        self._pace(app, active=active)
+        if result.failure is not None:
+            self._note_fault(one, f"{result.failure.kind}: {result.failure.message}")
+        else:
+            one.fault, one.times, one.rest_until = "", 0, 0.0
+        self._report.ticked(app, result, seconds, one.times)
+        if self._too_many_writes(one, result.wrote):
+            one.rest_until = self._clock.monotonic() + 60.0
+            self._report.hot(app, MOST_WRITES)
+            return 60.0
+        if one.times >= SAME:
+            return None  # a race that is lost again and again gets no hurry
+        return None if result.again_in is None else min(max(result.again_in, 0.1), self._resync)
+
+    def _drive(self, turn: Generator[Request, Answer, TickResult]) -> TickResult | None:
+        """Performs the requests of one tick; None when the loop was stopped before its end."""
+        self._shell.begin_tick()
+        answer: Answer = None
+        try:
+            while True:
+                request = turn.send(answer)
+                if self._stopping.is_set():
+                    return None
+                answer = self._perform(request)
+        except StopIteration as end:
+            result: TickResult = end.value
+            return result
+        finally:
+            turn.close()
+
+    def _perform(self, request: Request) -> Answer:
+        began = self._clock.monotonic()
+        answer = self._store.perform(request) if isinstance(request, FetchCounts) else self._shell.perform(request)
+        outcome = answer.kind.value if isinstance(answer, Failure) else "Ok"
+        self._report.performed(type(request).__name__, outcome, self._clock.monotonic() - began)
+        return answer
+
+    # ---------------------------------------------------------------------------------------------- faults
+
+    def _note_fault(self, one: _Round, fault: str) -> None:
+        one.times = one.times + 1 if fault == one.fault else 1
+        one.fault = fault
+
+    def _rest(self, one: _Round) -> float | None:
+        """Seconds without a tick after identical exceptions: doubled each time, so that nothing loops hot."""
+        if one.times < SAME:
+            return None
+        rest = min(self._settings.interval * 2.0 ** (one.times - SAME + 1), LONGEST_BACKOFF)
+        one.rest_until = self._clock.monotonic() + rest
+        return rest
+
+    def _too_many_writes(self, one: _Round, wrote: int) -> bool:
+        now = self._clock.monotonic()
+        one.writes.extend([now] * wrote)
+        while one.writes and one.writes[0] < now - 60.0:
+            one.writes.popleft()
+        return len(one.writes) > MOST_WRITES
+
+    def _job_event(self, event: Any) -> None:
+        words = {EVENT_JOB_MISSED: "missed", EVENT_JOB_ERROR: "error", EVENT_JOB_MAX_INSTANCES: "overrun"}
+        self._report.job_event(words[event.code], event.job_id)
+
+    def _job_ran(self, event: Any) -> None:
+        namespace, slash, policy = event.job_id.partition("/")
+        with self._lock:
+            one = self._rounds.get(AppKey(namespace, policy)) if slash else None
+        if one is not None:
+            self._report.late(AppKey(namespace, policy), one.began - event.scheduled_run_time.timestamp())

@@ -1,0 +1,125 @@
+"""The controller's own metrics, for the Prometheus that watches the controller.
+
+Counters count since the start of the process. What describes the present (releases by phase, holds, lag) is read when
+it is asked for, so that a finished release leaves no label behind.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from controller.release import AppKey, Phase
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_TICK_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_REQUEST_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def product_version() -> str:
+    """The installed version, or "0" in a source tree that was never installed."""
+    try:
+        return version("nightferry")
+    except PackageNotFoundError:
+        return "0"
+
+
+class _Present(Collector):
+    """Gauges whose label sets live no longer than what they describe."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.held: dict[AppKey, str] = {}
+        self.lag: dict[AppKey, float] = {}
+        self.phases: Callable[[], Mapping[str, int]] = dict
+        self.cache_age: Callable[[], float] = lambda: 0.0
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        phases = self.phases()
+        releases = GaugeMetricFamily("nightferry_releases", "Releases in the cluster by phase.", labels=["phase"])
+        for phase in Phase:
+            releases.add_metric([phase.value], phases.get(phase.value, 0))
+        yield releases
+        held = GaugeMetricFamily(
+            "nightferry_release_held", "1 for an app whose release stands still.", labels=["namespace", "app", "reason"]
+        )
+        lag = GaugeMetricFamily(
+            "nightferry_tick_lag_seconds",
+            "How much later than asked for the app's last tick began.",
+            labels=["namespace", "app"],
+        )
+        with self.lock:
+            for app, reason in self.held.items():
+                held.add_metric([app.namespace, app.policy, reason], 1)
+            for app, seconds in self.lag.items():
+                lag.add_metric([app.namespace, app.policy], seconds)
+        yield held
+        yield lag
+        yield GaugeMetricFamily(
+            "nightferry_cache_age_seconds",
+            "Seconds since the API server was last heard, by the watch that heard it longest ago.",
+            value=self.cache_age(),
+        )
+
+
+class Metrics:
+    """Everything that /metrics shows. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.present = _Present()
+        self.registry.register(self.present)
+        ProcessCollector(registry=self.registry)
+        registry = self.registry
+        self.ticks = Counter(
+            "nightferry_ticks", "Ticks that ran, by what came of them.", ["outcome"], registry=registry
+        )
+        self.tick_seconds = Histogram(
+            "nightferry_tick_duration_seconds", "How long ticks took.", buckets=_TICK_SECONDS, registry=registry
+        )
+        self.requests = Counter(
+            "nightferry_requests", "Requests of ticks, by kind and outcome.", ["kind", "outcome"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "nightferry_request_duration_seconds",
+            "How long requests of ticks took.",
+            ["kind"],
+            buckets=_REQUEST_SECONDS,
+            registry=registry,
+        )
+        self.writes = Counter("nightferry_writes", "Writes that ticks made.", registry=registry)
+        self.conflicts = Counter(
+            "nightferry_conflicts", "Writes refused because somebody wrote in between.", registry=registry
+        )
+        self.crashes = Counter("nightferry_tick_exceptions", "Ticks that ended by an exception.", registry=registry)
+        self.turns = Counter(
+            "nightferry_turns", "Decisions that turned a release, by kind.", ["kind"], registry=registry
+        )
+        self.jobs = Counter(
+            "nightferry_job_faults", "Runs that the scheduler missed, skipped or lost.", ["fault"], registry=registry
+        )
+        self.hot = Counter(
+            "nightferry_write_cap_hits", "Times an app was held for writing too much.", registry=registry
+        )
+        self.policy_files = Gauge(
+            "nightferry_policy_file_errors", "Faults in the folder of policies at its last reading.", registry=registry
+        )
+        for fault in ("missed", "error", "overrun"):
+            self.jobs.labels(fault)
+        Gauge(
+            "nightferry_build_info",
+            "The version that runs.",
+            ["version", "python"],
+            registry=registry,
+        ).labels(product_version(), python_version()).set(1)
+
+    def text(self) -> bytes:
+        """The exposition in the Prometheus text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,140 @@
+"""From what the loop sees to log lines and metrics; every sentence is the one that the record and the Event carry."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from controller.attempt import TickResult
+from controller.release import AppKey, Entry, GateVerdict, Record
+from controller.report.metrics import Metrics
+from controller.requests import FailureKind
+
+_EVERY = 20  # of an unchanged fault, after the first ones, one line in so many ticks
+
+
+class Report:
+    """Tells the log and the metrics; called from the threads of many ticks."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self.metrics = metrics if metrics is not None else Metrics()
+        self._log = structlog.get_logger("nightferry")
+        self._notes: dict[AppKey, str] = {}
+
+    def ticked(self, app: AppKey, result: TickResult, seconds: float, times: int) -> None:
+        """A tick ended. `times`: how often its failure came in a row."""
+        numbers = self.metrics
+        failure = result.failure
+        numbers.ticks.labels("failed" if failure is not None else "turned" if result.entries else "quiet").inc()
+        numbers.tick_seconds.observe(seconds)
+        numbers.writes.inc(result.wrote)
+        self._hold(app, result.record)
+        for entry in result.entries:
+            numbers.turns.labels(entry.kind).inc()
+            self._log.info("turn", **_turn(app, result.release, entry, result.record))
+        if failure is not None and (times <= 3 or times % _EVERY == 0):
+            self._log.warning(
+                "tick failed",
+                app=str(app),
+                release=result.release,
+                kind=failure.kind.value,
+                because=failure.message,
+                times=times,
+            )
+        if result.note != self._notes.get(app, ""):
+            self._notes[app] = result.note
+            if result.note:
+                self._log.info("note", app=str(app), release=result.release, because=result.note)
+
+    def crashed(self, app: AppKey, error: Exception, times: int, rest: float | None) -> None:
+        """A tick raised. `rest`: seconds for which the app is left alone, or None for its usual rhythm."""
+        self.metrics.ticks.labels("exception").inc()
+        self.metrics.crashes.inc()
+        trace = "".join(traceback.format_exception(error)) if times == 1 else None
+        self._log.error(
+            "tick crashed",
+            app=str(app),
+            error=f"{type(error).__name__}: {error}",
+            times=times,
+            rest=rest,
+            **({"traceback": trace} if trace is not None else {}),
+        )
+
+    def performed(self, kind: str, outcome: str, seconds: float) -> None:
+        """One request of a tick was answered."""
+        self.metrics.requests.labels(kind, outcome).inc()
+        self.metrics.request_seconds.labels(kind).observe(seconds)
+        if outcome == FailureKind.CONFLICT.value:
+            self.metrics.conflicts.inc()
+
+    def late(self, app: AppKey, seconds: float) -> None:
+        """A tick began so many seconds after it was due."""
+        with self.metrics.present.lock:
+            self.metrics.present.lag[app] = max(0.0, seconds)
+
+    def hot(self, app: AppKey, bound: int) -> None:
+        """An app wrote more than `bound` times in a minute and rests."""
+        self.metrics.hot.inc()
+        self._log.error("too many writes", app=str(app), bound=bound, because="this app rests for a minute")
+
+    def job_event(self, fault: str, job: str) -> None:
+        """The scheduler missed, skipped or lost a run."""
+        self.metrics.jobs.labels(fault).inc()
+        if fault != "overrun":
+            self._log.error("job fault", job=job, fault=fault)
+
+    def clock_moved(self, seconds: float) -> None:
+        """The wall clock was set."""
+        self._log.warning("the wall clock moved", seconds=round(seconds, 1))
+
+    def gone(self, app: AppKey) -> None:
+        """An app has no policy and no release any more."""
+        self._notes.pop(app, None)
+        with self.metrics.present.lock:
+            self.metrics.present.held.pop(app, None)
+            self.metrics.present.lag.pop(app, None)
+
+    def _hold(self, app: AppKey, record: Record | None) -> None:
+        present = self.metrics.present
+        with present.lock:
+            if record is None or record.held is None or record.ended:
+                present.held.pop(app, None)
+            else:
+                present.held[app] = record.held.reason.value
+
+
+def _turn(app: AppKey, release: str, entry: Entry, record: Record | None) -> Mapping[str, Any]:
+    """The fields of a turn's log line."""
+    line: dict[str, Any] = {
+        "app": str(app),
+        "release": release,
+        "kind": entry.kind,
+        "phase": entry.phase.value,
+        "because": entry.because,
+        "batch": entry.stage,
+    }
+    if record is not None:
+        line |= {"of": record.stages, "desired": record.desired, "epoch": record.epoch}
+        line |= {"contender": record.ready[0], "incumbent": record.ready[1]}
+        if record.cause is not None:
+            line["cause"] = record.cause.value
+        if record.held is not None:
+            line["held"] = record.held.reason.value
+    if entry.verdicts:
+        line["verdicts"] = [_verdict(one) for one in entry.verdicts]
+    return line
+
+
+def _verdict(one: GateVerdict) -> Mapping[str, Any]:
+    effect = one.evidence.get("effect") or {}
+    exposure = one.evidence.get("exposure") or {}
+    return {
+        "gate": one.gate,
+        "verdict": one.verdict.value,
+        "ratio": effect.get("ratio"),
+        "interval": effect.get("interval"),
+        "requests": exposure.get("requests"),
+    }
