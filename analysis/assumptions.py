@@ -33,6 +33,9 @@ POD_QUANTILE = 1.645
 STALE_WINDOWS = 3
 """A side whose last usable window ended more than this many windows ago is blind."""
 
+NOTICED_REQUESTS = 20.0
+"""A contender without requests is noticed once this many were due by its share so far."""
+
 LIMIT_MIN_EVENTS = 5
 """A hard limit is never called broken on fewer events than this."""
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.assumptions import INTERVAL_ALPHA, LIMIT_MIN_EVENTS, POD_NOISE_SD, POD_QUANTILE, STALE_WINDOWS
+from analysis.assumptions import (
+    INTERVAL_ALPHA,
+    LIMIT_MIN_EVENTS,
+    NOTICED_REQUESTS,
+    POD_NOISE_SD,
+    POD_QUANTILE,
+    STALE_WINDOWS,
+)
 from analysis.engine import Look
 from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, latest_settled
@@ -27,15 +34,20 @@ def missing_side(tally: Tally) -> Absence | None:
 
 
 def stale_side(tally: Tally, frame: Frame) -> Absence | None:
-    """A side that was seen before and has fallen silent, or None."""
+    """A side that was seen before and has fallen silent, or a contender whose traffic has gone; None otherwise."""
     oldest = latest_settled(frame) - (STALE_WINDOWS + 1) * tally.window
     sides = [("contender", tally.contender)]
     if frame.groups.incumbent_serving:
         sides.append(("incumbent", ~tally.contender))
     for name, side in sides:
-        ends = tally.ends[(tally.exposure[side] > 0.0).any(axis=0)]
+        ends = tally.ends[tally.seen[side].any(axis=0)]
         if not ends.size or ends[-1] <= oldest:
-            return Absence(NoData.STALE, f"no {name} requests in the last {STALE_WINDOWS} settled windows")
+            return Absence(NoData.STALE, f"no {name} sample in the last {STALE_WINDOWS} settled windows")
+    recent = tally.ends > oldest
+    ours, theirs = tally.exposure[tally.contender].sum(axis=0), tally.exposure[~tally.contender].sum(axis=0)
+    due = theirs[recent].sum() * ours.sum() / max(float(theirs.sum()), 1.0)
+    if due >= NOTICED_REQUESTS and not ours[recent].any():
+        return Absence(NoData.NO_TRAFFIC, f"the contender's traffic stopped: about {number(due)} requests were due")
     return None
 
 

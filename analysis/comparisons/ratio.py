@@ -59,6 +59,21 @@ def judge(tally: Tally, settings: Settings, frame: Frame) -> Evidence:
     return judged.verdict()
 
 
+def degraded(seen: Look, settings: Settings) -> bool:
+    """Both promises broken at one look: a change beyond chance, and beyond the margin."""
+    return seen.ln_change > math.log(1.0 / settings.alpha) and seen.ln_margin > math.log(1.0 / MARGIN_ALPHA)
+
+
+def leaning(seen: Look) -> bool:
+    """Not degraded, but the evidence points there: no time to advance early."""
+    return seen.ln_change > math.log(1.0 / MARGIN_ALPHA) and seen.ln_margin > 0.0
+
+
+def harmless(seen: Look, settings: Settings) -> bool:
+    """The harm ratio is ruled out at one look."""
+    return seen.high < settings.harm_ratio and not leaning(seen)
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """One look at the shared windows, weighed against the settings."""
@@ -77,7 +92,7 @@ class _Judged:
 
     @property
     def degraded(self) -> bool:
-        return self.look.ln_change > self.change_threshold and self.look.ln_margin > self.margin_threshold
+        return degraded(self.look, self.settings)
 
     @property
     def extra(self) -> float:
@@ -113,7 +128,7 @@ class _Judged:
     def verdict(self) -> Evidence:
         harm, high, seen = self.settings.harm_ratio, self.look.high, self.tally.summary().contender_requests
         obstacle = next(self.obstacles(), None)
-        if obstacle is None and high < harm:
+        if obstacle is None and harmless(self.look, self.settings):
             return self.evidence(
                 Verdict.HEALTHY,
                 f"{self.rates()}; at most {high:.2f}x, below the harm of {harm:.3g}x",
@@ -139,7 +154,7 @@ class _Judged:
         if self.tally.freshness.silent:
             pods = self.tally.freshness.silent
             yield f"{len(pods)} contender pod(s) without recent samples, first {pods[0]}"
-        if self.look.ln_change > self.margin_threshold and self.look.ln_margin > 0.0:
+        if leaning(self.look):
             yield "the evidence leans towards harm: it has to fall first"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"

@@ -159,6 +159,19 @@ def test_without_traffic_to_the_contender_nothing_is_proven() -> None:
     assert found.no_data is NoData.NO_TRAFFIC
 
 
+def test_traffic_that_stops_is_noticed_and_a_quiet_night_is_not() -> None:
+    stopped = [1000.0 + 300.0 * min(k, 30) for k in range(41)]
+    fleet = a_fleet().lasting(40)
+    found = fleet.but("requests", "new-0", valued(*stopped)).judged()
+    assert found.no_data is NoData.NO_TRAFFIC
+    # One request per pod and ten minutes: none in the last windows is what such a night looks like.
+    quiet = [1000.0 + k // 20 for k in range(41)]
+    night = fleet
+    for pod in fleet.ours + fleet.theirs:
+        night = night.but("requests", pod, valued(*quiet)).but("errors", pod, gone)
+    assert night.judged().verdict is Verdict.UNDECIDED
+
+
 def test_undecided_says_how_many_requests_are_missing_and_they_suffice() -> None:
     early = a_fleet().lasting(12).judged()
     assert early.verdict is Verdict.UNDECIDED
