@@ -10,6 +10,7 @@ negative, non-finite or doubled series makes the whole answer unusable: dropping
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -153,12 +154,15 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
         return Absence(NoData.MISALIGNED, f"pod {latest.pod} has a sample more than {MOST_INSTANTS} windows off")
     size = round(instants)
     lookup: dict[tuple[str, str, float | None], tuple[npt.NDArray[np.int64], FloatArray]] = {}
+    # Most series of an answer have the very same instants: their places are worked out once.
+    places: dict[tuple[float, ...], npt.NDArray[np.int64] | None] = {}
     for key, one in series.items():
-        place = (np.asarray(one.times, dtype=np.float64) - start) / frame.window
-        index = np.rint(place)
-        if place.size and np.abs(place - index).max() * frame.window > ALIGNMENT:
+        if one.times not in places:
+            places[one.times] = _places(one.times, start, frame.window)
+        index = places[one.times]
+        if index is None:
             return Absence(NoData.MISALIGNED, f"{key[0]} of pod {one.pod} is off the common instants{_le(one)}")
-        lookup[key] = (index.astype(np.int64), np.asarray(one.values, dtype=np.float64))
+        lookup[key] = (index, np.asarray(one.values, dtype=np.float64))
     ends = start + frame.window * np.arange(1, size)
     countable = np.zeros(max(size - 1, 0), dtype=np.bool_)
     for begin, end in frame.settled:
@@ -170,6 +174,15 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
             if 0 <= after < size:
                 restarted[row, after] = True
     return _Grid(frame, pods, start, size, lookup, restarted, countable)
+
+
+def _places(times: tuple[float, ...], start: float, window: float) -> npt.NDArray[np.int64] | None:
+    """Numbers of the instants on the grid, or None when one of them is off it."""
+    place = (np.asarray(times, dtype=np.float64) - start) / window
+    index = np.rint(place)
+    if place.size and float(np.abs(place - index).max()) * window > ALIGNMENT:
+        return None
+    return index.astype(np.int64)
 
 
 def _bound(le: str | None) -> float | None:
@@ -196,7 +209,7 @@ def _defect(one: CounterSeries, bound: float | None, *, histogram: bool) -> Abse
         return Absence(NoData.NON_FINITE, f"{where} holds a value that is not a finite number")
     if one.values and min(one.values) < 0.0:
         return Absence(NoData.NEGATIVE, f"{where} holds a negative count")
-    if any(later <= earlier for earlier, later in zip(one.times, one.times[1:], strict=False)):
+    if not all(map(operator.lt, one.times, one.times[1:])):
         return Absence(NoData.DUPLICATE, f"{where} has an instant twice or out of order")
     return None
 
