@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ from controller.requests import Settings, Source
 from policies.errors import PolicyError, PolicyRefused, path_text
 from policies.model import Part, Problem, refused
 from policies.names import DnsLabel, SourceName
-from policies.translate import Fault, faults
+from policies.translate import Fault, Path, faults
 from policies.values import Duration
 from policies.yaml_tree import MOST_BYTES, Tree, YamlReader
 
@@ -113,10 +113,10 @@ class SourcePart(Part):
         if self.insecure_skip_verify and self.ca_file is not None:
             yield Problem(("insecureSkipVerify",), "true beside caFile", "one of caFile and insecureSkipVerify")
 
-    def settings(self, folder: Path, tick: float) -> SourceSettings:
+    def settings(self, folder: FilePath, tick: float) -> SourceSettings:
         """The source as the adapters know it; relative file names count from the configuration's folder."""
 
-        def placed(name: str | None) -> Path | None:
+        def placed(name: str | None) -> FilePath | None:
             return None if name is None else folder / name
 
         return SourceSettings(
@@ -188,15 +188,18 @@ def configuration_from_text(text: str, file: str = "<text>") -> Configuration:
         errors.append(PolicyError(file, mark.line, mark.column, "document", "found a second document; allowed: one"))
     tree = trees[0] if trees else Tree(data={})
     part: ConfigurationPart | None = None
+    found = list(_nulls((), tree.data))
     try:
         part = ConfigurationPart.model_validate(tree.data)
     except ValidationError as error:
-        for fault in faults(ConfigurationPart, error, tree.data, tree.raw):
-            if not any(fault.path[: len(path)] == path for path in tree.broken):
-                errors.append(_placed(fault, tree, file))
+        known = {fault.path for fault in found}
+        found += [one for one in faults(ConfigurationPart, error, tree.data, tree.raw) if one.path not in known]
+    for fault in found:
+        if not any(fault.path[: len(path)] == path for path in tree.broken):
+            errors.append(_placed(fault, tree, file))
     if errors or part is None:
         raise PolicyRefused(sorted(errors, key=lambda error: (error.line, error.column)))
-    return _built(part, Path(file).parent)
+    return _built(part, FilePath(file).parent)
 
 
 def default_configuration(prometheus: str | None = None) -> Configuration:
@@ -206,10 +209,22 @@ def default_configuration(prometheus: str | None = None) -> Configuration:
     """
     data: Mapping[str, Any] = {"metrics": {"sources": [{"name": "default", "url": prometheus}] if prometheus else []}}
     try:
-        return _built(ConfigurationPart.model_validate(data), Path())
+        return _built(ConfigurationPart.model_validate(data), FilePath())
     except ValidationError as error:
         found = faults(ConfigurationPart, error, data, {})
         raise PolicyRefused(PolicyError("--prometheus", 0, 0, "url", fault.message) for fault in found) from None
+
+
+def _nulls(path: Path, data: Any) -> Iterator[Fault]:
+    """Keys without a value. A template that left `namespace:` empty did not mean the whole cluster."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _nulls((*path, key), value)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _nulls((*path, index), value)
+    elif data is None:
+        yield Fault(path, "found nothing (null); allowed: a value, or no such key")
 
 
 def _placed(fault: Fault, tree: Tree, file: str) -> PolicyError:
@@ -217,7 +232,7 @@ def _placed(fault: Fault, tree: Tree, file: str) -> PolicyError:
     return PolicyError(file, mark.line, mark.column, path_text(fault.path), fault.message)
 
 
-def _built(part: ConfigurationPart, folder: Path) -> Configuration:
+def _built(part: ConfigurationPart, folder: FilePath) -> Configuration:
     tick = part.tick.seconds
     host, _, port = part.listen.rpartition(":")
     return Configuration(

@@ -24,6 +24,7 @@ class Credentials:
         self._lock = threading.Lock()
         self._header: str | None = None
         self._read_at: float | None = None
+        self._secrets: tuple[str, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -45,6 +46,12 @@ class Credentials:
         with self._lock:
             self._read_at = None
 
+    def hidden(self, text: str) -> str:
+        """A text without our secrets, for a message: a proxy's error page may echo what it was sent."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def _read(self) -> str:
         path = self._settings.bearer_token_file or self._settings.basic_auth_file
         assert path is not None  # `any` was asked
@@ -55,7 +62,11 @@ class Credentials:
         if not text or not text.isascii() or not text.isprintable():
             raise UnreadableCredentials(f"{path} does not hold one line of printable ASCII")
         if self._settings.bearer_token_file is not None:
+            self._secrets = (text,)
             return f"Bearer {text}"
-        if ":" not in text:
+        user, separator, password = text.partition(":")
+        if not (user and separator and password):
             raise UnreadableCredentials(f"{path} does not hold user:password")
-        return f"Basic {base64.b64encode(text.encode()).decode()}"
+        packed = base64.b64encode(text.encode()).decode()
+        self._secrets = (packed, password)
+        return f"Basic {packed}"

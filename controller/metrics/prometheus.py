@@ -110,7 +110,8 @@ class Prometheus:
         try:
             return Counts(_counters(_result(answer), ask))
         except _Unusable as error:
-            return Failure(FailureKind.UNAVAILABLE, f"source {ask.source}: {one_line(str(error))}")
+            said = self.transport.hidden(one_line(str(error)))
+            return Failure(FailureKind.UNAVAILABLE, f"source {ask.source}: {said}")
 
 
 def _result(body: bytes) -> list[_Series]:

@@ -181,7 +181,12 @@ class Transport:
             said = wire.one_line(msgspec.json.decode(refused.body, type=_Said).error, EXCERPT)
         except (msgspec.DecodeError, RecursionError):
             said = excerpt(refused.body)
-        return Failure(kind, f"source {self._settings.name}: HTTP {refused.status}: {said}".rstrip(": "), wait)
+        message = f"source {self._settings.name}: HTTP {refused.status}: {self.hidden(said)}"
+        return Failure(kind, message.rstrip(": "), wait)
+
+    def hidden(self, text: str) -> str:
+        """A server's own words without our secrets."""
+        return self._credentials.hidden(text)
 
 
 def excerpt(body: bytes) -> str:
