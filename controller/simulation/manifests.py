@@ -27,7 +27,7 @@ def image(app: str, version: str) -> str:
     return f"{REGISTRY}/{app}:{version}"
 
 
-def deployment(app: str, version: str, replicas: int, *, min_ready: int = 0) -> Object:
+def deployment(app: str, version: str, replicas: int, *, min_ready: int = 0, container: str = "app") -> Object:
     """A Deployment as its owner applied it."""
     return {
         "apiVersion": "apps/v1",
@@ -39,7 +39,7 @@ def deployment(app: str, version: str, replicas: int, *, min_ready: int = 0) -> 
             "selector": {"matchLabels": {"app": app}},
             "template": {
                 "metadata": {"labels": {"app": app}},
-                "spec": {"containers": [{"name": "app", "image": image(app, version)}]},
+                "spec": {"containers": [{"name": container, "image": image(app, version)}]},
             },
         },
     }

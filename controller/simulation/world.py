@@ -82,6 +82,7 @@ class World:
         self.pods: dict[str, Pod] = {}
         self.replica_sets: dict[str, tuple[ReplicaSet, ...]] = {}  # by uid of the Deployment
         self.due: dict[Key, float] = {}  # when the Deployment controller looks at it next
+        self.ordinary = Behaviour()
         self.behaviours: dict[str, Behaviour] = {}  # by version
         self.load: dict[tuple[str, str], float] = {}  # (namespace, app) -> requests a second
         self.quota: dict[str, int] = {}  # by namespace: pods that may exist
@@ -127,14 +128,14 @@ class World:
         load: float = 100.0,
         min_ready: int = 0,
         policy: Mapping[str, Any] | None = None,
+        container: str = "app",
     ) -> None:
         """An app that has been running for a while: Deployment, Service, ready pods, and a policy unless it is {}."""
-        self.create(manifests.deployment(app, version, replicas, min_ready=min_ready), namespace)
+        self.create(manifests.deployment(app, version, replicas, min_ready=min_ready, container=container), namespace)
         self.create(manifests.service(app), namespace)
         if policy is None or policy:
             self.create(policy if policy is not None else manifests.policy(app), namespace)
         self.load[namespace, app] = load
-        self.behaviours.setdefault(version, Behaviour())
         self.due["Deployment", namespace, app] = self.now
         self._act()
         for pod in self.pods.values():
@@ -189,16 +190,22 @@ class World:
                 self._touch(pod)
         self._remember()
 
-    def drain(self, number: int, *, namespace: str = "shop", deployment: str = "") -> None:
-        """That many serving pods are evicted, the oldest first, of one Deployment or of all."""
+    def drain(self, number: int, *, namespace: str = "shop", only: set[str] | None = None) -> None:
+        """That many serving pods are evicted, the oldest first; of `only` these names, or of all."""
         serving = [
             pod
             for pod in self.pods.values()
-            if pod.namespace == namespace and pod.serving and pod.state.replica_set.startswith(deployment)
+            if pod.namespace == namespace and pod.serving and (only is None or pod.name in only)
         ]
         for pod in sorted(serving, key=lambda each: each.order)[:number]:
             pod.terminate(self.now)
             self._touch(pod)
+        self._remember()
+
+    def set_capacity(self, pods: int | None) -> None:
+        """How many pods fit on the nodes from now on; None: any number."""
+        self.capacity = pods
+        self._schedule()
         self._remember()
 
     def add_actor(self, every: float, act: Callable[[World], None], *, until: float = NEVER) -> None:
@@ -206,7 +213,8 @@ class World:
         self.actors.append(Actor(every, act, self.now + every, until))
 
     def behaviour(self, version: str) -> Behaviour:
-        return self.behaviours.get(version, Behaviour())
+        """How the pods of a version behave: as was said of it, else as any version of this world."""
+        return self.behaviours.get(version, self.ordinary)
 
     # ------------------------------------------------------------------------------------------------ requests
 

@@ -1,0 +1,314 @@
+"""What can happen in a scenario: the phrases after the colon, each with its effect on the scene. A table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+
+from controller.requests import Failure, FailureKind
+from controller.simulation.scene import Scene
+from controller.simulation.traffic import Hostile, doubled, empty, refusing
+from policies.values import Duration
+
+Act = Callable[[Scene], None]
+Effect = Callable[[Scene, Mapping[str, str]], None]
+
+_ROLE = r"(?P<who>contender|incumbent|[a-z0-9][a-z0-9.-]*)"
+_SLOT = r"(?P<slot>contender|incumbent)"
+_NUMBER = r"(?P<number>\d+)"
+_ANSWERS: Mapping[str, Hostile | None] = {
+    "empty": empty,
+    "doubled": doubled,
+    "refusing": refusing(FailureKind.INVALID, "422: many-to-many matching not allowed"),
+    "up": None,
+}
+
+
+def act_of(phrase: str) -> Act:
+    """The act that a phrase means. Raises ValueError with what is known."""
+    for pattern, effect in _TABLE:
+        if (match := pattern.fullmatch(phrase)) is not None:
+            words = {key: value for key, value in match.groupdict().items() if value is not None}
+            if effect in _CHECKED:
+                _CHECKED[effect](words)
+            return lambda scene, words=words, effect=effect: effect(scene, words)  # type: ignore[misc]
+    first = phrase.split(maxsplit=1)[0] if phrase.split() else ""
+    near = [usage for usage in USAGES if usage.split()[0] == first]
+    raise ValueError(f"found {phrase!r}; allowed: {' | '.join(near or USAGES)}")
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90s, 3m or 1h30m. Raises ValueError."""
+    if text in ("0s", "0m"):
+        return 0.0
+    try:
+        return Duration.of(text).seconds
+    except Exception:
+        raise ValueError(f"found {text!r}; allowed: a duration such as 90s, 3m or 1h30m") from None
+
+
+# ------------------------------------------------------------------------------------------------ versions
+
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+_FACTOR = re.compile(r"x(\d+(?:\.\d+)?)")
+
+
+def _errors(scene: Scene, words: Mapping[str, str]) -> None:
+    for who, share in _pairs(words["pairs"], _SHARE, "4.00%"):
+        scene.world.behave(scene.version(who), errors=share / 100.0)
+
+
+def _latency(scene: Scene, words: Mapping[str, str]) -> None:
+    for who, factor in _pairs(words["pairs"], _FACTOR, "x2"):
+        scene.world.behave(scene.version(who), latency=factor)
+
+
+def _pairs(text: str, pattern: re.Pattern[str], example: str) -> list[tuple[str, float]]:
+    """`contender=4% incumbent=0.1%` -> [(who, number)]. Raises ValueError."""
+    found = []
+    for part in text.split():
+        who, _, value = part.partition("=")
+        match = pattern.fullmatch(value)
+        if match is None or not who:
+            raise ValueError(f"found {part!r}; allowed: WHO={example}, such as contender={example}")
+        found.append((who, float(match[1])))
+    return found
+
+
+def _crash(scene: Scene, words: Mapping[str, str]) -> None:
+    after = seconds(words["after"]) if "after" in words else 2.0
+    scene.world.behave(scene.version(words["who"]), crashes_after=after, message="exit code 1")
+
+
+def _never_ready(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.behave(scene.version(words["who"]), ready=False)
+
+
+def _slow(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.behave(scene.version(words["who"]), starts_in=seconds(words["in"]))
+
+
+def _cannot_pull(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.behave(scene.version(words["who"]), cannot_pull=True)
+
+
+def _heal(scene: Scene, words: Mapping[str, str]) -> None:
+    healthy = scene.world.ordinary
+    scene.world.behave(
+        scene.version(words["who"]),
+        ready=True,
+        crashes_after=None,
+        cannot_pull=False,
+        starts_in=None,
+        latency=healthy.latency,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ surroundings
+
+
+def _load(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.load[scene.namespace, scene.deployment] = float(words["rate"])
+
+
+def _prometheus(scene: Scene, words: Mapping[str, str]) -> None:
+    mood = words["mood"]
+    traffic = scene.world.traffic
+    down = Failure(FailureKind.UNAVAILABLE, "source default: connection refused")
+    scene.world.store_fault = down if mood == "down" else None
+    traffic.scraping = mood not in ("down", "stale")
+    traffic.hostile = _ANSWERS.get(mood)
+
+
+def _api(scene: Scene, words: Mapping[str, str]) -> None:
+    down = Failure(FailureKind.UNAVAILABLE, "the API server does not answer")
+    scene.world.api_fault = down if words["mood"] == "down" else None
+
+
+def _controller(scene: Scene, words: Mapping[str, str]) -> None:
+    if words["mood"] == "down":
+        scene.driver.stop("a")
+    elif "a" not in scene.driver.controllers:
+        scene.driver.start("a")
+
+
+def _drain(scene: Scene, words: Mapping[str, str]) -> None:
+    deployment = scene.slot(words["slot"]) if "slot" in words else scene.deployment
+    names = {pod.name for pod in scene.world.pods_of(deployment, scene.namespace)} if "slot" in words else None
+    scene.world.drain(int(words["number"]), namespace=scene.namespace, only=names)
+
+
+def _quota(scene: Scene, words: Mapping[str, str]) -> None:
+    if words["bound"] == "none":
+        scene.world.quota.pop(scene.namespace, None)
+    else:
+        scene.world.quota[scene.namespace] = int(words["bound"])
+
+
+def _capacity(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.set_capacity(None if words["bound"] == "none" else int(words["bound"]))
+
+
+def _forbid(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.lacking = scene.world.lacking | {words["what"]}
+
+
+def _allow(scene: Scene, _words: Mapping[str, str]) -> None:
+    scene.world.lacking = frozenset()
+
+
+# ------------------------------------------------------------------------------------------------ people
+
+
+def _scale(scene: Scene, words: Mapping[str, str]) -> None:
+    slot = scene.slot(words.get("slot", "incumbent"))
+    scene.edit(slot, {"replicas": int(words["number"])}, "kubectl-scale")
+
+
+def _edit_image(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.set_image(scene.slot(words["slot"]), words["version"])
+
+
+def _edit_policy(scene: Scene, words: Mapping[str, str]) -> None:
+    change = mapping(words["change"])
+    scene.world.edit("ReleasePolicy", scene.policy, {"spec": change}, namespace=scene.namespace)
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """A YAML flow mapping. Raises ValueError."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"found {text!r}; allowed: a YAML mapping such as {{observe: {{atLeast: 1m}}}}")
+    return value
+
+
+def _edit_record(scene: Scene, words: Mapping[str, str]) -> None:
+    change = mapping(words["change"])
+    scene.world.edit("Release", scene.active(), {"status": change}, namespace=scene.namespace, status=True)
+
+
+def _rollout(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.edit(scene.slot(words["slot"]), {"paused": words["verb"] == "pause"}, "kubectl-rollout")
+
+
+def _restart(scene: Scene, words: Mapping[str, str]) -> None:
+    at = f"{scene.world.now:.0f}"
+    stamp = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": at}}}
+    scene.edit(scene.slot(words["slot"]), {"template": stamp}, "kubectl-rollout")
+
+
+def _delete(scene: Scene, words: Mapping[str, str]) -> None:
+    match words["what"]:
+        case "policy":
+            scene.world.delete("ReleasePolicy", scene.policy, namespace=scene.namespace)
+        case "release":
+            scene.world.delete("Release", scene.active(), namespace=scene.namespace)
+        case role:
+            scene.world.delete("Deployment", scene.slot(role), namespace=scene.namespace)
+
+
+def _recreate(scene: Scene, words: Mapping[str, str]) -> None:
+    """Deleted and created anew under the same name: another uid, and nobody's claim."""
+    name = scene.slot(words["slot"])
+    obj = scene.object(name)
+    if obj is None:
+        raise ValueError(f"Deployment {name} does not exist")
+    scene.world.delete("Deployment", name, namespace=scene.namespace)
+    kept = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}, "spec": obj["spec"]}
+    scene.world.create(kept, scene.namespace)
+
+
+def _gitops(scene: Scene, words: Mapping[str, str]) -> None:
+    """A GitOps tool puts the replicas of the app's own Deployment back to what its source says, again and again."""
+    name, number = scene.deployment, int(words["number"])
+    every = seconds(words["every"])
+
+    def revert(_: object) -> None:
+        obj = scene.object(name)
+        if obj is not None and obj["spec"]["replicas"] != number:
+            scene.edit(name, {"replicas": number}, "argocd-application-controller")
+
+    scene.world.add_actor(every, revert)
+
+
+def _pause(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.wish({"paused": words["verb"] == "pause"})
+
+
+def _abort(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.wish({"abort": {"reason": words.get("reason", "no reason given")}})
+
+
+def _promote(scene: Scene, _words: Mapping[str, str]) -> None:
+    scene.wish({"promote": {"batch": scene.records()[scene.active()].stage}})
+
+
+def _push(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.push(words["version"])
+
+
+def _rollback(scene: Scene, _words: Mapping[str, str]) -> None:
+    scene.ask_back("rollbackOf")
+
+
+def _restore(scene: Scene, _words: Mapping[str, str]) -> None:
+    scene.ask_back("restoreOf")
+
+
+# ------------------------------------------------------------------------------------------------ the table
+
+_ROWS: tuple[tuple[str, str, Effect], ...] = (
+    ("errors WHO=4.00% ...", r"errors (?P<pairs>.+)", _errors),
+    ("latency WHO=x2 ...", r"latency (?P<pairs>.+)", _latency),
+    ("crash WHO [after 20s]", rf"crash {_ROLE}(?: after (?P<after>\w+))?", _crash),
+    ("never-ready WHO", rf"never-ready {_ROLE}", _never_ready),
+    ("slow WHO 90s", rf"slow {_ROLE} (?P<in>\w+)", _slow),
+    ("cannot-pull WHO", rf"cannot-pull {_ROLE}", _cannot_pull),
+    ("heal WHO", rf"heal {_ROLE}", _heal),
+    ("load 100/s", r"load (?P<rate>\d+(?:\.\d+)?)/s", _load),
+    ("prometheus down|up|empty|stale|doubled|refusing",
+     r"prometheus (?P<mood>down|up|empty|stale|doubled|refusing)", _prometheus),
+    ("api down|up", r"api (?P<mood>down|up)", _api),
+    ("controller down|up", r"controller (?P<mood>down|up)", _controller),
+    ("drain 2 [contender|incumbent]", rf"drain {_NUMBER}(?: {_SLOT})?", _drain),
+    ("quota 8|none", r"quota (?P<bound>\d+|none)", _quota),
+    ("capacity 8|none", r"capacity (?P<bound>\d+|none)", _capacity),
+    ("forbid VERB RESOURCE", r"forbid (?P<what>[a-z]+ [a-z./]+)", _forbid),
+    ("allow everything", r"allow everything", _allow),
+    ("scale [contender|incumbent] 20", rf"scale (?:{_SLOT} )?{_NUMBER}", _scale),
+    ("edit contender|incumbent image=v99", rf"edit {_SLOT} image=(?P<version>[a-z0-9.-]+)", _edit_image),
+    ("edit policy {...}", r"edit policy (?P<change>\{.*\})", _edit_policy),
+    ("edit record {...}", r"edit record (?P<change>\{.*\})", _edit_record),
+    ("rollout pause|resume contender|incumbent", rf"rollout (?P<verb>pause|resume) {_SLOT}", _rollout),
+    ("rollout restart contender|incumbent", rf"rollout restart {_SLOT}", _restart),
+    ("delete policy|release|contender|incumbent",
+     r"delete (?P<what>policy|release|contender|incumbent)", _delete),
+    ("recreate contender|incumbent", rf"recreate {_SLOT}", _recreate),
+    ("gitops sets 10 every 30s", rf"gitops sets {_NUMBER} every (?P<every>\w+)", _gitops),
+    ("pause", r"(?P<verb>pause|resume)", _pause),
+    ("resume", r"(?P<verb>resume)", _pause),
+    ("abort [reason]", r"abort(?: (?P<reason>.+))?", _abort),
+    ("promote", r"promote", _promote),
+    ("push v43", r"push (?P<version>[a-z0-9.-]+)", _push),
+    ("rollback", r"rollback", _rollback),
+    ("restore", r"restore", _restore),
+)  # fmt: skip
+_TABLE = tuple((re.compile(pattern), effect) for _, pattern, effect in _ROWS)
+USAGES = tuple(usage for usage, _, _ in _ROWS)
+
+# Arguments that a pattern cannot judge: asked when a scenario is read, not in the middle of its run.
+_CHECKED: Mapping[Effect, Callable[[Mapping[str, str]], object]] = {
+    _errors: lambda words: _pairs(words["pairs"], _SHARE, "4.00%"),
+    _latency: lambda words: _pairs(words["pairs"], _FACTOR, "x2"),
+    _crash: lambda words: seconds(words.get("after", "2s")),
+    _slow: lambda words: seconds(words["in"]),
+    _gitops: lambda words: seconds(words["every"]),
+    _edit_policy: lambda words: mapping(words["change"]),
+    _edit_record: lambda words: mapping(words["change"]),
+}
