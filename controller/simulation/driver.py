@@ -9,7 +9,7 @@ have moved meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.attempt import Reading, TickResult, parsed
@@ -101,12 +101,15 @@ class Controller:
 
     name: str
     due: dict[AppKey, float] = field(default_factory=dict)
-    frozen: tuple[AppKey, Reading[TickResult], Request, float] | None = None  # ..., until
+    frozen: tuple[Point, Reading[TickResult], float] | None = None  # ..., until
     up: bool = True
 
 
 class Driver:
-    """Runs controllers over a world. `on_tick` hears of each tick's end."""
+    """Runs controllers over a world. `on_tick` hears of each tick's end, `on_answer` of each answer.
+
+    `skew`: seconds that the controllers' clock is ahead of the world's.
+    """
 
     def __init__(
         self,
@@ -116,12 +119,15 @@ class Driver:
         *,
         meddle: Meddle | None = None,
         on_tick: Callable[[Ticked], None] | None = None,
+        on_answer: Callable[[Point, Answer], None] | None = None,
     ) -> None:
         self.world = world
         self.settings = settings if settings is not None else Settings()
         self.apps = tuple(apps)
         self.meddle = meddle
         self.on_tick = on_tick
+        self.on_answer = on_answer
+        self.skew = 0.0
         self.controllers: dict[str, Controller] = {}
         self.requests = 0
         self.ticks = 0
@@ -133,6 +139,7 @@ class Driver:
         if any(each.frozen is not None for each in self.controllers.values()):
             raise ValueError("a frozen tick cannot be copied")
         other = Driver(self.world.fork(), self.settings, self.apps, meddle=self.meddle, on_tick=self.on_tick)
+        other.on_answer, other.skew = self.on_answer, self.skew
         other.controllers = {
             name: Controller(name, dict(each.due), None, each.up) for name, each in self.controllers.items()
         }
@@ -161,7 +168,7 @@ class Driver:
         """When a controller does something next."""
         soonest = NEVER
         for each in self.controllers.values():
-            times = [each.frozen[3]] if each.frozen is not None else each.due.values()
+            times = [each.frozen[2]] if each.frozen is not None else each.due.values()
             soonest = min(soonest, *times)
         return soonest
 
@@ -204,39 +211,40 @@ class Driver:
         now = self.world.now
         for each in list(self.controllers.values()):
             if each.frozen is not None:
-                app, reading, request, until = each.frozen
+                point, reading, until = each.frozen
                 if until <= now:
                     each.frozen = None
-                    self._go_on(each, app, reading, request, meddled=True)
+                    self._go_on(each, reading, point, meddled=True)
                 continue
             for app in [app for app, due in each.due.items() if due <= now]:
                 if self.controllers.get(each.name) is not each or each.frozen is not None:
                     break
                 self.ticks += 1
-                reading = tick(app, now, self.settings)
+                reading = tick(app, now + self.skew, self.settings)
                 each.due[app] = now + self.settings.interval
-                self._go_on(each, app, reading, next(reading), meddled=False)
+                self._go_on(each, reading, self._point(each, app, next(reading)), meddled=False)
 
-    def _go_on(
-        self, each: Controller, app: AppKey, reading: Reading[TickResult], request: Request, *, meddled: bool
-    ) -> None:
+    def _point(self, each: Controller, app: AppKey, request: Request) -> Point:
+        self.requests += 1
+        return Point(self.requests - 1, self.ticks, each.name, app, self.world.now, request)
+
+    def _go_on(self, each: Controller, reading: Reading[TickResult], point: Point, *, meddled: bool) -> None:
         """Perform requests until the tick ends, freezes or dies. `meddled`: the first one was frozen before."""
+        app = point.app
         while True:
-            if not meddled:
-                point = Point(self.requests, self.ticks, each.name, app, self.world.now, request)
-                self.requests += 1
-                fault = self.meddle(point) if self.meddle is not None else None
-            else:
-                fault, meddled = None, False
+            fault = self.meddle(point) if self.meddle is not None and not meddled else None
+            meddled = False
             if isinstance(fault, Freeze):
-                each.frozen = (app, reading, request, self.world.now + fault.seconds)
+                each.frozen = (point, reading, self.world.now + fault.seconds)
                 if fault.takeover and fault.takeover not in self.controllers:
                     self.start(fault.takeover)
                 return
             if isinstance(fault, Crash) and fault.when == "before":
                 self._die(each, reading, fault)
                 return
-            answer = self._answer(each, request, fault)
+            answer = self._answer(each, point.request, fault)
+            if self.on_answer is not None:
+                self.on_answer(point, answer)
             if isinstance(fault, Crash):
                 self._die(each, reading, fault)
                 return
@@ -245,6 +253,7 @@ class Driver:
             except StopIteration as end:
                 self._ended(each, app, end.value)
                 return
+            point = replace(self._point(each, app, request), tick=point.tick)
 
     def _answer(self, each: Controller, request: Request, fault: Fault | None) -> Answer:
         match fault:
