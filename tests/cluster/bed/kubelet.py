@@ -21,7 +21,7 @@ from pathlib import Path
 
 import urllib3
 
-from tests.cluster.bed.addresses import public_address
+from tests.cluster.bed.addresses import public_address, reserve_block
 from tests.cluster.bed.api import Api, ApiError, Object
 from tests.cluster.bed.container import Container, timestamp
 from tests.cluster.bed.nodes import COMMON_NODES, choose_node, create_node
@@ -43,7 +43,7 @@ class Kubelet:
         # Pods without a node, by uid: when to try next (infinity while a worker tries), and the object as last seen.
         self._pending: dict[str, tuple[float, Object]] = {}
         self._ordinals: Counter[str] = Counter()
-        self._numbers = 0
+        self._numbers, self._block = reserve_block()
         self._turns = itertools.count()
         self._stale_targets: set[str] = set()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
