@@ -1,0 +1,79 @@
+"""What the documents show is run: the policy, the mistake, the scenario, the diagram, the links and the targets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller.simulation.scenario import simulate
+from controller.transitions import mermaid
+from policies.load import PolicyRefused, load_text
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a page in this language ("" for none)."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [body for name, body in fenced if name == language]
+
+
+def test_the_policy_of_the_readme_is_the_shipped_example() -> None:
+    shown = load_text(blocks(README, "yaml")[0])[0].policy
+    shipped = load_text((ROOT / "policies/examples/quickstart.yaml").read_text())[0].policy
+    assert shown == shipped
+
+
+def test_the_mistake_of_the_readme_is_told_in_those_words() -> None:
+    line = next(line for line in README.splitlines() if line.startswith("policy.yaml:"))
+    wrong = blocks(README, "yaml")[0].replace("batches", "batchs")
+    with pytest.raises(PolicyRefused) as refused:
+        load_text(wrong, "policy.yaml")
+    assert [str(error) for error in refused.value.errors] == [line]
+
+
+def test_the_scenario_of_the_readme_turns_back_before_batch_three() -> None:
+    block = next(block for block in blocks(README, "") if "night.txt" in block)
+    text = "\n".join(line for line in block.splitlines() if line and not line.startswith("$"))
+    policy = load_text(blocks(README, "yaml")[0])[0].policy
+    assert policy is not None
+    story = simulate(policy, text, "night.txt", seed=1)
+    assert story.outcome == "RolledBack"
+    assert "Batch 3" not in [phase for phase, _ in story.phases]
+
+
+def test_the_diagram_of_the_architecture_page_is_drawn_from_the_table() -> None:
+    assert mermaid() in (ROOT / "docs/architecture.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_every_path_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_make_target_that_is_shown_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE):
+            assert target in targets, f"{page.name} shows make {target}"
+
+
+def test_every_command_that_is_shown_exists() -> None:
+    told = subprocess.run([sys.executable, "-m", "controller", "--help"], capture_output=True, text=True, check=True)
+    for page in PAGES:
+        for verb in re.findall(r"nightferry ([a-z]+)(?=[ `\n])", page.read_text()):
+            assert re.search(rf"^\W*{verb}\b", told.stdout, re.MULTILINE), f"{page.name} shows nightferry {verb}"
+
+
+def test_no_document_names_a_machine_or_a_registry_host() -> None:
+    for page in PAGES:
+        assert not re.search(r"/work/|/tmp/|/root/|pypi\.org|proxy\.golang|registry\.npmjs", page.read_text()), (
+            page.name
+        )
