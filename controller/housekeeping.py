@@ -17,7 +17,7 @@ from controller.requests import (
     WriteSlot,
 )
 from controller.slots import slot_state
-from controller.strategies import strategy_of
+from controller.strategies import Strategy, strategy_of
 from policies.schema import ReleasePolicy
 
 
@@ -42,14 +42,28 @@ def tidy(
             # A release that needs a person keeps its claims: they say who moved what until somebody restores.
             if owner.record.phase is Phase.NEEDS_HUMAN and not _restored_since(owner, attempts):
                 continue
-            wrote = 0
-            for write in strategy.release_claims(slot.claim.uid, tuple(slots)).writes:
-                done = yield WriteSlot(app.namespace, write)
-                wrote += not isinstance(done, Failure)
-            return TickResult(app, owner.name, owner.record, wrote=wrote, again_in=SOON)
+            return (yield from _release_claims(app, owner, slot.claim.uid, strategy, [one.name for one in slots]))
         if (lost := (yield from _lost_record(app, slot, attempts))) is not None:
             return lost
     return (yield from _shorten_history(app, policy, attempts))
+
+
+def _release_claims(
+    app: AppKey, owner: Attempt, uid: str, strategy: Strategy, names: Sequence[str]
+) -> Reading[TickResult]:
+    """Takes the claims of an ended release away; the slots are read anew, because no write rests on the cache."""
+    slots: list[SlotState] = []
+    for name in names:
+        answer = yield ReadSlot(app.namespace, name, fresh=True)
+        if isinstance(answer, Mapping):
+            slots.append(slot_state(answer))
+    wrote = 0
+    for write in strategy.release_claims(uid, tuple(slots)).writes:
+        done = yield WriteSlot(app.namespace, write)
+        if isinstance(done, Failure):
+            return TickResult(app, owner.name, owner.record, wrote=wrote, failure=done, again_in=done.retry_after)
+        wrote += 1
+    return TickResult(app, owner.name, owner.record, wrote=wrote, again_in=SOON)
 
 
 def _restored_since(owner: Attempt, attempts: Sequence[Attempt]) -> bool:
