@@ -51,6 +51,21 @@ def stale_side(tally: Tally, frame: Frame) -> Absence | None:
     return None
 
 
+def worse_lately(tally: Tally, frame: Frame, harm: float, negligible: float) -> bool:
+    """Whether harm (a log ratio) is what the windows since the last settled span began look like, taken alone.
+
+    A narrow interval over the whole release says little about pods that joined in the last batch.
+    """
+    since = max((begin for begin, _ in frame.settled), default=-math.inf)
+    recent = tally.keep_windows(tally.ends > since)
+    ours = tally.contender
+    n, other = recent.exposure[ours].sum(axis=0), recent.exposure[~ours].sum(axis=0)
+    expected = float((n / other * recent.events[~ours].sum(axis=0)).sum())
+    seen = float(recent.events[ours].sum())
+    many = seen - expected > negligible * float(n.sum())
+    return many and math.log((seen + 0.5) / (expected + 0.5)) >= harm
+
+
 def limit_evidence(tally: Tally, limit: float | None) -> float:
     """ln evidence that the contender breaks a hard limit; -inf without a limit or with too few events."""
     if limit is None:

@@ -30,6 +30,7 @@ from analysis.comparisons.grounds import (
     pod_to_blame,
     stale_side,
     what_is_missing,
+    worse_lately,
 )
 from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, Noise, look
@@ -74,7 +75,7 @@ def judge(histogram: Histogram, settings: Settings, frame: Frame) -> Evidence:
     if not bounds:
         coarse = Absence(NoData.BUCKETS_TOO_COARSE, "every incumbent request lies above the last finite bucket")
         return blind(coarse, exposure=shared.tally.summary(), freshness=tally.freshness)
-    judged = _Judged.of(shared, bounds, settings)
+    judged = _Judged.of(shared, bounds, settings, frame)
     if judged.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame)
@@ -106,14 +107,15 @@ class _Judged:
     bounds: list[Boundary]
     looks: list[Look]
     settings: Settings
+    frame: Frame
 
     @classmethod
-    def of(cls, histogram: Histogram, bounds: list[Boundary], settings: Settings) -> _Judged:
+    def of(cls, histogram: Histogram, bounds: list[Boundary], settings: Settings, frame: Frame) -> _Judged:
         looks = [
             look(histogram.above(b.index), Margin(math.exp(b.margin(settings.margin.ratio))), noise_at(b.share))
             for b in bounds
         ]
-        return cls(histogram, bounds, looks, settings)
+        return cls(histogram, bounds, looks, settings, frame)
 
     @property
     def change(self) -> float:
@@ -243,6 +245,10 @@ class _Judged:
             yield f"{len(silent)} contender pod(s) without recent samples, first {silent[0]}"
         if self.change > math.log(1.0 / MARGIN_ALPHA) and self.margin > 0.0:
             yield "the evidence leans towards harm: it has to fall first"
+        bound = self.bounds[self.sharpest]
+        harm = bound.harm(self.settings.harm_ratio)
+        if worse_lately(self.histogram.above(bound.index), self.frame, harm, self.settings.negligible):
+            yield f"since the last settling alone, latency is {self.settings.harm_ratio:.3g}x or more"
         if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
 

@@ -16,6 +16,7 @@ from analysis.comparisons.grounds import (
     pod_to_blame,
     stale_side,
     what_is_missing,
+    worse_lately,
 )
 from analysis.counting import count_events
 from analysis.engine import Look, Noise, look
@@ -50,7 +51,7 @@ def judge(tally: Tally, settings: Settings, frame: Frame) -> Evidence:
     missing = missing_side(tally)
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
-    judged = _Judged(shared, settings, look(shared, settings.margin, NOISE))
+    judged = _Judged(shared, settings, frame, look(shared, settings.margin, NOISE))
     if judged.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame)
@@ -80,6 +81,7 @@ class _Judged:
 
     tally: Tally
     settings: Settings
+    frame: Frame
     look: Look
 
     @property
@@ -156,6 +158,8 @@ class _Judged:
             yield f"{len(pods)} contender pod(s) without recent samples, first {pods[0]}"
         if leaning(self.look):
             yield "the evidence leans towards harm: it has to fall first"
+        if worse_lately(self.tally, self.frame, math.log(self.settings.harm_ratio), self.settings.negligible):
+            yield f"since the last settling alone, errors are {self.settings.harm_ratio:.3g}x or more"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
 

@@ -10,7 +10,9 @@ import pytest
 
 from analysis.comparisons import latency_settings
 from analysis.comparisons.boundaries import exceedance, quantile, watched
+from analysis.comparisons.latency import noise_at
 from analysis.counting import count_buckets
+from analysis.engine import Margin, look
 from analysis.samples import Histogram
 from analysis.verdict import NoData, Verdict
 from tests.analysis.builders import BOUNDS, FAST, SLOW, Fleet, a_fleet, counter, gone, until
@@ -47,6 +49,26 @@ def test_the_boundary_that_carries_the_evidence_is_named() -> None:
     assert found.boundary in (0.5, 1.0)
     assert found.effect is not None
     assert found.effect.ratio is not None and found.effect.ratio > 2.0
+
+
+def test_a_slower_middle_is_not_healthy_only_because_the_tail_is_the_same() -> None:
+    middle = (0.20, 0.66, 0.95, 0.985, 0.996, 0.9995, 1.0)
+    found = a_fleet().with_latency(contender=middle).lasting(30).judged_on_latency()
+    assert found.verdict is not Verdict.HEALTHY
+    assert a_fleet().lasting(30).judged_on_latency().verdict is Verdict.HEALTHY
+
+
+def test_the_gate_weighs_the_mean_of_its_boundaries_and_the_best_of_their_margins() -> None:
+    fleet = a_fleet().with_latency(contender=SLOW).lasting(3)
+    counted = histogram(fleet)
+    chosen = watched(counted)
+    assert len(chosen) >= 3
+    looks = [look(counted.above(b.index), Margin(math.exp(b.margin(1.08))), noise_at(b.share)) for b in chosen]
+    found = fleet.judged_on_latency()
+    mean = sum(math.exp(one.ln_change) for one in looks) / len(looks)
+    assert found.log_evidence == pytest.approx(math.log(mean))
+    assert found.margin_evidence == pytest.approx(max(one.ln_margin for one in looks))
+    assert found.margin_threshold == pytest.approx(math.log(10 * len(looks)))
 
 
 def test_a_faster_contender_is_not_degraded() -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from analysis.engine import averaging, ln_half_normal_ratio
+from analysis.engine import Margin, Noise, averaging, ln_half_normal_ratio, look
 from analysis.rates import rate_upper_bound
+from analysis.samples import Tally
 from analysis.shares import THETA_GRID, share_evidence, share_interval, share_log_likelihood
 from analysis.special import ln_gamma, log_sum_exp, normal_cdf
+from tests.bench.worlds import as_tally
 
 
 def test_ln_gamma() -> None:
@@ -137,3 +139,69 @@ def test_rate_bound_without_events_is_the_closed_form() -> None:
     n = 4000.0
     assert rate_upper_bound(0, n, 0.05) == pytest.approx((math.log(20) + 0.5 * math.log1p(n / 1000)) / n)
     assert rate_upper_bound(0, 0, 0.05) == math.inf
+
+
+def a_tally(seed: int, *, windows: int = 25, pods: int = 6, ours: int = 2, factor: float = 2.5) -> Tally:
+    rng = np.random.default_rng(seed)
+    requests = rng.poisson(200.0, (pods, windows)).astype(np.float64)
+    requests[1, :12] = 0.0  # a contender pod that joined late
+    rate = np.where(np.arange(pods) < ours, 0.01 * factor, 0.01)[:, None]
+    return as_tally(
+        tuple(f"p{i}" for i in range(pods)), requests, rng.binomial(requests.astype(int), rate).astype(np.float64), ours
+    )
+
+
+@pytest.mark.parametrize("points", [0.0, 0.004])
+@pytest.mark.parametrize("noise", [Noise(), Noise(pod_sd=0.05, window_sd=0.2, spread=0.7, prior_sd=0.5)])
+def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) -> None:
+    """The formulas of the page, pod by pod and start by start, without arrays."""
+    tally, phi = a_tally(3), 0.6
+    margin = Margin(points=points) if points else Margin(1.25)
+
+    def contrast(start: int, extra: float) -> tuple[float, float]:
+        used = range(start, tally.ends.size)
+        side: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
+        for pod, mine in enumerate(tally.contender):
+            served = [u for u in used if tally.exposure[pod, u] > 0]
+            pooled = [tally.events[2:, u].sum() / tally.exposure[2:, u].sum() for u in served]
+            e = sum(tally.exposure[pod, u] * (r + extra * bool(mine)) for u, r in zip(served, pooled, strict=True))
+            x = sum(tally.events[pod, u] for u in served)
+            lags = np.abs(np.subtract.outer(np.arange(len(served)), np.arange(len(served))))
+            v = noise.pod_sd**2 + noise.window_sd**2 * float((phi**lags).mean())
+            side[bool(mine)].append((math.log((x + 1) / (e + 1)), v, e))
+
+        def mean(rows: list[tuple[float, float, float]], b: float) -> tuple[float, float]:
+            weights = [1 / (v + noise.spread / (b * e + 1)) for _, v, e in rows]
+            return sum(w * h for w, (h, _, _) in zip(weights, rows, strict=True)) / sum(weights), 1 / sum(weights)
+
+        theirs, v_theirs = mean(side[False], 1.0)
+        first, _ = mean(side[True], 1.0)
+        ours, v_ours = mean(side[True], math.exp(2 / 3 * min(max(first - theirs, 0.0), 3.5)))
+        return ours - theirs, math.sqrt(v_ours + v_theirs)
+
+    def mixture(delta: float, extra: float) -> float:
+        total = 0.0
+        for start, weight in ((0, 0.5), (10, 0.5 / 5), (20, 0.5 / 6)):
+            d, se = contrast(start, extra)
+            share = 1.0 if start == 0 else 1.0 / sum(1.0 / k for k in range(5, 53))
+            value = ln_half_normal_ratio(np.array([d]), np.array([se]), delta, noise.prior_sd)[0]
+            total += weight * share * math.exp(float(value))
+        return math.log(total)
+
+    seen = look(tally, margin, noise)
+    assert seen.ln_pods == pytest.approx(mixture(0.0, 0.0), abs=1e-9)
+    expected = mixture(0.0, points) if points else mixture(math.log(1.25), 0.0)
+    assert seen.ln_pods_margin == pytest.approx(expected, abs=1e-9)
+
+
+def test_interval_is_widened_by_pod_noise_in_squares() -> None:
+    tally, noise = a_tally(4, pods=8, ours=3), Noise()
+    seen = look(tally, Margin(1.25), noise)
+    x, other = tally.events[:3].sum(axis=0), tally.events[3:].sum(axis=0)
+    odds = tally.exposure[:3].sum(axis=0) / tally.exposure[3:].sum(axis=0)
+    low, likely, high = share_interval(share_log_likelihood(x, other, odds, THETA_GRID, noise.rho).sum(axis=0))
+    loads = [tally.exposure[:3].sum(axis=1), tally.exposure[3:].sum(axis=1)]
+    pods = 1.645 * 0.15 * math.sqrt(sum(float((n**2).sum() / n.sum() ** 2) for n in loads))
+    assert math.log(seen.high) == pytest.approx(likely + math.sqrt((high - likely) ** 2 + pods**2))
+    assert math.log(seen.low) == pytest.approx(likely - math.sqrt((likely - low) ** 2 + pods**2))
+    assert seen.ratio == pytest.approx(float(x.sum() / (odds * other).sum()))

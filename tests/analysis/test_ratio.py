@@ -12,7 +12,7 @@ import pytest
 from analysis.comparisons import COMPARISONS, error_settings
 from analysis.samples import Groups
 from analysis.verdict import NoData, Verdict
-from tests.analysis.builders import a_fleet, at, gone, instant, until, valued
+from tests.analysis.builders import START, a_fleet, at, gone, instant, until, valued
 
 
 def test_an_equal_contender_becomes_healthy_once_harm_is_ruled_out() -> None:
@@ -59,6 +59,30 @@ def test_errors_that_begin_late_are_not_diluted_by_a_clean_past() -> None:
     late = a_fleet().lasting(clean + 6).but("errors", "new-0", valued(*errors)).judged()
     assert late.verdict is Verdict.DEGRADED
     assert a_fleet().lasting(clean + 6).judged().verdict is Verdict.HEALTHY
+
+
+def test_nobody_advances_while_the_evidence_leans_towards_harm() -> None:
+    # The whole release still looks harmless on average, but the last minutes do not.
+    clean = 80
+    errors = [1000.0 + 1.5 * k for k in range(clean + 1)] + [1000.0 + 1.5 * clean + 9.0 * k for k in range(1, 4)]
+    found = a_fleet().lasting(clean + 3).but("errors", "new-0", valued(*errors)).judged()
+    assert found.effect is not None and found.effect.high is not None
+    assert found.effect.high < 2.0
+    assert found.threshold > found.log_evidence > math.log(10)
+    assert found.verdict is Verdict.UNDECIDED
+
+
+def test_pods_of_the_last_batch_are_not_covered_by_a_clean_past() -> None:
+    # An hour of a healthy canary; in the first two minutes of the next batch errors look tripled.
+    clean = 120
+    errors = [1000.0 + 1.5 * k for k in range(clean + 1)] + [1000.0 + 1.5 * clean + 4.5 * k for k in range(1, 5)]
+    fleet = a_fleet().lasting(clean + 4).but("errors", "new-0", valued(*errors))
+    found = fleet.settled_in((START, instant(clean)), (instant(clean), instant(clean + 4))).judged()
+    assert found.effect is not None and found.effect.high is not None
+    assert found.effect.high < 2.0
+    assert found.verdict is Verdict.UNDECIDED
+    same = a_fleet().lasting(clean + 4).settled_in((START, instant(clean)), (instant(clean), instant(clean + 4)))
+    assert same.judged().verdict is Verdict.HEALTHY
 
 
 def test_a_clean_incumbent_does_not_hide_a_bad_contender() -> None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from analysis.assumptions import HEALTHY_MIN_WINDOWS
 from analysis.comparisons import error_settings, latency, latency_settings, ratio
-from analysis.engine import Margin, look_path
+from analysis.engine import look_path
 from analysis.samples import Frame, Groups
 from analysis.verdict import Verdict
 from tests.bench.worlds import (
@@ -58,14 +59,13 @@ class Fate:
 def error_fate(rng: np.random.Generator, world: World, wrong: Regression) -> Fate:
     """One release under the errorRatio gate with its default settings, looked at after each window."""
     settings = error_settings()
-    path = look_path(
-        error_release(rng, world, wrong).shared(),
-        Margin(settings.margin.ratio),
-        ratio.NOISE,
-        list(range(1, LOOKS + 1)),
-    )
-    degraded = next((u for u, one in enumerate(path, 1) if ratio.degraded(one, settings)), None)
-    healthy = next((u for u, one in enumerate(path, 1) if u > 1 and ratio.harmless(one, settings)), None)
+    shared = error_release(rng, world, wrong).shared()
+    path = look_path(shared, settings.margin, ratio.NOISE, list(range(1, shared.ends.size + 1)))
+    # Where traffic is thin, windows without a request of one side are no looks.
+    looks = [round(end / WINDOW) for end in shared.ends]
+    degraded = next((u for u, one in zip(looks, path, strict=True) if ratio.degraded(one, settings)), None)
+    harmless = [u for u, one in zip(looks, path, strict=True) if ratio.harmless(one, settings)]
+    healthy = next((u for u in harmless if u >= looks[HEALTHY_MIN_WINDOWS - 1]), None)
     return Fate(degraded, healthy)
 
 
