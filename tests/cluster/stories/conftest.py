@@ -1,0 +1,41 @@
+"""The fixtures of the stories, and what a story that fails shows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.bed.bed import Bed
+from tests.cluster.bed.shared import ROOT
+from tests.cluster.bed.site import Site
+from tests.cluster.stories.story import STORY, Story, told
+
+MANIFESTS = (ROOT / "manifests" / "crds", ROOT / "manifests" / "rbac.yaml")
+
+
+@pytest.fixture(scope="session")
+def installed(bed: Bed) -> Bed:
+    """The bed with the shipped CRDs and the shipped RBAC, and no other right for the controller."""
+    bed.apply_manifests(*MANIFESTS)
+    return bed
+
+
+@pytest.fixture
+def story(installed: Bed, site: Site, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Story]:
+    """A story of its own namespace."""
+    with told(installed, site, tmp_path, request.node) as story:
+        yield story
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A story that fails shows the controller's log, its Releases and its history."""
+    report = yield
+    story = item.stash.get(STORY, None)
+    if report.failed and report.when == "call" and story is not None:
+        report.sections += list(story.report())
+    return report

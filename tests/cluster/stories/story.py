@@ -1,0 +1,307 @@
+"""What every story needs: an app under load in a namespace of its own, a policy, a controller, and the laws at the end.
+
+    def test_a_healthy_release(story: Story) -> None:
+        story.opens(replicas=4)
+        release = story.releases_image("v2")
+        story.releases.await_phase(release, "Succeeded", within=90)
+        story.judge()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.bed.api import MERGE, Object
+from tests.cluster.bed.bed import Bed
+from tests.cluster.bed.history import History
+from tests.cluster.bed.identities import CONTROLLER, PERSON, Identity
+from tests.cluster.bed.load import Load
+from tests.cluster.bed.shared import ROOT
+from tests.cluster.bed.site import Site
+from tests.cluster.bed.waiting import eventually
+from tests.cluster.controllers import Controller
+from tests.cluster.stories.releases import COLLECTION, Releases
+
+APP = "checkout"
+TWIN = "checkout-twin"
+REGISTRY = "registry.test/checkout"
+CLAIM = "nightferry.dev/claim"
+
+# Few pods and short looks: wide margins, and a look that decides nothing goes on.
+POLICY: Object = {
+    "target": {"deployment": APP},
+    "strategy": {"twin": {"canary": 1, "batches": 2}},
+    "gates": [
+        {
+            "name": "errors",
+            "errorRatio": {"errors": 'http_requests_total{code=~"5.."}', "requests": "http_requests_total"},
+            "tolerate": "2pp",
+        },
+        {
+            "name": "latency",
+            "latency": {"histogram": "http_request_duration_seconds_bucket"},
+            "tolerate": "1.2x",
+        },
+    ],
+    "observe": {"atLeast": "10s", "atMost": "20s", "onUndecided": "advance"},
+    "promise": {"falseRollback": "1%"},
+    "onBlind": {"hold": "60s", "then": "rollBack"},
+    "deadline": {"batch": "40s", "release": "5m"},
+}
+
+
+class Story:
+    """One app in one namespace, everything about it recorded. Acts as a person (alice), whose rights are the shipped
+    role for people; `site` acts as the administrator.
+    """
+
+    def __init__(self, bed: Bed, site: Site, scratch: Path) -> None:
+        self.bed = bed
+        self.site = site
+        self.scratch = scratch
+        self.person = bed.api(PERSON)
+        self.history = History(bed.admin, site.name)
+        self.releases = Releases(bed.admin, site.name)
+        self.controller: Controller | None = None
+        self.load: Load | None = None
+        self.desired = 0
+        self._ends = ExitStack()
+
+    # ------------------------------------------------------------------------------------------- the beginning
+
+    def opens(
+        self,
+        *,
+        replicas: int = 4,
+        image: str = "v1",
+        rate: float = 200,
+        policy: Mapping[str, Any] | None = None,
+        prometheus: str | None = None,
+        identity: Identity = CONTROLLER,
+        namespaced: bool = True,
+    ) -> None:
+        """An app that serves, its policy, load on it, a record of everything, and a controller that is ready.
+
+        `policy` overrides parts of POLICY, mapping by mapping.
+        """
+        self.desired = replicas
+        self.site.apply(_binding("people", "nightferry-operator", "User", PERSON.user))
+        self.applies_policy(policy)
+        self.site.deploy(replicas=replicas, image=f"{REGISTRY}:{image}")
+        if rate:
+            self.load = self.site.load(rate=rate, burst=5)
+            self.load.start()
+            self._ends.callback(self.load.stop)
+        self.records()
+        self.starts_controller(prometheus=prometheus, identity=identity, namespaced=namespaced)
+
+    def records(self) -> None:
+        """Begins the record of Deployments, pods and Releases."""
+        self.history.start()
+        self._ends.callback(self._stop_history)
+        self.releases.start()
+        self._ends.callback(self.releases.stop)
+
+    def applies_policy(self, changes: Mapping[str, Any] | None = None, *, name: str = APP) -> None:
+        """Creates or replaces a policy: POLICY with these changes."""
+        self.site.apply(
+            {
+                "apiVersion": "nightferry.dev/v1alpha1",
+                "kind": "ReleasePolicy",
+                "metadata": {"name": name},
+                "spec": _merged(POLICY, changes or {}),
+            }
+        )
+
+    def starts_controller(
+        self, *, prometheus: str | None = None, identity: Identity = CONTROLLER, namespaced: bool = True
+    ) -> Controller:
+        """A controller process of this story's own, restricted to its namespace unless told otherwise."""
+        controller = Controller(
+            self.scratch / "controller",
+            kubeconfig=self.bed.kubeconfig(identity, namespace=self.site.name),
+            prometheus=prometheus or self.bed.prometheus_url,
+            namespace=self.site.name if namespaced else None,
+        )
+        controller.start()
+        self.controller = controller
+        self._ends.callback(controller.stop)
+        return controller
+
+    def close(self) -> None:
+        """Ends everything that the story has started."""
+        self._ends.close()
+
+    def _stop_history(self) -> None:
+        # A namespace that the story deleted cannot be listed to the end.
+        with contextlib.suppress(RuntimeError):
+            self.history.stop()
+
+    # ------------------------------------------------------------------------------------------------- people
+
+    def asks_for(self, image: str, **spec: Any) -> str:
+        """Creates a Release of `registry.test/checkout:<image>` -> its name."""
+        return self.creates_release(images={"app": f"{REGISTRY}:{image}"}, **spec)
+
+    def creates_release(self, **spec: Any) -> str:
+        """Creates a Release with this spec, as the person -> its name."""
+        manifest = {
+            "apiVersion": "nightferry.dev/v1alpha1",
+            "kind": "Release",
+            "metadata": {"generateName": f"{APP}-"},
+            "spec": {"policy": APP, **spec},
+        }
+        created = self.person.create(COLLECTION.format(namespace=self.site.name), manifest)
+        return str(created["metadata"]["name"])
+
+    def patches_release(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Merge-patches the spec of a Release, as the person."""
+        self.person.patch(self.release_path(name), {"spec": dict(spec)}, content_type=MERGE)
+
+    def release_path(self, name: str) -> str:
+        """The API path of a Release."""
+        return f"{COLLECTION.format(namespace=self.site.name)}/{name}"
+
+    def commands(self, *words: str, expect: int | None = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs `nightferry` with these words as the person; the exit code must be `expect` (None: any)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "controller", *words],
+            cwd=ROOT,
+            env={**os.environ, "KUBECONFIG": str(self._persons_kubeconfig())},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        said = f"nightferry {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}"
+        assert expect is None or done.returncode == expect, said
+        assert "Traceback" not in done.stdout + done.stderr, said
+        return done
+
+    def _persons_kubeconfig(self) -> Path:
+        path = self.scratch / "person.kubeconfig"
+        if not path.exists():
+            path.write_bytes(self.bed.kubeconfig(PERSON, namespace=self.site.name).read_bytes())
+        return path
+
+    # -------------------------------------------------------------------------------------------------- looks
+
+    def replicas(self, name: str) -> int:
+        """Replicas ordered of a Deployment now; -1 where it does not exist."""
+        path = self.site.path("deployments", name)
+        return int(self.site.deployment(name)["spec"]["replicas"]) if self.site.api.exists(path) else -1
+
+    def image(self, name: str) -> str:
+        """The version in a Deployment's template: the tag of its image."""
+        containers = self.site.deployment(name)["spec"]["template"]["spec"]["containers"]
+        return str(containers[0]["image"]).rpartition(":")[2]
+
+    def claims(self) -> dict[str, Object]:
+        """The claims on the Deployments by name; none once a release has ended and tidied up."""
+        found = {}
+        for item in self.site.api.read(self.site.path("deployments"))["items"]:
+            text = (item["metadata"].get("annotations") or {}).get(CLAIM)
+            if text is not None:
+                found[str(item["metadata"]["name"])] = json.loads(text)
+        return found
+
+    def serving(self) -> dict[str, int]:
+        """Ready pods by image tag."""
+        found: dict[str, int] = {}
+        ready = set(self.site.ready_pods())
+        for pod in self.site.pods():
+            if pod["metadata"]["name"] in ready:
+                tag = str(pod["spec"]["containers"][0]["image"]).rpartition(":")[2]
+                found[tag] = found.get(tag, 0) + 1
+        return found
+
+    def generations(self) -> dict[str, int]:
+        """How often anybody changed the spec of each Deployment."""
+        items = self.site.api.read(self.site.path("deployments"))["items"]
+        return {str(one["metadata"]["name"]): int(one["metadata"]["generation"]) for one in items}
+
+    def await_serving(self, tag: str, pods: int, *, within: float = 30) -> None:
+        """Waits until this version serves with exactly so many ready pods, and no other version does."""
+        eventually(lambda: self.serving() == {tag: pods}, within=within, what=f"{pods} pods of {tag} serve alone")
+
+    def await_unclaimed(self, *, within: float = 15) -> None:
+        """Waits until no Deployment carries a claim any more."""
+        eventually(lambda: not self.claims(), within=within, what="the claims are released")
+
+    # --------------------------------------------------------------------------------------------------- laws
+
+    def judge(self, *, surge: int = 1, unavailable: int = 0, desired: int | None = None, lost: int = 0) -> None:
+        """The laws that hold in every story whose pods nobody else took away: S1, S2, S4, S5, and no lost request."""
+        wanted = self.desired if desired is None else desired
+        self.history.catch_up()
+        found = self.history.violations(desired=wanted, max_unavailable=unavailable, max_surge=surge)
+        assert found == [], found[:3]
+        lowered = self.history.unsafe_lowerings(desired=wanted, max_unavailable=unavailable)
+        assert lowered == [], lowered[:3]
+        assert self.releases.broken_laws() == []
+        if self.load is not None:
+            totals = self.load.totals()
+            assert totals.answered > 0
+            assert totals.lost <= lost, totals.losses
+
+    def report(self) -> Iterator[tuple[str, str]]:
+        """What to show of a story that failed: (title, text)."""
+        if self.controller is not None:
+            yield "controller log", self.controller.tail(80)
+        sightings = [str(one) for name in self.releases.names() for one in self.releases.of(name)]
+        yield "releases", "\n".join(sightings[-60:])
+        with contextlib.suppress(RuntimeError):
+            lines = [
+                f"{moment.seconds:6.2f} {moment.what} replicas={dict(moment.replicas)} ready={dict(moment.ready)}"
+                for moment in self.history.moments()
+            ]
+            yield "history", "\n".join(lines[-80:])
+        if self.load is not None:
+            yield "load", repr(self.load.totals())
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
+    found = copy.deepcopy(dict(old))
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(found.get(key), dict):
+            found[key] = _merged(found[key], value)
+        elif value is None:
+            found.pop(key, None)
+        else:
+            found[key] = copy.deepcopy(value)
+    return found
+
+
+def _binding(name: str, role: str, kind: str, subject: str) -> Object:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": subject}],
+    }
+
+
+@contextmanager
+def told(bed: Bed, site: Site, scratch: Path, node: pytest.Item) -> Iterator[Story]:
+    """A story that ends with its test, and of which a failed test shows everything."""
+    story = Story(bed, site, scratch)
+    node.stash[STORY] = story
+    try:
+        yield story
+    finally:
+        story.close()
+
+
+STORY: pytest.StashKey[Story] = pytest.StashKey()
