@@ -299,8 +299,8 @@ def _may_go_on(
             return Hold(
                 HoldReason.MANUAL,
                 f"{_stage(record)} is healthy and waits for a person: {_summary(required)}",
-                _release_deadline(record, seen, policy),
-                "rollBack, unless `nightferry promote` lets it go on",
+                None,  # the person's time is not charged to the release deadline, so that deadline moves with it
+                "`nightferry promote` goes on",
             )
         return _next(record, policy, _summary(required))
     if watched < at_most:
