@@ -70,11 +70,6 @@ def leaning(seen: Look) -> bool:
     return seen.ln_change > math.log(1.0 / MARGIN_ALPHA) and seen.ln_margin > 0.0
 
 
-def harmless(seen: Look, settings: Settings) -> bool:
-    """The harm ratio is ruled out at one look."""
-    return seen.high < settings.harm_ratio and not leaning(seen)
-
-
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """One look at the shared windows, weighed against the settings."""
@@ -130,7 +125,7 @@ class _Judged:
     def verdict(self) -> Evidence:
         harm, high, seen = self.settings.harm_ratio, self.look.high, self.tally.summary().contender_requests
         obstacle = next(self.obstacles(), None)
-        if obstacle is None and harmless(self.look, self.settings):
+        if obstacle is None and high < harm:
             return self.evidence(
                 Verdict.HEALTHY,
                 f"{self.rates()}; at most {high:.2f}x, below the harm of {harm:.3g}x",

@@ -135,6 +135,9 @@ def test_one_bad_pod_is_named() -> None:
     one = fleet.with_errors(contender=0.08, only="new-2").judged()
     assert one.verdict is Verdict.DEGRADED
     assert one.blame == "new-2"
+    in_points = fleet.with_errors(contender=0.08, only="new-2").lasting(10).judged(error_settings(margin_points=0.002))
+    assert in_points.verdict is Verdict.DEGRADED
+    assert in_points.blame == "new-2"
     every = fleet.with_errors(contender=0.08).judged()
     assert every.verdict is Verdict.DEGRADED
     assert every.blame is None

@@ -64,7 +64,9 @@ def error_fate(rng: np.random.Generator, world: World, wrong: Regression) -> Fat
     # Where traffic is thin, windows without a request of one side are no looks.
     looks = [round(end / WINDOW) for end in shared.ends]
     degraded = next((u for u, one in zip(looks, path, strict=True) if ratio.degraded(one, settings)), None)
-    harmless = [u for u, one in zip(looks, path, strict=True) if ratio.harmless(one, settings)]
+    harmless = [
+        u for u, one in zip(looks, path, strict=True) if one.high < settings.harm_ratio and not ratio.leaning(one)
+    ]
     healthy = next((u for u in harmless if u >= looks[HEALTHY_MIN_WINDOWS - 1]), None)
     return Fate(degraded, healthy)
 
