@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.assumptions import STALE_WINDOWS
-from analysis.samples import BoolArray, CounterSeries, Frame, Histogram, Tally, latest_settled
+from analysis.samples import BoolArray, CounterSeries, Frame, Histogram, Tally, lately
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Freshness, NoData
 
@@ -118,8 +117,7 @@ class _Grid:
     def _freshness(self, seen: BoolArray, ours: BoolArray, ends: FloatArray, voided: int) -> Freshness:
         groups = self.frame.groups
         used = seen[ours].any(axis=0)
-        oldest = latest_settled(self.frame) - (STALE_WINDOWS + 1) * self.frame.window
-        recent = np.asarray(seen[:, ends > oldest].any(axis=1))
+        recent = np.asarray(seen[:, ends > lately(self.frame)].any(axis=1))
         fresh = {pod for pod, flag in zip(self.pods, recent.tolist(), strict=True) if flag}
         expected = groups.contender if groups.reporting is None else groups.reporting
         return Freshness(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from analysis.assumptions import STALE_WINDOWS
 from analysis.special import FloatArray
 from analysis.verdict import Exposure, Freshness
 
@@ -153,6 +154,14 @@ class Histogram:
         return Histogram(self.boundaries, self.slower[:, :, keep], self.tally.keep_windows(keep))
 
 
-def latest_settled(frame: Frame) -> float:
-    """End of the last settled span, seconds; -inf without one."""
-    return max((to for _, to in frame.settled), default=-math.inf)
+def lately(frame: Frame) -> float:
+    """The moment since which the last few windows' worth of settled time has passed; -inf when there was less.
+
+    Time between spans does not count: a batch that took long to settle makes no sample stale.
+    """
+    left = (STALE_WINDOWS + 1) * frame.window
+    for begin, end in sorted(frame.settled, reverse=True):
+        if end - begin >= left:
+            return end - left
+        left -= max(end - begin, 0.0)
+    return -math.inf

@@ -17,7 +17,7 @@ from analysis.assumptions import (
 )
 from analysis.engine import Look
 from analysis.rates import ln_above_limit, rate_upper_bound
-from analysis.samples import Frame, Tally, latest_settled
+from analysis.samples import Frame, Tally, lately
 from analysis.verdict import Absence, NoData
 
 
@@ -35,7 +35,7 @@ def missing_side(tally: Tally) -> Absence | None:
 
 def stale_side(tally: Tally, frame: Frame) -> Absence | None:
     """A side that was seen before and has fallen silent, or a contender whose traffic has gone; None otherwise."""
-    oldest = latest_settled(frame) - (STALE_WINDOWS + 1) * tally.window
+    oldest = lately(frame)
     sides = [("contender", tally.contender)]
     if frame.groups.incumbent_serving:
         sides.append(("incumbent", ~tally.contender))

@@ -174,6 +174,17 @@ def test_a_side_that_fell_silent_is_blind_although_its_past_was_healthy() -> Non
     assert ended.judged().verdict is Verdict.HEALTHY
 
 
+def test_a_batch_that_takes_long_to_settle_makes_no_sample_stale() -> None:
+    # Settled for ten minutes, half an hour of scaling, then settled again a moment ago: no window is complete yet.
+    fleet = a_fleet().lasting(81).settled_in((START, instant(40)), (instant(80) + 1.0, instant(81) + 15.0))
+    found = fleet.judged()
+    assert found.verdict is Verdict.HEALTHY
+    # Two minutes later the contender's samples have to be there.
+    late = fleet.lasting(86).settled_in((START, instant(40)), (instant(80) + 1.0, instant(86)))
+    assert late.judged().verdict is Verdict.HEALTHY
+    assert late.but("requests", "new-0", until(80)).judged().no_data is NoData.STALE
+
+
 def test_degraded_stands_when_the_store_falls_silent_afterwards() -> None:
     fleet = a_fleet().with_errors(contender=0.05).lasting(40)
     assert fleet.but("requests", "new-0", until(20)).judged().verdict is Verdict.DEGRADED
