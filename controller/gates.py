@@ -138,7 +138,10 @@ def _span_start(record: Record) -> float:
 
 
 def _usable(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Frame) -> int:
-    """Windows of the frame in which the contender had usable data."""
+    """Windows of the frame in which the contender had usable data; none while no request has reached it there.
+
+    Time in which nobody asked the contender anything is no observation, however well its counters were scraped.
+    """
     if not frame.settled:
         return 0
     counted = (
@@ -149,6 +152,8 @@ def _usable(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Fra
     if isinstance(counted, Absence):
         return 0
     tally = counted if not hasattr(counted, "tally") else counted.tally
+    if not tally.exposure[tally.contender].any():
+        return 0
     return tally.freshness.contender_windows
 
 
