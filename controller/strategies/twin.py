@@ -56,7 +56,19 @@ class Twin:
     def next_stage(self, policy: ReleasePolicySpec, desired: int, stage: int) -> int | None:
         targets = self.targets(policy, desired)
         here = targets[stage] if stage >= 0 else 0
+        if 0 <= stage < len(targets) - 1 and here == desired and self._shape(policy, desired, stage)[1] > 0:
+            return len(targets) - 1  # the control that stayed for the canary leaves
         return next((later for later in range(stage + 1, len(targets)) if targets[later] > here), None)
+
+    def _shape(self, policy: ReleasePolicySpec, desired: int, stage: int) -> tuple[int, int]:
+        """(contender, incumbent) pods of a stage.
+
+        A canary as large as the app (one of one pod) would leave nothing to compare it with: where the surge lets it,
+        one incumbent stays beside it, and leaves with the last stage.
+        """
+        want_c = self.targets(policy, desired)[stage]
+        control = stage == 0 and want_c == desired and _twin(policy).surge(desired) > 0
+        return want_c, max(desired - want_c, 1 if control else 0)
 
     # ------------------------------------------------------------------------------------------ preparation
 
@@ -99,8 +111,7 @@ class Twin:
     # --------------------------------------------------------------------------------------------- movement
 
     def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
-        want_c = self.targets(policy, record.desired)[record.stage]
-        want_i = record.desired - want_c
+        want_c, want_i = self._shape(policy, record.desired, record.stage)
         for slot, role, want in ((seen.contender, "contender", want_c), (seen.incumbent, "incumbent", want_i)):
             if slot is None:
                 return f"the {role} Deployment does not exist"
@@ -153,8 +164,7 @@ class Twin:
         back = record.phase is Phase.ROLLING_BACK
         d = record.desired
         surge, slack = _twin(policy).surge(d), _twin(policy).unavailable(d)
-        want_c = 0 if back else self.targets(policy, d)[record.stage]
-        want_i = d - want_c
+        want_c, want_i = (0, d) if back else self._shape(policy, d, record.stage)
         i, c = live.replicas, spare.replicas if spare is not None else 0
         ready_i, ready_c = seen.available("incumbent"), seen.available("contender")
         room = d + surge - i - c
