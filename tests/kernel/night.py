@@ -1,0 +1,228 @@
+"""A night: a world, its controllers and the laws, forked and compared at any tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.release import ENDS
+from controller.requests import Answer, Settings
+from controller.simulation.driver import Driver, Fault, Freeze, Point, Stale
+from controller.simulation.world import Trace, World
+from controller.slots import template_digest
+from tests.kernel.laws import Broken, judge_standing, judge_write
+from tests.kernel.memory import Memory, claim_of, moment, releases, remember
+
+REST = 46.0  # seconds without a write after which a night has come to rest: three ticks
+IDLE_TICKS = 3
+Ready = Callable[[World], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is left of a night: phase and cause of each release, and each slot's replicas, version and claim."""
+
+    releases: Mapping[str, tuple[str, str]]
+    slots: Mapping[str, tuple[int, str, bool]]
+    minutes: float = field(compare=False, default=0.0)
+
+    @property
+    def phases(self) -> dict[str, str]:
+        return {name: phase for name, (phase, _) in self.releases.items()}
+
+
+@dataclass(slots=True)
+class Night:
+    """One world under one driver, watched by the laws. `over` says whether the people of the story are done."""
+
+    driver: Driver
+    over: Ready
+    memory: Memory = field(default_factory=Memory)
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+    struck: tuple[tuple[Point, Fault], ...] = ()
+    points: list[Point] | None = None
+    last_write: float = 0.0
+
+    @property
+    def world(self) -> World:
+        return self.driver.world
+
+    def fork(self, faults: Mapping[int, Fault] | None = None) -> Night:
+        """The same night from here on, with other faults to come."""
+        other = Night(self.driver.fork(), self.over, self.memory.fork(), faults or {}, last_write=self.last_write)
+        other.attach()
+        return other
+
+    def attach(self) -> None:
+        """Let the laws see every write and every answer of this night's own world."""
+        self.world.after_write = [self._wrote]
+        self.driver.meddle = self._meddle
+        self.driver.on_answer = self._answered
+
+    # ------------------------------------------------------------------------------------------------ watching
+
+    def _meddle(self, point: Point) -> Fault | None:
+        eyes = self.memory.of(point.controller)
+        if eyes.tick != point.tick:
+            eyes.__init__(tick=point.tick)  # type: ignore[misc]  # a new tick has seen nothing yet
+        if self.points is not None:
+            self.points.append(point)
+        fault = self.faults.get(point.index)
+        if fault is not None:
+            self.struck = (*self.struck, (point, fault))
+            self.memory.lying = self.memory.lying or isinstance(fault, Stale)
+        return fault
+
+    def _answered(self, point: Point, answer: Answer) -> None:
+        self.memory.of(point.controller).saw(point.request, answer)
+        judge_standing(self.world, self.memory)
+
+    def _wrote(self, world: World, entry: Trace) -> None:
+        self.last_write = world.now
+        if not entry.applied:
+            return
+        seen = moment(world, self.memory, entry)
+        judge_write(seen)
+        remember(seen)
+        judge_standing(world, self.memory)
+
+    # ------------------------------------------------------------------------------------------------ running
+
+    def advance(self) -> None:
+        """To the next tick, and through it."""
+        self.world.step_to(self.driver.next_due())
+        self.driver.step()
+
+    @property
+    def at_rest(self) -> bool:
+        frozen = any(each.frozen is not None for each in self.driver.controllers.values())
+        quiet = self.world.now - self.last_write >= REST
+        return quiet and not frozen and self.over(self.world) and self.driver.ended
+
+    def run(self, minutes: float, each: Callable[[Night], bool] | None = None) -> None:
+        """Until all is at rest. `each` is asked before every tick, and True ends the run there.
+
+        Raises Broken for L1 where it did not come to rest in time.
+        """
+        limit = self.world.now + 60.0 * minutes
+        while not self.at_rest:
+            if self.world.now >= limit:
+                raise Broken("L1 it ends", "Every release comes to an end once faults stop.", self._stuck())
+            if each is not None and each(self):
+                return
+            self.advance()
+
+    def stay_idle(self) -> None:
+        """S9: a few more ticks write nothing and ask the API server nothing but the watch cache."""
+        writes, ticks = len(self.world.trace), self.driver.ticks
+        while self.driver.ticks < ticks + IDLE_TICKS:
+            self.advance()
+            for eyes in self.memory.eyes.values():
+                if eyes.quorum or eyes.queries:
+                    raise Broken("S9 quiescence", "An idle tick asks nothing.", f"{eyes.quorum} reads, {eyes.queries}")
+        if len(self.world.trace) != writes:
+            raise Broken("S9 quiescence", "An idle tick writes nothing.", repr(self.world.trace[-1].request)[:300])
+
+    def _stuck(self) -> str:
+        told = [
+            f"{life.record.phase} stage {life.record.stage} held {life.record.held} because {life.record.because}"
+            for life in self.memory.lives.values()
+            if life.record.phase not in ENDS
+        ]
+        return f"{self.world.now - self.world.started:.0f} s: {told}"
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    def ending(self) -> Ending:
+        slots = {}
+        ends = {}
+        for (kind, _, name), obj in sorted(self.world.objects.items.items()):
+            if kind == "Deployment":
+                digest = template_digest(obj["spec"]["template"])
+                slots[name] = (int(obj["spec"]["replicas"]), digest, claim_of(obj) is not None)
+            elif kind == "Release":
+                status: Mapping[str, Any] = obj.get("status") or {}
+                ends[name] = (str(status.get("phase")), str(status.get("cause")))
+        return Ending(ends, slots, (self.world.now - self.world.started) / 60.0)
+
+    def same_as(self, other: Night) -> bool:
+        """Whether both worlds are in the same state, so that both nights go on alike."""
+        ours, theirs = self.world, other.world
+        return (
+            ours.now == theirs.now
+            and ours.objects.version == theirs.objects.version
+            and _dues(self.driver) == _dues(other.driver)
+            and ours.objects.items == theirs.objects.items
+            and ours.pods == theirs.pods
+            and ours.due == theirs.due
+            and ours.rng.bit_generator.state == theirs.rng.bit_generator.state
+            and ours.traffic.rng.bit_generator.state == theirs.traffic.rng.bit_generator.state
+        )
+
+
+def _dues(driver: Driver) -> list[tuple[str, list[float]]]:
+    return [(name, list(each.due.values())) for name, each in sorted(driver.controllers.items()) if not each.frozen]
+
+
+def begin(world: World, over: Ready = lambda world: True, settings: Settings | None = None) -> Night:
+    """A night over a world, with one controller."""
+    night = Night(Driver(world, settings), over, last_write=world.now)
+    night.attach()
+    return night
+
+
+@dataclass(slots=True)
+class Told:
+    """A night without faults: its ending, every request, and a fork before every tick."""
+
+    ending: Ending
+    points: list[Point]
+    forks: dict[int, Night]  # by the index of the first request of the tick
+    minutes: float
+
+    def before(self, index: int) -> Night:
+        """The fork that comes right before the tick of this request."""
+        return self.forks[max(first for first in self.forks if first <= index)]
+
+
+def told(night: Night, minutes: float) -> Told:
+    """Run a night without faults to its end."""
+    forks: dict[int, Night] = {}
+    night.points = []
+
+    def keep(at: Night) -> bool:
+        forks[at.driver.requests] = at.fork()
+        return False
+
+    night.run(minutes, keep)
+    points, night.points = night.points, None
+    ending = night.ending()
+    night.stay_idle()
+    return Told(ending, points, forks, ending.minutes)
+
+
+def with_faults(story: Told, faults: Mapping[int, Fault], minutes: float) -> tuple[Night, Ending]:
+    """Run a night again with faults at these requests -> (the night, its ending).
+
+    Where the night meets the faultless one again in the same state at the same time, it ends as that one did.
+    """
+    night = story.before(min(faults)).fork(faults)
+    by_time = {fork.world.now: fork for fork in story.forks.values()}
+    last = max(faults)
+
+    def met(at: Night) -> bool:
+        if at.driver.requests <= last or any(isinstance(fault, Freeze) for fault in faults.values()):
+            return False
+        twin = by_time.get(at.world.now)
+        return twin is not None and at.same_as(twin)
+
+    night.run(minutes, met)
+    if not night.at_rest:
+        return night, story.ending
+    ending = night.ending()
+    night.stay_idle()
+    return night, ending
+
+
+__all__ = ["Ending", "Night", "Told", "begin", "releases", "told", "with_faults"]

@@ -1,0 +1,184 @@
+"""The stories of the twin strategy that every fault is tried on: small, quick, each with the end it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.simulation import manifests
+from controller.simulation.traffic import QUIET
+from controller.simulation.world import Conditions, World
+from tests.kernel.laws import SECRET
+from tests.kernel.night import Night, begin
+
+APP = "checkout"
+GATE: Mapping[str, Any] = {
+    "name": "errors",
+    "errorRatio": {"errors": 'http_requests_total{code=~"5.."}', "requests": "http_requests_total"},
+    "tolerate": "0.5pp",
+}
+SPEC: Mapping[str, Any] = {
+    "strategy": {"twin": {"canary": 1, "batches": 2, "maxSurge": 1, "maxUnavailable": 0}},
+    "gates": [GATE],
+    "observe": {"atLeast": "30s", "atMost": "5m", "onUndecided": "rollBack"},
+    "onBlind": {"hold": "5m", "then": "rollBack"},
+    "deadline": {"batch": "3m", "release": "1h"},
+}
+CALM = Conditions(start=(3.0, 6.0), grace=(1.0, 3.0), noise=QUIET)
+
+
+def a_world(seed: int = 1, replicas: int = 4, conditions: Conditions = CALM, **spec: Any) -> World:
+    """One app of some pods under much load, and a neighbour that nobody may touch."""
+    world = World(seed, conditions)
+    world.create(manifests.deployment("search", "v7", 1))
+    world.add_app(APP, "v1", replicas, load=600.0, policy=manifests.policy(APP, **{**SPEC, **spec}))
+    return world
+
+
+def ask(world: World, version: str = "v2", name: str = "first", **spec: Any) -> None:
+    """Somebody asks for a release."""
+    env = {"env": {"app": {"PASSWORD": SECRET}}} if version else {}
+    world.create(manifests.release(APP, name, version, **{**env, **spec}))
+
+
+def status(world: World, name: str = "first") -> Mapping[str, Any]:
+    found = world.objects.items.get(("Release", "shop", name))
+    return (found or {}).get("status") or {}
+
+
+def phase(world: World, name: str = "first") -> str:
+    return str(status(world, name).get("phase", ""))
+
+
+def in_batch(world: World, number: int, name: str = "first") -> bool:
+    """Whether a release is in this batch or beyond it."""
+    return phase(world, name) == "Batch" and status(world, name)["batch"]["index"] >= number
+
+
+def whenever(world: World, true: Callable[[World], bool], act: Callable[[World], object]) -> None:
+    """Once it is true, somebody acts. `act` must make it untrue, so that it happens once."""
+    world.add_actor(5.0, lambda there: act(there) if true(there) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A story: its world, when its people are done, and the phase that each release must end in."""
+
+    name: str
+    build: Callable[[], World]
+    ends: Mapping[str, str]
+
+    def night(self) -> Night:
+        return begin(self.build(), lambda world: all(phase(world, name) for name in self.ends))
+
+
+def _healthy() -> World:
+    world = a_world()
+    ask(world)
+    return world
+
+
+def _errors_in_batch_2() -> World:
+    # Four batches of four pods: the first one is merged with the canary, the second has an incumbent to compare with.
+    world = a_world(strategy={"twin": {"canary": 1, "batches": 4, "maxSurge": 1, "maxUnavailable": 0}})
+    ask(world)
+    whenever(
+        world,
+        lambda there: in_batch(there, 2) and there.behaviour("v2").errors < 0.2,
+        lambda there: there.behave("v2", errors=0.2),
+    )
+    return world
+
+
+def _crash_loop() -> World:
+    world = _healthy()
+    world.behave("v2", crashes_after=2.0)
+    return world
+
+
+def _never_ready() -> World:
+    world = _healthy()
+    world.behave("v2", ready=False)
+    return world
+
+
+def _abort_in_mid_batch() -> World:
+    world = _healthy()
+    whenever(
+        world,
+        lambda there: in_batch(there, 1) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
+        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
+    )
+    return world
+
+
+def _raised_in_mid_release() -> World:
+    def small(there: World) -> bool:
+        claim = there.objects.items["Deployment", "shop", APP]["spec"]["replicas"]
+        return in_batch(there, 1) and bool(claim == 2) and status(there)["batch"]["desired"] == 4
+
+    world = _healthy()
+    whenever(world, small, lambda there: there.edit("Deployment", APP, {"spec": {"replicas": 5}}))
+    return world
+
+
+def _rollback_after_success() -> World:
+    world = _healthy()
+    whenever(
+        world,
+        lambda there: phase(there) == "Succeeded" and ("Release", "shop", "back") not in there.objects.items,
+        lambda there: ask(there, "", "back", rollbackOf="first"),
+    )
+    return world
+
+
+def _second_release() -> World:
+    world = _healthy()
+    whenever(
+        world,
+        lambda there: phase(there) == "Succeeded" and ("Release", "shop", "second") not in there.objects.items,
+        lambda there: ask(there, "v3", "second"),
+    )
+    return world
+
+
+def _restore() -> World:
+    """The incumbent's Deployment is replaced in mid-release: a person is asked, and asks for a restore."""
+    world = _healthy()
+    whenever(
+        world,
+        lambda there: in_batch(there, 1) and status(there)["record"]["phase"] == "Batch" and _sabotage(there) < 2,
+        _undo_replicas,
+    )
+    whenever(
+        world,
+        lambda there: phase(there) == "NeedsHuman" and ("Release", "shop", "again") not in there.objects.items,
+        lambda there: ask(there, "", "again", restoreOf="first"),
+    )
+    return world
+
+
+def _sabotage(world: World) -> int:
+    return len(status(world)["record"].get("reversals", ()))
+
+
+def _undo_replicas(world: World) -> None:
+    """A tool sets the contender's replicas back to what it believes in."""
+    world.edit("Deployment", f"{APP}-twin", {"spec": {"replicas": 0}}, manager="argocd-controller")
+
+
+SCENARIOS = {
+    each.name: each
+    for each in (
+        Scenario("healthy", _healthy, {"first": "Succeeded"}),
+        Scenario("errors in batch 2", _errors_in_batch_2, {"first": "RolledBack"}),
+        Scenario("crash loop", _crash_loop, {"first": "RolledBack"}),
+        Scenario("never ready", _never_ready, {"first": "RolledBack"}),
+        Scenario("abort in mid-batch", _abort_in_mid_batch, {"first": "RolledBack"}),
+        Scenario("D raised in mid-release", _raised_in_mid_release, {"first": "Succeeded"}),
+        Scenario("rollback after success", _rollback_after_success, {"first": "Succeeded", "back": "Succeeded"}),
+        Scenario("second release", _second_release, {"first": "Succeeded", "second": "Succeeded"}),
+        Scenario("restore", _restore, {"first": "NeedsHuman", "again": "RolledBack"}),
+    )
+}
