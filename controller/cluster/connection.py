@@ -28,6 +28,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
+_POOL = 32  # connections kept: ticks side by side, and the watches
 _CONNECT_TIMEOUT = 3.0  # seconds for a TCP connection, and for its TLS handshake
 _OBJECT_CAP = 64 * 1024 * 1024  # bytes; a page of 500 pods is about 4 MB, and etcd holds no object above 1.5 MB
 _LINE_CAP = 8 * 1024 * 1024  # bytes of one watch event
@@ -122,6 +123,7 @@ class Connection:
         reload: Callable[[Configuration], None] | None = None,
     ) -> None:
         configuration.retries = False  # a repeated write is a second write; a repeated read hides the first fault
+        configuration.connection_pool_maxsize = _POOL
         configuration.keep_alive = True  # a half-open watch is otherwise noticed by nobody
         self._configuration = configuration
         self._clock = clock

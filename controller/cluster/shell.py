@@ -1,8 +1,9 @@
 """Performs what a tick asks of the cluster: looks from the watch cache, leaps with a quorum read, writes with a guard.
 
-Two guards stand before what the API server itself refuses. A cached object older than our own last write to it is not
-shown; the read goes to the server instead. And a write is refused (`FailureKind.STALE`) when this tick's freshest
-quorum read is too old: a process that was frozen between its look and its leap must look again.
+Two guards stand before what the API server itself refuses. An object older than our own last write to it is not shown:
+where the cache has one the read goes to the server instead, and where the server gives one the read has failed. And a
+write is refused (`FailureKind.STALE`) when this tick's freshest quorum read is too old: a process that was frozen
+between its look and its leap must look again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from controller.cluster.cache import Cache, Kind, names_policy
 from controller.cluster.connection import Connection
 from controller.cluster.failures import Failed, unavailable
 from controller.cluster.lists import Objects, read_list, read_objects
+from controller.cluster.own_writes import OwnWrites
 from controller.cluster.paths import AUTOSCALERS, DEPLOYMENTS, PODS, POLICIES, RELEASES, SERVICES, Resource
 from controller.cluster.pods import decode_pod
 from controller.cluster.writes import Call, call_of, review_of
@@ -58,6 +60,8 @@ _RESOURCES: Mapping[Kind, Resource] = {
     Kind.POD: PODS,
 }
 
+_GRACE = 30.0  # seconds by which our own writes are remembered beyond the oldest cache
+
 
 class _TickTimes(threading.local):
     """Monotonic times of the tick that runs in this thread."""
@@ -90,8 +94,7 @@ class Cluster:
         self._read_bound = read_bound
         self._deadline = deadline
         self._tick = _TickTimes()
-        self._written_lock = threading.Lock()
-        self._written: dict[tuple[Kind, str, str], str] = {}
+        self._own = OwnWrites(clock, keep=cache_bound + _GRACE)
 
     def begin_tick(self) -> None:
         """Forgets the reads of this thread's last tick."""
@@ -116,14 +119,12 @@ class Cluster:
                 return self._review_access(namespace, permissions)
             case FetchCounts():
                 raise TypeError("FetchCounts is not a request to the cluster")
-            case WriteSlot(namespace, write):
-                return self._write(request, (Kind.DEPLOYMENT, namespace, write.name))
-            case WriteRecord(namespace, name):
-                return self._write(request, (Kind.RELEASE, namespace, name))
-            case WritePolicyStatus(namespace, name):
-                return self._write(request, (Kind.POLICY, namespace, name))
-            case CreateRelease():
-                return self._write(request, None)
+            case WriteSlot():
+                return self._write(request, Kind.DEPLOYMENT)
+            case WriteRecord() | CreateRelease():
+                return self._write(request, Kind.RELEASE)
+            case WritePolicyStatus():
+                return self._write(request, Kind.POLICY)
             case DeleteRelease():
                 return self._delete(request)
             case WriteEvent():
@@ -145,15 +146,18 @@ class Cluster:
         if not fresh:
             if (trouble := self._cache.trouble(Kind.RELEASE, self._cache_bound)) is not None:
                 return trouble
-            if not self._behind(Kind.RELEASE, namespace):
+            ours = self._own.names(Kind.RELEASE, namespace)
+            if not any(self._must_ask(Kind.RELEASE, namespace, name) for name in ours):
                 return self._cache.releases_of(namespace, policy)
         listed = self._list(RELEASES.collection(namespace))
         if isinstance(listed, Failure):
             return listed
+        if any(self._is_stale(Kind.RELEASE, namespace, one) for one in listed):
+            return unavailable(f"list of releases in {namespace}: the answer is older than what we wrote").failure
         there = {(one.get("metadata") or {}).get("name") for one in listed}
-        for name in self._written_names(Kind.RELEASE, namespace):
+        for name in self._own.names(Kind.RELEASE, namespace):
             if name not in there:
-                self._forget(Kind.RELEASE, namespace, name)
+                self._own.forget(Kind.RELEASE, namespace, name)
         return [one for one in listed if names_policy(one, policy)]
 
     def _cached(self, kind: Kind, namespace: str, name: str) -> Answer:
@@ -166,27 +170,7 @@ class Cluster:
 
     def _must_ask(self, kind: Kind, namespace: str, name: str) -> bool:
         """Whether the cache has not seen our own last write of this object yet."""
-        with self._written_lock:
-            written = self._written.get((kind, namespace, name))
-            if written is None:
-                return False
-            if rv_at_least(self._cache.version_of(kind, namespace, name), written):
-                del self._written[kind, namespace, name]
-                return False
-            return True
-
-    def _behind(self, kind: Kind, namespace: str) -> bool:
-        """Whether the cache lacks any of our own writes in this namespace."""
-        return any(self._must_ask(kind, namespace, name) for name in self._written_names(kind, namespace))
-
-    def _written_names(self, kind: Kind, namespace: str) -> list[str]:
-        with self._written_lock:
-            return [name for one, space, name in self._written if one is kind and space == namespace]
-
-    def _forget(self, kind: Kind, namespace: str, name: str) -> None:
-        """Drops our last write of an object that somebody has deleted since: no cache will ever show it."""
-        with self._written_lock:
-            self._written.pop((kind, namespace, name), None)
+        return self._own.await_copy(kind, namespace, name, self._cache.version_of(kind, namespace, name))
 
     def _fetch(self, kind: Kind, namespace: str, name: str) -> Answer:
         """One object by a quorum read."""
@@ -196,12 +180,21 @@ class Cluster:
         if isinstance(data, Failure):
             if data.kind is FailureKind.ABSENT:
                 self._tick.read = began  # absence is knowledge
-                self._forget(kind, namespace, name)
+                self._own.forget(kind, namespace, name)
             return data
         found = _object(data, f"GET {path}", name)
-        if not isinstance(found, Failure):
-            self._tick.read = began
+        if isinstance(found, Failure):
+            return found
+        if self._is_stale(kind, namespace, found):
+            return unavailable(f"GET {path}: the answer is older than what we wrote").failure
+        self._tick.read = began
         return found
+
+    def _is_stale(self, kind: Kind, namespace: str, one: Object) -> bool:
+        """Whether a server shows an object as it was before our own last write (a member that lags behind)."""
+        metadata = one.get("metadata") or {}
+        version = str(metadata.get("resourceVersion", ""))
+        return self._own.outdates(kind, namespace, str(metadata.get("name", "")), version)
 
     def _list(self, path: str, query: Sequence[tuple[str, str]] = ()) -> list[Object] | Failure:
         began = self._clock.monotonic()
@@ -262,7 +255,7 @@ class Cluster:
 
     # -------------------------------------------------------------------------------------------- writes
 
-    def _write(self, request: WriteSlot | WriteRecord | WritePolicyStatus | CreateRelease, key: _Key | None) -> Answer:
+    def _write(self, request: WriteSlot | WriteRecord | WritePolicyStatus | CreateRelease, kind: Kind) -> Answer:
         if (stale := self._stale(needs_read=isinstance(request, WriteSlot))) is not None:
             return stale
         call = call_of(request)
@@ -272,11 +265,7 @@ class Cluster:
         written = _object(answer, f"{call.method} {call.path}")
         if isinstance(written, Failure):
             return written
-        metadata = written.get("metadata") or {}
-        if key is None:
-            key = (Kind.RELEASE, str(metadata.get("namespace", "")), str(metadata.get("name", "")))
-        with self._written_lock:
-            self._written[key] = str(metadata.get("resourceVersion", ""))
+        self._own.note(kind, written)
         return written
 
     def _delete(self, request: DeleteRelease) -> Answer:
@@ -284,7 +273,7 @@ class Cluster:
             return stale
         answer = self._send(call_of(request))
         if isinstance(answer, bytes) or answer.kind is FailureKind.ABSENT:
-            self._forget(Kind.RELEASE, request.namespace, request.name)
+            self._own.forget(Kind.RELEASE, request.namespace, request.name)
             return None
         return answer
 
@@ -318,16 +307,6 @@ class Cluster:
         if age > self._read_bound:
             return Failure(FailureKind.STALE, f"the last quorum read is {age:.1f} s old, above {self._read_bound:g} s")
         return None
-
-
-_Key = tuple[Kind, str, str]
-
-
-def rv_at_least(a: str, b: str) -> bool:
-    """Whether resourceVersion `a` is `b` or later: compared as numbers where both are, else only equality tells."""
-    if a.isascii() and a.isdigit() and b.isascii() and b.isdigit():
-        return int(a) >= int(b)
-    return a == b
 
 
 def _object(data: bytes, what: str, name: str | None = None) -> Object | Failure:
