@@ -106,6 +106,10 @@ class History:
             if one.event.object["kind"] == kind and name in {None, one.event.object["metadata"]["name"]}
         ]
 
+    def timed_events(self, kind: str) -> list[tuple[float, WatchEvent]]:
+        """The recorded events of a kind with the seconds since the start, 0 for what was there already."""
+        return [(one.seconds, one.event) for one in self._ordered() if one.event.object["kind"] == kind]
+
     def moments(self) -> list[Moment]:
         """The state after each write, in the order of the writes; the first moment is the state at the start."""
         state: State = {}

@@ -59,7 +59,9 @@ class Sighting:
     def __str__(self) -> str:
         held = f" held={self.held}" if self.held else ""
         end = " DELETED" if self.gone else ""
-        return f"{self.seconds:6.2f} {self.name} {self.phase} stage {self.stage}{held}{end} {self.cause}: {self.because}"
+        return (
+            f"{self.seconds:6.2f} {self.name} {self.phase} stage {self.stage}{held}{end} {self.cause}: {self.because}"
+        )
 
 
 class Releases:
@@ -138,6 +140,10 @@ class Releases:
         found = eventually(there, within=within, what=f"release {name} is {'/'.join(phases)}")
         assert found is not None
         return found
+
+    def await_new(self, known: set[str], *, within: float = 20) -> str:
+        """The name of a Release that is none of the known ones, as soon as it is seen."""
+        return eventually(lambda: sorted(set(self.names()) - known), within=within, what="another release is seen")[0]
 
     def await_hold(self, name: str, reason: str, *, within: float) -> Sighting:
         """Waits until it is held for a reason. Fails at once when it ends instead."""

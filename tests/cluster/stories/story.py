@@ -1,10 +1,10 @@
 """What every story needs: an app under load in a namespace of its own, a policy, a controller, and the laws at the end.
 
-    def test_a_healthy_release(story: Story) -> None:
-        story.opens(replicas=4)
-        release = story.releases_image("v2")
-        story.releases.await_phase(release, "Succeeded", within=90)
-        story.judge()
+def test_a_healthy_release(story: Story) -> None:
+    story.opens(replicas=4)
+    release = story.releases_image("v2")
+    story.releases.await_phase(release, "Succeeded", within=90)
+    story.judge()
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.history import History
 from tests.cluster.bed.identities import CONTROLLER, PERSON, Identity
 from tests.cluster.bed.load import Load
+from tests.cluster.bed.moments import deployment_of
 from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
@@ -46,7 +49,7 @@ POLICY: Object = {
         {
             "name": "errors",
             "errorRatio": {"errors": 'http_requests_total{code=~"5.."}', "requests": "http_requests_total"},
-            "tolerate": "2pp",
+            "tolerate": "1pp",
         },
         {
             "name": "latency",
@@ -76,6 +79,7 @@ class Story:
         self.controller: Controller | None = None
         self.load: Load | None = None
         self.desired = 0
+        self._began = 0.0
         self._ends = ExitStack()
 
     # ------------------------------------------------------------------------------------------- the beginning
@@ -108,6 +112,7 @@ class Story:
 
     def records(self) -> None:
         """Begins the record of Deployments, pods and Releases."""
+        self._began = time.monotonic()
         self.history.start()
         self._ends.callback(self._stop_history)
         self.releases.start()
@@ -254,6 +259,43 @@ class Story:
             totals = self.load.totals()
             assert totals.answered > 0
             assert totals.lost <= lost, totals.losses
+
+    def judge_end(self, release: str, phase: str, *, tag: str, desired: int | None = None) -> None:
+        """The objects are what the phase promises (S6): this version serves alone, and nothing is claimed any more."""
+        pods = self.desired if desired is None else desired
+        self.await_serving(tag, pods)
+        self.await_unclaimed()
+        assert sorted((self.replicas(APP), self.replicas(TWIN))) == [0, pods]
+        assert self.releases.last(release).phase == phase
+
+    def now(self) -> float:
+        """Seconds on the axis of `history`."""
+        return time.monotonic() - self._began
+
+    def third_restart(self) -> float:
+        """When, on the axis of `history`, a contender's container was seen restarted for the third time."""
+        for seconds, event in self.history.timed_events("Pod"):
+            statuses = event.object.get("status", {}).get("containerStatuses", [])
+            if deployment_of(event.object) == TWIN and any(one["restartCount"] >= 3 for one in statuses):
+                return seconds
+        raise AssertionError("no container of the contender restarted three times")
+
+    def await_restoring_write(self, *, after: float, within: float = 15) -> float:
+        """When, on the axis of `history`, the first write since `after` gave the incumbent a pod or took one from the
+        contender.
+        """
+
+        def found() -> float | None:
+            for before, moment in pairwise(self.history.moments()):
+                more = moment.replicas.get(APP, 0) > before.replicas.get(APP, 0)
+                fewer = moment.replicas.get(TWIN, 0) < before.replicas.get(TWIN, 0)
+                if moment.seconds >= after and (more or fewer):
+                    return moment.seconds
+            return None
+
+        at = eventually(found, within=within, what="a restoring write is seen")
+        assert at is not None
+        return at
 
     def report(self) -> Iterator[tuple[str, str]]:
         """What to show of a story that failed: (title, text)."""
