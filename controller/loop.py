@@ -38,6 +38,7 @@ RESYNC = 300.0  # seconds between ticks of an app without a release under way
 MIN_GAP = 0.5  # seconds between the end of a tick and one that a change asks for: pods become ready in swarms
 SAME = 3  # identical faults in a row after which an app is asked less often
 LONGEST_BACKOFF = 600.0
+MOST_HURRY = 10  # ticks in a row that ask for another one soon and change nothing; then the interval is soon enough
 MOST_WRITES = 300  # in a minute and app; the steps of a large release stay far below it
 _JUMP = 2.0  # seconds by which the wall clock may drift from the steady one before all jobs are set anew
 
@@ -84,6 +85,7 @@ class _Round:
     ended: float = 0.0  # monotonic end of the last tick
     fault: str = ""
     times: int = 0  # how often that fault came in a row
+    hurried: int = 0  # ticks in a row that asked for another one soon and changed nothing
     rest_until: float = 0.0  # monotonic; until then no change wakes the app
     writes: deque[float] = field(default_factory=deque)
 
@@ -307,8 +309,9 @@ class Loop:
             one.rest_until = self._clock.monotonic() + 60.0
             self._report.hot(app, MOST_WRITES)
             return 60.0
-        if one.times >= SAME:
-            return None  # a race that is lost again and again gets no hurry
+        one.hurried = one.hurried + 1 if result.again_in is not None and not result.wrote else 0
+        if one.times >= SAME or one.hurried > MOST_HURRY:
+            return None  # what is tried again and again and moves nothing gets no hurry
         return None if result.again_in is None else min(max(result.again_in, 0.1), self._resync)
 
     def _drive(self, turn: Generator[Request, Answer, TickResult]) -> TickResult | None:

@@ -13,17 +13,36 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli import ends
+from controller.cli.back import restore, rollback
+from controller.cli.demo import demo, simulate
+from controller.cli.explain import explain
 from controller.cli.release import release
 from controller.cli.run import run
 from controller.cli.status import status
+from controller.cli.validate import validate
+from controller.cli.verbs import abort, pause, promote, resume
+from controller.cli.version import version
 
 # Typer keeps its own copy of click and exports only the subclass.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
-    ("release", release, "Releases"),
-    ("status", status, "Releases"),
-    ("run", run, "The controller"),
+_RELEASES, _BACK, _OFFLINE, _CONTROLLER = "Releases", "Ways back", "Without a cluster", "The controller"
+
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (release, _RELEASES),
+    (status, _RELEASES),
+    (explain, _RELEASES),
+    (pause, _RELEASES),
+    (resume, _RELEASES),
+    (promote, _RELEASES),
+    (abort, _BACK),
+    (rollback, _BACK),
+    (restore, _BACK),
+    (validate, _OFFLINE),
+    (demo, _OFFLINE),
+    (simulate, _OFFLINE),
+    (run, _CONTROLLER),
+    (version, _CONTROLLER),
 )
 
 
@@ -48,8 +67,8 @@ def build() -> typer.Typer:
             print(context.get_help())
             raise typer.Exit(0)
 
-    for name, function, panel in COMMANDS:
-        app.command(name, rich_help_panel=panel)(function)
+    for function, panel in COMMANDS:
+        app.command(function.__name__, rich_help_panel=panel)(function)
     return app
 
 

@@ -82,7 +82,8 @@ def asked(access: Access, app: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         "spec": {"policy": app, **spec, "requestedBy": access.user},
     }
     try:
-        release_from_object(manifest)
+        # The server completes the name, so the schema sees the object with one.
+        release_from_object({**manifest, "metadata": {"name": "release", "namespace": access.namespace}})
     except PolicyRefused as error:
         raise Refusal(*(f"{one.path}: {one.message}" for one in error.errors)) from None
     return manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 _WIDE = 160  # columns where nobody looks: a log should not wrap
 
@@ -34,6 +34,13 @@ def console(*, error: bool = False) -> Console:
     stream = sys.stderr if error else sys.stdout
     wide = not stream.isatty() and not os.environ.get("COLUMNS")
     return Console(file=stream, highlight=False, soft_wrap=False, width=_WIDE if wide else None, markup=False)
+
+
+def print_plain(screen: Console, shown: RenderableType) -> None:
+    """Prints without the blanks that fill a table's lines to their end."""
+    with screen.capture() as captured:
+        screen.print(shown)
+    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")), flush=True)
 
 
 def say(line: str) -> None:

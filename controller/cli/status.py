@@ -76,13 +76,13 @@ def _json(rows: Sequence[Row]) -> str:
 
 
 def _print(rows: Sequence[Row], access: Access, *, one: bool, everywhere: bool) -> None:
-    from controller.cli.screen import console, say
+    from controller.cli.screen import console, print_plain, say
 
     if not rows:
         where = "the cluster" if everywhere else f"namespace {access.namespace}"
         say(f"no policies and no releases in {where}")
         return
-    console().print(_drawn(rows, access.clock.now(), one=one))
+    print_plain(console(), _drawn(rows, access.clock.now(), one=one))
 
 
 def _watch(access: Access, look: object, output: Output, *, one: bool) -> None:
@@ -91,7 +91,7 @@ def _watch(access: Access, look: object, output: Output, *, one: bool) -> None:
     from rich.text import Text
 
     from controller.cli.ends import Unanswered
-    from controller.cli.screen import console
+    from controller.cli.screen import console, print_plain, warn
 
     assert callable(look)
     never = threading.Event()
@@ -102,8 +102,6 @@ def _watch(access: Access, look: object, output: Output, *, one: bool) -> None:
             try:
                 rows = look()
             except Unanswered as error:
-                from controller.cli.screen import warn
-
                 warn(f"nightferry: {error}")
                 rows = last
             if rows != last:
@@ -111,7 +109,7 @@ def _watch(access: Access, look: object, output: Output, *, one: bool) -> None:
                 if output is Output.JSON:
                     print(_json(rows), flush=True)
                 else:
-                    screen.print(_drawn(rows, access.clock.now(), one=one))
+                    print_plain(screen, _drawn(rows, access.clock.now(), one=one))
             access.clock.wait(never, 2.0)
     with Live(console=screen, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
         while True:
@@ -138,27 +136,31 @@ def _table(rows: Sequence[Row], now: float) -> Table:
     from controller.cli.screen import PHASE_COLOURS, VERDICT_COLOURS
     from controller.cli.view import ago, batch_text, pods_text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     many = len({row.namespace for row in rows}) > 1
-    if many:
-        table.add_column("NAMESPACE", no_wrap=True)
-    for title in ("APP", "RELEASE", "PHASE", "BATCH", "PODS", "VERDICT", "FOR"):
-        table.add_column(title, no_wrap=True, min_width=3)
-    table.add_column("BECAUSE", overflow="ellipsis", no_wrap=True, ratio=1, min_width=12)
+    titles = ["NAMESPACE"] * many + ["APP", "RELEASE", "PHASE", "BATCH", "PODS", "VERDICT", "FOR"]
+    lines: list[list[Text]] = []
     for row in rows:
         held = f" ({row.held['reason']})" if row.held else ""
-        cells: list[str | Text] = [row.namespace] if many else []
-        cells += [
-            row.app,
-            _short_release(row),
-            Text((row.phase or "-") + held, style="yellow" if held else PHASE_COLOURS.get(row.phase or "", "dim")),
-            batch_text(row),
-            pods_text(row),
-            Text(row.verdict, style=VERDICT_COLOURS.get(row.verdict, "")),
-            ago(row.since, now),
-            row.because,
-        ]
-        table.add_row(*cells)
+        colour = "yellow" if held else PHASE_COLOURS.get(row.phase or "", "dim")
+        lines.append(
+            [Text(row.namespace)] * many
+            + [
+                Text(row.app),
+                Text(_short_release(row)),
+                Text((row.phase or "-") + held, style=colour),
+                Text(batch_text(row)),
+                Text(pods_text(row)),
+                Text(row.verdict, style=VERDICT_COLOURS.get(row.verdict, "")),
+                Text(ago(row.since, now)),
+            ]
+        )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, title in enumerate(titles):
+        # Only the sentence gives way where the screen is narrow.
+        table.add_column(title, no_wrap=True, min_width=max(len(title), *(len(line[place]) for line in lines)))
+    table.add_column("BECAUSE", overflow="ellipsis", no_wrap=True)
+    for row, line in zip(rows, lines, strict=True):
+        table.add_row(*line, row.because)
     return table
 
 
@@ -170,7 +172,6 @@ def _short_release(row: Row) -> str:
 
 
 def _details(row: Row, now: float) -> list[object]:
-    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -188,7 +189,7 @@ def _details(row: Row, now: float) -> list[object]:
         facts.add_row("held", f"{row.held['reason']}; {when}{row.held.get('then') or ''}")
     if row.cause:
         facts.add_row("cause", row.cause)
-    parts: list[object] = [Padding(facts, (1, 0, 0, 0))]
+    parts: list[object] = [Text(), facts]
     if row.verdicts:
         gates = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         gates.add_column("GATE", no_wrap=True)
@@ -197,5 +198,5 @@ def _details(row: Row, now: float) -> list[object]:
         for one in row.verdicts:
             name = one["gate"] + ("" if one.get("required", True) else " (watched only)")
             gates.add_row(name, Text(one["verdict"], style=VERDICT_COLOURS.get(one["verdict"], "")), one["because"])
-        parts.append(Padding(gates, (1, 0, 0, 0)))
+        parts += [Text(), gates]
     return parts

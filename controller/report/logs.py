@@ -13,6 +13,8 @@ import structlog
 # The scheduler tells each run at INFO; urllib3 warns of what the adapters already answer as a Failure.
 _QUIET = {"apscheduler": logging.CRITICAL, "urllib3": logging.ERROR, "kubernetes": logging.ERROR}
 
+_FIRST = ("at", "level", "event", "app", "release", "kind", "phase", "because")
+
 
 def configure(now: Callable[[], float], *, stream: TextIO | None = None, debug: bool = False) -> None:
     """Sends structlog and the standard library's logging to `stream` (stderr) as JSON lines. `now`: epoch seconds."""
@@ -20,6 +22,10 @@ def configure(now: Callable[[], float], *, stream: TextIO | None = None, debug: 
     def stamped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["at"] = datetime.fromtimestamp(now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return event
+
+    def ordered(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        first = {key: event[key] for key in _FIRST if key in event}
+        return {**first, **{key: value for key, value in event.items() if key not in first}}
 
     shared: list[Any] = [structlog.stdlib.add_log_level, stamped]
     structlog.configure(
@@ -35,6 +41,7 @@ def configure(now: Callable[[], float], *, stream: TextIO | None = None, debug: 
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                ordered,
                 structlog.processors.JSONRenderer(ensure_ascii=True),
             ],
         )

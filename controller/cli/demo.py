@@ -1,0 +1,106 @@
+"""`nightferry demo` and `nightferry simulate`: the real controller against a simulated cluster in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from controller.cli.stage import Stage
+    from controller.simulation.story import StoryResult
+
+Json = Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON and nothing else.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The seed of all chance; the same one, the same run.")]
+
+
+def demo(json: Json = False, seed: Seed = 1) -> None:
+    """Four releases in a minute: a healthy one, errors in batch two, a crash loop, Prometheus silent.
+
+    The real controller decides; the cluster, its load and its clock are simulated. Exit code 0: each ended as it must.
+    """
+    from controller.simulation.stories import STORIES, run_story
+
+    runs = [(story, _teller(run_story, story, seed)) for story in STORIES]
+    _play(runs, json=json)
+
+
+def simulate(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="A policy file.")],
+    scenario: Annotated[str, typer.Option("--scenario", metavar="FILE", help="A scenario text.")],
+    seed: Seed = 1,
+    json: Json = False,
+) -> None:
+    """Run a policy of your own through a scenario. Exit code 0: it ended as the scenario expects, 1: it did not."""
+    from pathlib import Path
+
+    from controller.cli.ends import Refusal
+    from controller.simulation.scenario import simulate
+    from controller.simulation.script import ScenarioError
+    from policies.load import load_paths
+
+    documents, errors = load_paths([policy])
+    if errors:
+        raise Refusal(*map(str, errors))
+    found = [document.policy for document in documents if document.policy is not None]
+    if len(found) != 1:
+        raise Refusal(f"{policy}: found {len(found)} policies; allowed: a file with one ReleasePolicy")
+    try:
+        text = Path(scenario).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Refusal(f"{scenario}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Refusal(f"{scenario}: found bytes that are not UTF-8") from None
+
+    def run(stage: Stage) -> StoryResult:
+        return simulate(found[0], text, scenario, seed, stage.step)
+
+    try:
+        _play([(Path(scenario).name, run)], json=json)
+    except ScenarioError as error:
+        raise Refusal(str(error)) from None
+
+
+def _teller(run_story: Callable[..., StoryResult], story: str, seed: int) -> Callable[[Stage], StoryResult]:
+    return lambda stage: run_story(story, stage.step, seed)
+
+
+def _play(runs: Sequence[tuple[str, Callable[[Stage], StoryResult]]], *, json: bool) -> None:
+    """Runs the stories one after the other, tells them as they go, and ends the command."""
+    from controller.cli import ends
+    from controller.cli.screen import warn
+    from controller.cli.stage import Stage
+
+    results: list[StoryResult] = []
+    with Stage(len(runs), silent=json) as stage:
+        for story, run in runs:
+            stage.begin(story)
+            result = run(stage)
+            stage.end(result)
+            results.append(result)
+    if json:
+        _print_json(results)
+    else:
+        stage.summary(results)
+    wrong = [result for result in results if not result.ok]
+    for result in wrong:
+        for problem in result.problems:
+            warn(f"nightferry: {result.story}: {problem}")
+    raise typer.Exit(ends.FAILED if wrong else ends.SUCCEEDED)
+
+
+def _print_json(results: Sequence[StoryResult]) -> None:
+    import json
+
+    told: list[dict[str, Any]] = [
+        {
+            "story": result.story,
+            "outcome": result.outcome,
+            "phases": [{"phase": str(phase), "minute": round(minute, 1)} for phase, minute in result.phases],
+            "minutes": round(result.minutes, 1),
+            "because": result.because,
+        }
+        for result in results
+    ]
+    print(json.dumps(told, indent=2, ensure_ascii=False))

@@ -1,0 +1,287 @@
+"""`nightferry explain`: every decision of a release with the numbers that stood behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controller.cli import options
+from controller.cli.status import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from controller.cli.access import Access, Object
+    from controller.release import Entry, GateVerdict, Record
+
+Facts = Iterator[tuple[str, str]]
+
+
+def explain(
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="A release; or an app, for its current one.")],
+    output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.TABLE,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+) -> None:
+    """Show why a release is where it is: each decision, its numbers, and what would have changed it."""
+    from controller.cli.access import Access
+    from controller.cli.screen import console, print_plain
+
+    access = Access.open(namespace, kubeconfig, context)
+    found = _found(access, release)
+    record, problem = _record(found)
+    if output is Output.JSON:
+        print(_json(found, record))
+        return
+    screen = console()
+    for part in _story(found, record, problem):
+        print_plain(screen, part)
+
+
+def _found(access: Access, name: str) -> Object:
+    from controller.cli.access import current, name_of
+    from controller.cli.ends import Refusal
+    from policies.translate import meant
+
+    found = access.release(name) or current(access.releases(name))
+    if found is None:
+        releases = [name_of(one) for one in access.releases()]
+        shown = ", ".join(releases[:5]) + (", ..." if len(releases) > 5 else "") or "none"
+        raise Refusal(f"no release {name} in namespace {access.namespace}; its newest: {shown}{meant(name, releases)}")
+    return found
+
+
+def _record(release: Object) -> tuple[Record, str]:
+    """The release's record, and what is wrong with it where it cannot be read (the record is then an empty one)."""
+    from controller.record import RecordInvalid, RecordTooNew, read_record
+    from controller.release import Record
+
+    try:
+        return read_record(release.get("status")), ""
+    except (RecordInvalid, RecordTooNew) as error:
+        return Record(), str(error)
+
+
+def _json(release: Object, record: Record) -> str:
+    import json
+
+    import msgspec
+
+    from controller.cli.view import row_of
+    from controller.record import rfc3339
+
+    entries = [{**msgspec.to_builtins(entry), "at": rfc3339(entry.at)} for entry in record.decisions]
+    return json.dumps({**row_of(release).to_json(), "decisions": entries}, indent=2, ensure_ascii=False)
+
+
+# ------------------------------------------------------------------------------------------------ as a story
+
+
+def _story(release: Object, record: Record, problem: str) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    from controller.cli.access import name_of, phase
+    from controller.cli.screen import PHASE_COLOURS
+
+    title = Text.assemble(
+        ("release ", "dim"),
+        (f"{release['metadata'].get('namespace')}/{name_of(release)}", "bold"),
+        ("  ", ""),
+        (phase(release), PHASE_COLOURS.get(phase(release), "")),
+    )
+    yield title
+    yield _facts(_asked(release, record), indent=0)
+    if problem:
+        yield Text(f"\nThe record cannot be read: {problem}", style="red")
+    if not record.decisions:
+        yield Text("\nnothing was decided yet", style="dim")
+        return
+    yield Text("\nDecisions", style="bold")
+    first = record.decisions[0].at
+    for entry in record.decisions:
+        yield from _decision(entry, first)
+    if record.held is not None or not record.ended:
+        yield from _now(record)
+
+
+def _asked(release: Object, record: Record) -> Facts:
+    """What was asked, by whom, and what the release is bound to."""
+    spec = release.get("spec") or {}
+    yield "app", str(spec.get("policy", ""))
+    yield "asked by", f"{spec.get('requestedBy', 'someone')}" + (f": {spec['reason']}" if spec.get("reason") else "")
+    for container, image in (spec.get("images") or {}).items():
+        yield "image", f"{container}={image}"
+    for container, variables in (spec.get("env") or {}).items():
+        # Values may be secrets of the app; the names say enough.
+        yield "environment", f"{container}: {', '.join(variables)}"
+    for key, word in (("template", "a change of the pod template"), ("rollbackOf", ""), ("restoreOf", "")):
+        if spec.get(key):
+            yield key, word or str(spec[key])
+    if record.skip_gates:
+        yield "gates", f"skipped: {record.skip_gates}"
+    for role, slot in (("incumbent", record.incumbent), ("contender", record.contender)):
+        if slot is not None:
+            yield role, f"Deployment {slot.name}, version {slot.digest}"
+    for number, note in enumerate(record.notes):
+        yield "plan" if number == 0 else "", note
+    if record.policy_digest:
+        yield "policy", f"version {record.policy_digest}, pinned at the start"
+
+
+_KIND_COLOURS = {
+    "Advance": "cyan",
+    "RollBack": "bold yellow",
+    "Succeeded": "bold green",
+    "RolledBack": "yellow",
+    "NeedsHuman": "bold red",
+    "Cancelled": "magenta",
+}
+
+
+def _decision(entry: Entry, first: float) -> Iterator[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    colour = _KIND_COLOURS.get(entry.kind, "blue" if entry.kind.startswith("Hold") else "")
+    line = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    line.add_column(no_wrap=True, style="dim")
+    line.add_column(no_wrap=True, style="dim", justify="right", min_width=7)
+    line.add_column(no_wrap=True, min_width=10)
+    line.add_column(overflow="fold")
+    line.add_row(_clock(entry.at), _after(entry.at - first), Text(entry.kind, style=colour), entry.because)
+    yield line
+    for verdict in entry.verdicts:
+        yield _verdict_line(verdict)
+        yield _facts(_numbers(verdict), indent=24)
+
+
+def _now(record: Record) -> Iterator[RenderableType]:
+    """What the release waits for, and what the gates say at present."""
+    from rich.text import Text
+
+    yield Text("\nNow", style="bold")
+    facts = [("because", record.because)]
+    if record.held is not None:
+        held = record.held
+        until = f"; at {_clock(held.until)}: {held.then}" if held.until is not None else f"; {held.then}"
+        facts += [("held", f"{held.reason.value} since {_clock(held.since)}{until}"), ("", held.because)]
+    yield _facts(iter(facts), indent=0)
+    for verdict in record.verdicts:
+        yield _verdict_line(verdict)
+        yield _facts(_numbers(verdict), indent=24)
+
+
+def _verdict_line(verdict: GateVerdict) -> RenderableType:
+    from rich.text import Text
+
+    from controller.cli.screen import VERDICT_COLOURS
+
+    watched = "" if verdict.required else "  (watched only)"
+    return Text.assemble(
+        (" " * 21 + "gate ", "dim"),
+        (verdict.gate, "bold"),
+        ("  ", ""),
+        (verdict.verdict.value, VERDICT_COLOURS.get(verdict.verdict.value, "")),
+        (watched, "dim"),
+    )
+
+
+def _numbers(verdict: GateVerdict) -> Facts:
+    """The evidence of a verdict: effect and interval, exposure, thresholds, what would have changed it."""
+    found = verdict.evidence
+    if no_data := found.get("noData"):
+        yield "no data", f"{no_data}: {found.get('because', '')}"
+    if effect := found.get("effect"):
+        low, high = _pair(effect.get("interval"))
+        ours, theirs = _pair(effect.get("rates"))
+        ratio = _times(effect.get("ratio")) if effect.get("ratio") is not None else "no ratio yet"
+        yield "effect", f"{ratio}, between {_times(low)} and {_times(high) if high is not None else 'any'}"
+        over = f" slower than {_time(found['boundary'])}" if found.get("boundary") is not None else ""
+        yield "rates", f"contender {_percent(ours)}{over}, incumbent {_percent(theirs)}"
+    for name, pair in (found.get("quantiles") or {}).items():
+        ours, theirs = _pair(pair)
+        yield name, f"contender {_time(ours)}, incumbent {_time(theirs)}"
+    if seen := found.get("exposure"):
+        yield "exposure", _exposure(seen)
+    yield from _thresholds(found)
+    if found.get("blame"):
+        yield "carried by", f"pod {found['blame']}"
+    for warning in found.get("warnings") or ():
+        yield "note", str(warning)
+    if found.get("wouldChange"):
+        yield "would change", str(found["wouldChange"])
+    if found.get("guarantee") and not found.get("noData"):
+        yield "guarantee", str(found["guarantee"])
+
+
+def _thresholds(found: Mapping[str, Any]) -> Facts:
+    evidence, threshold = _pair(found.get("logEvidence"))
+    if threshold:
+        words = "the limit is broken" if found.get("limitBroken") else "against no change"
+        yield "evidence", f"{_number(evidence)} {words}; the threshold is {_number(threshold)}"
+    margin, bound = _pair(found.get("marginEvidence"))
+    if bound:
+        yield "", f"{_number(margin)} against staying inside the margin; the threshold is {_number(bound)}"
+
+
+def _exposure(seen: Mapping[str, Any]) -> str:
+    requests, events, pods = (_pair(seen.get(key)) for key in ("requests", "events", "pods"))
+    return (
+        f"contender {_number(requests[0])} requests, {_number(events[0])} events, {_number(pods[0])} pods; "
+        f"incumbent {_number(requests[1])}, {_number(events[1])}, {_number(pods[1])}; "
+        f"{_number(seen.get('windows'))} shared windows, {_number(seen.get('minutes'))} min"
+    )
+
+
+def _facts(facts: Facts, *, indent: int) -> RenderableType:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=12 if indent else 0)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    return Padding(table, (0, 0, 0, indent)) if indent else table
+
+
+# ------------------------------------------------------------------------------------------------- in words
+
+
+def _pair(value: Sequence[Any] | None) -> tuple[Any, Any]:
+    return (value[0], value[1]) if value is not None and len(value) == 2 else (None, None)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _times(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}x"
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.3g} %"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _clock(at: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def _after(seconds: float) -> str:
+    from controller.cli.view import span
+
+    return f"+{span(seconds)}"
