@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from controller.record import RecordInvalid, read_record, to_status
@@ -90,15 +92,12 @@ def parsed(obj: Mapping[str, Any]) -> Attempt:
     """Read a Release object. Raises RecordTooNew for a record that a newer controller wrote."""
     metadata = obj.get("metadata") or {}
     status = obj.get("status") or {}
-    problem, refused, record, spec = "", "", Record(), _NOTHING
+    problem, record = "", Record()
     try:
         record = read_record(status)
     except RecordInvalid as error:
         problem = str(error)
-    try:
-        spec = release_from_object(obj).spec
-    except PolicyRefused as error:
-        refused = "; ".join(str(each) for each in error.errors)[:1024]
+    spec, refused = _asked(json.dumps({key: value for key, value in obj.items() if key != "status"}))
     return Attempt(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
@@ -112,6 +111,15 @@ def parsed(obj: Mapping[str, Any]) -> Attempt:
         status=status,
         problem=problem,
     )
+
+
+@lru_cache(maxsize=1024)
+def _asked(text: str) -> tuple[ReleaseSpec, str]:
+    """What a release asks for and "", or nothing and why it is refused; most ticks find the text of the tick before."""
+    try:
+        return release_from_object(json.loads(text)).spec, ""
+    except PolicyRefused as error:
+        return _NOTHING, "; ".join(str(each) for each in error.errors)[:1024]
 
 
 def seconds(timestamp: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
 from controller.decide import decide
@@ -90,10 +91,16 @@ def drive(
 
 def effective_policy(record: Record, current: ReleasePolicy | None) -> ReleasePolicy:
     """The policy that the release began under, tightened by later edits and never loosened."""
-    pinned = from_object(json.loads(record.policy))
+    pinned = _pinned(record.policy)
     if current is None or digest(current) == record.policy_digest:
         return pinned
     return tighten(pinned, current)
+
+
+@lru_cache(maxsize=256)
+def _pinned(text: str) -> ReleasePolicy:
+    """The policy in a record; every tick of a release reads the same text."""
+    return from_object(json.loads(text))
 
 
 def pin(record: Record, policy: ReleasePolicy) -> Record:
