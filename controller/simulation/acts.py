@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from controller.requests import Failure, FailureKind
+from controller.simulation import manifests
+from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
 from controller.simulation.traffic import Hostile, doubled, empty, refusing
 from policies.values import Duration
@@ -234,7 +236,18 @@ def _gitops(scene: Scene, words: Mapping[str, str]) -> None:
         if obj is not None and obj["spec"]["replicas"] != number:
             scene.edit(name, {"replicas": number}, "argocd-application-controller")
 
-    scene.world.add_actor(every, revert)
+    lasts = seconds(words["lasts"]) if "lasts" in words else NEVER
+    scene.world.add_actor(every, revert, until=scene.world.now + lasts)
+
+
+def _autoscaler(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.create(manifests.autoscaler(scene.deployment, words["target"]), scene.namespace)
+
+
+def _second_policy(scene: Scene, _words: Mapping[str, str]) -> None:
+    other = manifests.policy(scene.deployment)
+    other["metadata"] = {"name": f"{scene.policy}-other"}
+    scene.world.create(other, scene.namespace)
 
 
 def _pause(scene: Scene, words: Mapping[str, str]) -> None:
@@ -290,8 +303,11 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("delete policy|release|contender|incumbent",
      r"delete (?P<what>policy|release|contender|incumbent)", _delete),
     ("recreate contender|incumbent", rf"recreate {_SLOT}", _recreate),
-    ("gitops sets 10 every 30s", rf"gitops sets {_NUMBER} every (?P<every>\w+)", _gitops),
-    ("pause", r"(?P<verb>pause|resume)", _pause),
+    ("gitops sets 10 every 30s [for 5m]",
+     rf"gitops sets {_NUMBER} every (?P<every>\w+)(?: for (?P<lasts>\w+))?", _gitops),
+    ("autoscaler on DEPLOYMENT", r"autoscaler on (?P<target>[a-z0-9-]+)", _autoscaler),
+    ("second policy", r"second policy", _second_policy),
+    ("pause", r"(?P<verb>pause)", _pause),
     ("resume", r"(?P<verb>resume)", _pause),
     ("abort [reason]", r"abort(?: (?P<reason>.+))?", _abort),
     ("promote", r"promote", _promote),
@@ -308,7 +324,7 @@ _CHECKED: Mapping[Effect, Callable[[Mapping[str, str]], object]] = {
     _latency: lambda words: _pairs(words["pairs"], _FACTOR, "x2"),
     _crash: lambda words: seconds(words.get("after", "2s")),
     _slow: lambda words: seconds(words["in"]),
-    _gitops: lambda words: seconds(words["every"]),
+    _gitops: lambda words: (seconds(words["every"]), seconds(words.get("lasts", "1m"))),
     _edit_policy: lambda words: mapping(words["change"]),
     _edit_record: lambda words: mapping(words["change"]),
 }

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.samples import CounterSeries
-from controller.requests import Counts, Failure, FailureKind, FetchCounts
+from controller.requests import Counts, Failure, FailureKind, FetchCounts, Term
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,10 +66,33 @@ class Meter:
 
 @dataclass(slots=True)
 class Samples:
-    """What the store has of one pod: a row per scrape from `first` on, NaN where the scrape failed."""
+    """What the store has of one pod: a row of counters per scrape from `first` on, NaN where the scrape failed."""
 
     first: int
-    rows: list[FloatArray | None] = field(default_factory=list)
+    size: int = 0
+    table: FloatArray = field(default_factory=lambda: np.full((32, _COLUMNS), np.nan))
+
+    def put(self, index: int, counters: FloatArray) -> None:
+        """The scrape of this number, counted from the epoch."""
+        place = index - self.first
+        while place >= len(self.table):
+            self.table = np.concatenate([self.table, np.full_like(self.table, np.nan)])
+        self.table[place] = counters
+        self.size = place + 1
+
+    def newest(self, instants: FloatArray, fresh: float, scrape: float) -> FloatArray:
+        """The newest row that each instant sees, shape (instants, columns); NaN where none is fresh enough."""
+        newest = np.floor(instants / scrape + 1e-9).astype(np.int64) - self.first
+        oldest = np.ceil((instants - fresh) / scrape - 1e-9).astype(np.int64) - self.first
+        found = np.full((len(instants), _COLUMNS), np.nan)
+        for age in range(int((newest - oldest).max()) + 1):
+            at = newest - age
+            use = np.isnan(found[:, 0]) & (at >= oldest) & (at >= 0) & (at < self.size)
+            found[use] = self.table[at[use]]
+        return found
+
+    def fork(self) -> Samples:
+        return Samples(self.first, self.size, self.table.copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +124,7 @@ class Traffic:
         other = Traffic(np.random.Generator(np.random.PCG64()), self.noise, self.scrape)
         other.rng.bit_generator.state = self.rng.bit_generator.state
         other.meters = {name: meter.fork() for name, meter in self.meters.items()}
-        other.samples = {name: Samples(each.first, list(each.rows)) for name, each in self.samples.items()}
+        other.samples = {name: each.fork() for name, each in self.samples.items()}
         other.scraping, other.hostile, other.lost = self.scraping, self.hostile, self.lost
         return other
 
@@ -157,50 +180,34 @@ class Traffic:
             return
         index = round(at / self.scrape)
         for name in pods:
-            kept = self.samples.setdefault(name, Samples(index))
-            kept.rows.extend([None] * (index - kept.first - len(kept.rows)))
-            kept.rows.append(self.meter(name).counters.copy())
+            if name not in self.samples:
+                self.samples[name] = Samples(index)
+            self.samples[name].put(index, self.meter(name).counters)
 
     def fetch(self, ask: FetchCounts) -> Answering:
         """The store's answer: at each instant the newest sample that is fresh enough, or nothing."""
         sets = set(ask.replica_sets)
         series: list[CounterSeries] = []
-        instants = [ask.start + ask.step * n for n in range(math.floor((ask.end - ask.start) / ask.step + 1e-6) + 1)]
+        steps = math.floor((ask.end - ask.start) / ask.step + 1e-6)
+        instants = np.array([ask.start + ask.step * n for n in range(steps + 1)], dtype=np.float64)
         for pod, kept in sorted(self.samples.items()):
             if pod.rpartition("-")[0] in sets:
-                series += _series(pod, self._at(kept, instants, ask.fresh_within), instants, ask)
+                series += _series(pod, kept.newest(instants, ask.fresh_within, self.scrape), instants, ask.term)
         counts = Counts(tuple(series))
         return counts if self.hostile is None else self.hostile(ask, counts)
 
-    def _at(self, kept: Samples, instants: list[float], fresh: float) -> list[FloatArray | None]:
-        """The sample that an instant sees, per instant."""
-        found: list[FloatArray | None] = []
-        for instant in instants:
-            newest = math.floor(instant / self.scrape + 1e-9)
-            oldest = math.ceil((instant - fresh) / self.scrape - 1e-9)
-            row = None
-            for index in range(newest, oldest - 1, -1):
-                place = index - kept.first
-                if 0 <= place < len(kept.rows) and (row := kept.rows[place]) is not None:
-                    break
-            found.append(row)
-        return found
 
-
-def _series(pod: str, rows: list[FloatArray | None], instants: list[float], ask: FetchCounts) -> list[CounterSeries]:
-    present = [(instant, row) for instant, row in zip(instants, rows, strict=True) if row is not None]
-    if not present:
+def _series(pod: str, rows: FloatArray, instants: FloatArray, term: Term) -> list[CounterSeries]:
+    """The series of one pod. Counters without a value yet (no scrape, or no error so far) have no sample."""
+    column = 1 if term == "errors" else 0
+    present = rows[:, column] > 0.0 if term == "errors" else ~np.isnan(rows[:, column])
+    if not present.any():
         return []
-    if ask.term == "buckets":
-        times = tuple(instant for instant, _ in present)
-        table = np.stack([row[2:] for _, row in present]).T.tolist()
+    times = tuple(instants[present].tolist())
+    if term == "buckets":
+        table = rows[present, 2:].T.tolist()
         return [CounterSeries(pod, le, times, tuple(values)) for le, values in zip(LE, table, strict=True)]
-    if ask.term == "requests":
-        return [CounterSeries(pod, None, tuple(t for t, _ in present), tuple(float(row[0]) for _, row in present))]
-    failed = [(instant, float(row[1])) for instant, row in present if row[1] > 0]
-    if not failed:
-        return []
-    return [CounterSeries(pod, None, tuple(t for t, _ in failed), tuple(value for _, value in failed))]
+    return [CounterSeries(pod, None, times, tuple(rows[present, column].tolist()))]
 
 
 # ------------------------------------------------------------------------------------------- hostile answers

@@ -1,0 +1,109 @@
+"""The laws of a release, as hooks after every write of a controller: what must hold at the API server itself."""
+
+from __future__ import annotations
+
+from controller.attempt import parsed
+from controller.release import ENDS, PatchSlot, Record
+from controller.requests import Failure, WriteRecord, WriteSlot
+from controller.simulation.world import Trace, World
+from controller.transitions import MOVES
+from policies.load import from_object
+from policies.twin import Twin
+
+
+class LawBroken(AssertionError):
+    """A write that must never happen; the message has the numbers."""
+
+
+def availability(world: World, trace: Trace) -> None:
+    """S1: lowering a slot keeps D - U available pods, even if only available ones go."""
+    move = _move(world, trace)
+    if move is None:
+        return
+    name, before, after, record, twin = move
+    if after >= before:
+        return
+    slots = {slot.name for slot in (record.incumbent, record.contender) if slot is not None}
+    ready = {slot: _available(world, slot) for slot in slots}
+    floor = record.desired - twin.unavailable(record.desired)
+    total, here = sum(ready.values()), ready.get(name, 0)
+    if total - min(here, before - after) < floor and before - after > max(total - floor, before - here, 0):
+        raise LawBroken(f"S1: {name} {before} -> {after} with {ready} available, at least {floor} must stay")
+
+
+def surge(world: World, trace: Trace) -> None:
+    """S2: raising a slot never asks for more than D + S pods in total."""
+    move = _move(world, trace)
+    if move is None:
+        return
+    name, before, after, record, twin = move
+    if after <= before:
+        return
+    asked = sum(_replicas(world, slot.name) for slot in (record.incumbent, record.contender) if slot is not None)
+    most = record.desired + twin.surge(record.desired)
+    if asked > most:
+        raise LawBroken(f"S2: {name} {before} -> {after} makes {asked} pods, at most {most} may be")
+
+
+def one_outcome(_world: World, trace: Trace) -> None:
+    """S5: an end is for ever, and every change of phase is one of the table."""
+    if not isinstance(trace.request, WriteRecord) or isinstance(trace.answer, Failure):
+        return
+    assert trace.before is not None and trace.after is not None
+    was, is_now = parsed(trace.before), parsed(trace.after)
+    if was.problem:
+        return
+    if was.record.phase in ENDS and is_now.record.phase is not was.record.phase:
+        raise LawBroken(f"S5: {was.name} ended {was.record.phase} and became {is_now.record.phase}")
+    if is_now.record.phase is not was.record.phase and is_now.record.phase not in MOVES[was.record.phase]:
+        raise LawBroken(f"no move from {was.record.phase} to {is_now.record.phase}")
+    if is_now.record.epoch < was.record.epoch:
+        raise LawBroken(f"the epoch fell from {was.record.epoch} to {is_now.record.epoch}")
+
+
+def blast_radius(_world: World, trace: Trace) -> None:
+    """S13: a template is put only into a slot without pods, and nothing of a slot but our own fields changes."""
+    if not isinstance(trace.request, WriteSlot) or not isinstance(trace.request.write, PatchSlot) or not trace.applied:
+        return
+    assert trace.before is not None and trace.after is not None
+    before, after = trace.before["spec"], trace.after["spec"]
+    changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    if changed - {"replicas", "template", "minReadySeconds"}:
+        raise LawBroken(f"S13: a patch of {trace.request.write.name} changed {sorted(changed)}")
+    if "template" in changed and int(before.get("replicas", 1)) != 0:
+        raise LawBroken(f"S13: a template was put into {trace.request.write.name} with {before['replicas']} replicas")
+
+
+ALL = (availability, surge, one_outcome, blast_radius)
+
+
+def _move(world: World, trace: Trace) -> tuple[str, int, int, Record, Twin] | None:
+    """(slot, replicas before, after, the record behind the write, the twin policy) of an applied change of capacity."""
+    request = trace.request
+    if not isinstance(request, WriteSlot) or not isinstance(request.write, PatchSlot) or not trace.applied:
+        return None
+    if request.write.replicas is None or request.write.claim is None:
+        return None
+    assert trace.before is not None and trace.after is not None
+    release = world.objects.items.get(("Release", request.namespace, request.write.claim.release))
+    policies = [obj for key, obj in world.objects.items.items() if key[0] == "ReleasePolicy"]
+    if release is None or not policies:
+        return None
+    twin = from_object(policies[0]).spec.strategy.twin
+    assert twin is not None
+    before, after = int(trace.before["spec"]["replicas"]), int(trace.after["spec"]["replicas"])
+    return request.write.name, before, after, parsed(release).record, twin
+
+
+def _replicas(world: World, name: str) -> int:
+    found = [obj for key, obj in world.objects.items.items() if key[0] == "Deployment" and key[2] == name]
+    return int(found[0]["spec"]["replicas"]) if found else 0
+
+
+def _available(world: World, name: str) -> int:
+    found = [obj for key, obj in world.objects.items.items() if key[0] == "Deployment" and key[2] == name]
+    if not found:
+        return 0
+    min_ready = float(found[0]["spec"].get("minReadySeconds") or 0)
+    namespace = found[0]["metadata"]["namespace"]
+    return sum(pod.state.available(world.now, min_ready) for pod in world.pods_of(name, namespace))
