@@ -37,7 +37,7 @@ def simulate(
 
     from controller.cli.ends import Refusal
     from controller.simulation.scenario import simulate
-    from controller.simulation.script import ScenarioError
+    from controller.simulation.script import ScenarioError, read_script
     from policies.load import load_paths
 
     documents, errors = load_paths([policy])
@@ -57,7 +57,7 @@ def simulate(
         return simulate(found[0], text, scenario, seed, stage.step)
 
     try:
-        _play([(Path(scenario).name, run)], json=json)
+        _play([(read_script(text, scenario).proves or Path(scenario).name, run)], json=json)
     except ScenarioError as error:
         raise Refusal(str(error)) from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -12,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.screen import PHASE_COLOURS, VERDICT_COLOURS, console, print_plain
+from controller.release import Phase
 from controller.simulation.story import Snapshot, StoryResult
 
 _WIDTH = 40  # characters of the bar of pods
-_SHOWN = 92  # characters of a sentence
+_SHOWN = 110  # characters of a sentence
+_STEP = 0.04  # seconds for which a picture stands at least: the simulation is faster than eyes
 
 
 class Stage:
@@ -44,23 +48,29 @@ class Stage:
         """A story begins."""
         self._number += 1
         self._story, self._last = story, ()
-        if not self._silent and self._live is None:
-            print(f"{self._number}/{self._stories} {story}", flush=True)
+        if not self._silent:
+            self._tell(Text(f"{self._number}/{self._stories} {story}", style="bold"))
 
     def step(self, now: Snapshot) -> None:
         """A tick of the story's release."""
         if self._silent:
             return
+        if now.phase is Phase.SUCCEEDED:
+            # From here on the new version is the incumbent; whoever watches still means the new one by "new".
+            now = replace(
+                now,
+                contender_pods=now.incumbent_pods,
+                contender_ready=now.incumbent_ready,
+                incumbent_pods=now.contender_pods,
+                incumbent_ready=now.contender_ready,
+            )
+        essence = (now.release, now.phase, now.batch, now.held)
+        if essence != self._last:
+            self._last = essence
+            self._tell(_line(now))
         if self._live is not None:
             self._live.update(self._picture(now))
-        essence = (now.release, now.phase, now.batch, now.held, tuple(verdict[:2] for verdict in now.verdicts))
-        if essence != self._last:
-            turned = essence[:4] != self._last[:4]
-            self._last = essence
-            if self._live is None:
-                print(f"  {_line(now)}", flush=True)
-            elif turned:
-                self._live.console.print(Text(f"  {_line(now)}", style="dim", no_wrap=True, overflow="ellipsis"))
+            threading.Event().wait(_STEP)
 
     def end(self, result: StoryResult) -> None:
         """The story's end."""
@@ -73,11 +83,15 @@ class Stage:
             (f" after {result.minutes:.0f} min, ", ""),
             (mark, colour),
         )
+        self._tell(line)
+        self._tell(Text())
+
+    def _tell(self, line: Text) -> None:
+        """One line that stays; on a terminal it is cut at the edge, above the moving picture."""
         if self._live is not None:
-            self._live.console.print(line)
-            self._live.console.print()
+            self._live.console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
         else:
-            print_plain(self._screen, line)
+            print(line.plain.rstrip(), flush=True)
 
     def summary(self, results: Sequence[StoryResult]) -> None:
         """The table at the end."""
@@ -90,17 +104,12 @@ class Stage:
             if not result.ok:
                 outcome.append(" (wrong)", style="bold red")
             table.add_row(result.story, outcome, f"{result.minutes:.0f}", result.because)
-        if len(results) > 1 or self._live is None:
-            print()
         print_plain(self._screen, table)
 
     def _picture(self, now: Snapshot) -> RenderableType:
         parts: list[RenderableType] = [
             Text.assemble(
-                (f"{self._number}/{self._stories} {self._story}", "bold"), (f"   minute {now.minute:.1f}", "dim")
-            ),
-            Text.assemble(
-                ("  ", ""),
+                (f"  {now.minute:5.1f}m  ", "dim"),
                 *_bar(now),
                 ("  ", ""),
                 (now.phase.value, PHASE_COLOURS.get(now.phase.value, "")),
@@ -135,16 +144,21 @@ def _bar(now: Snapshot) -> list[tuple[str, str]]:
 
 
 def _batch(now: Snapshot) -> str:
-    if now.phase.value == "Canary" or not now.batches:
+    if now.phase.value != "Batch" or not now.batches:
         return ""
     return f"{now.batch}/{now.batches}"
 
 
-def _line(now: Snapshot) -> str:
-    """A step as one plain line: minute, phase, pods, verdicts, and why."""
-    held = f" ({now.held})" if now.held else ""
-    verdicts = " ".join(f"{gate}:{verdict}" for gate, verdict, _ in now.verdicts)
-    batch = f" {_batch(now)}" if _batch(now) else ""
-    pods = f"{now.contender_ready}+{now.incumbent_ready} of {now.desired}"
+def _line(now: Snapshot) -> Text:
+    """A turn as one line: minute, phase, pods of both versions, and why."""
+    phase = f"{now.phase.value}{f' {_batch(now)}' if _batch(now) else ''}"
+    if now.held:
+        phase += f", held: {now.held}"
+    pods = f"new {now.contender_ready}, old {now.incumbent_ready}" if now.desired else ""
     because = now.because if len(now.because) <= _SHOWN else f"{now.because[: _SHOWN - 3]}..."
-    return f"{now.minute:5.1f}m  {now.phase.value}{batch}{held}  {pods}  {verdicts}{'  ' if verdicts else ''}{because}"
+    return Text.assemble(
+        (f"  {now.minute:5.1f}m  ", "dim"),
+        (f"{phase:<24}", "yellow" if now.held else PHASE_COLOURS.get(now.phase.value, "")),
+        (f"  {pods:<14}  ", ""),
+        (because, "dim"),
+    )
