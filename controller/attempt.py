@@ -78,6 +78,8 @@ class Attempt:
 
     @property
     def wishes(self) -> Wishes:
+        if self.refused:
+            return Wishes(unclear=self.refused)
         return Wishes(
             paused=self.spec.paused,
             promote=self.spec.promote.batch if self.spec.promote is not None else None,

@@ -204,6 +204,13 @@ def _must_stand_still(record: Record, seen: Observation, policy: ReleasePolicySp
         if seen.now >= until:
             return Finish(Phase.NEEDS_HUMAN, Cause.INCUMBENT_CHANGED, because)
         return Hold(HoldReason.INCUMBENT_CHANGED, because, until, "NeedsHuman")
+    if seen.wishes.unclear:
+        return Hold(
+            HoldReason.PAUSED_BY_PERSON,
+            f"the release was edited and its spec is refused now: {seen.wishes.unclear}",
+            None,
+            "a spec that can be understood goes on, or turns back",
+        )
     if seen.wishes.paused:
         return Hold(HoldReason.PAUSED_BY_PERSON, "a person paused the release", None, "`nightferry resume` goes on")
     if stopped := next((slot for slot in (spare, live) if slot.paused), None):

@@ -276,6 +276,7 @@ class Wishes:
     paused: bool = False
     promote: int | None = None  # the batch that may begin
     abort: str | None = None  # a reason; "" counts
+    unclear: str = ""  # why the spec is refused since somebody edited it: nobody knows what is asked
 
 
 @dataclass(frozen=True, slots=True)
