@@ -229,9 +229,12 @@ def test_a_silent_watch_is_given_up_after_its_idle_time_and_not_after_the_deadli
         assert broken.value.failure == Failure(FailureKind.UNAVAILABLE, "watch /things: timed out")
 
 
-def test_the_opening_of_a_watch_has_a_deadline_too() -> None:
-    with serving(dripping_header) as server:
+@pytest.mark.parametrize("answer", [silent, dripping_header])
+def test_the_opening_of_a_watch_has_a_deadline_too(answer: Answer) -> None:
+    with serving(answer) as server:
+        began = time.monotonic()
         found = connection_to(server.url).watch("/things", (), idle=60.0, deadline=0.2)
+        assert 0.15 < time.monotonic() - began < 1.0
         assert isinstance(found, Failed)
         assert found.failure.kind is FailureKind.UNAVAILABLE
 

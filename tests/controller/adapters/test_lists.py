@@ -68,7 +68,8 @@ def test_a_lost_page_loses_the_list(second: Answer) -> None:
         obj({}),
         obj([]),
         obj({"items": []}),
-        obj({"kind": "ThingList", "items": []}),  # no version: it may be of any moment
+        obj({"kind": "ThingList", "items": []}),
+        obj({"kind": "ThingList", "metadata": {}, "items": []}),  # no version: it may be of any moment
         obj({"kind": "Thing", "metadata": {"resourceVersion": "1"}}),
         plain(b"<html>please log in</html>"),
         plain(b""),
