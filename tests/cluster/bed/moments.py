@@ -58,7 +58,8 @@ def violations(moments: Sequence[Moment], *, desired: int, max_unavailable: int,
 def unsafe_lowerings(moments: Sequence[Moment], *, desired: int, max_unavailable: int) -> list[Violation]:
     """Writes that lowered a Deployment although too few pods would be left, were only ready ones removed (S1, strong).
 
-    Below D - U already, a write may remove what is not ready and nothing else. No excuse for a dip is needed: each
+    A write may always remove as many pods as are not ready, for a ReplicaSet deletes those first: without that, a
+    rollback from a pod that is never ready could not begin when no surge is left. No excuse for a dip is needed: each
     write is judged by the pods as they were at that write.
     """
     floor = desired - max_unavailable
@@ -71,7 +72,7 @@ def unsafe_lowerings(moments: Sequence[Moment], *, desired: int, max_unavailable
             ready = before.ready.get(name, 0)
             left = before.total_ready - min(ready, removed)
             unready = before.replicas[name] - ready
-            excused = before.total_ready < floor and (ready == 0 or removed <= unready)
+            excused = ready == 0 or removed <= unready
             if left < floor and not excused:
                 broken.append(Violation("lowering", left, floor, after))
     return broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.cluster.stories.releases import Sighting
-from tests.cluster.stories.story import APP, TWIN, Story
+from tests.cluster.stories.story import APP, POLICY, TWIN, Story
 
 JUDGED_WITHIN = 90
 BACK_WITHIN = 40
@@ -20,7 +20,14 @@ def verdict(sighting: Sighting, gate: str) -> dict[str, Any]:
 # The first batch is clean; errors appear once the second batch takes load.
 # We must stop there and go back, and never touch batch three. The next version is none the worse for it.
 def test_errors_from_the_second_batch_on_turn_it_back_and_the_next_release_succeeds(story: Story) -> None:
-    story.opens(policy={"strategy": {"twin": {"batches": ["50%", "75%", "100%"]}}})
+    strict = {**POLICY["gates"][0], "tolerate": "0.3pp"}
+    story.opens(
+        policy={
+            "strategy": {"twin": {"batches": ["50%", "75%", "100%"]}},
+            "gates": [strict, POLICY["gates"][1]],
+            "observe": {"atMost": "40s"},
+        }
+    )
     release = story.asks_for("v2-errors5-from2")
     turned = story.releases.await_phase(release, "RollingBack", within=JUDGED_WITHIN)
     assert turned.cause == "GateDegraded"
