@@ -149,7 +149,7 @@ def _decision(entry: Entry, first: float) -> Iterator[RenderableType]:
     line = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     line.add_column(no_wrap=True, style="dim")
     line.add_column(no_wrap=True, style="dim", justify="right", min_width=7)
-    line.add_column(no_wrap=True, min_width=10)
+    line.add_column(no_wrap=True, min_width=18)
     line.add_column(overflow="fold")
     line.add_row(_clock(entry.at), _after(entry.at - first), Text(entry.kind, style=colour), entry.because)
     yield line
@@ -195,10 +195,10 @@ def _numbers(verdict: GateVerdict) -> Facts:
     if no_data := found.get("noData"):
         yield "no data", f"{no_data}: {found.get('because', '')}"
     if effect := found.get("effect"):
-        low, high = _pair(effect.get("interval"))
+        low, high = _interval(effect.get("interval"))
         ours, theirs = _pair(effect.get("rates"))
         ratio = _times(effect.get("ratio")) if effect.get("ratio") is not None else "no ratio yet"
-        yield "effect", f"{ratio}, between {_times(low)} and {_times(high) if high is not None else 'any'}"
+        yield "effect", f"{ratio}, interval {_times(low)} to {_times(high) if high is not None else 'unbounded'}"
         over = f" slower than {_time(found['boundary'])}" if found.get("boundary") is not None else ""
         yield "rates", f"contender {_percent(ours)}{over}, incumbent {_percent(theirs)}"
     for name, pair in (found.get("quantiles") or {}).items():
@@ -228,11 +228,13 @@ def _thresholds(found: Mapping[str, Any]) -> Facts:
 
 
 def _exposure(seen: Mapping[str, Any]) -> str:
+    from controller.cli.view import span
+
     requests, events, pods = (_pair(seen.get(key)) for key in ("requests", "events", "pods"))
     return (
-        f"contender {_number(requests[0])} requests, {_number(events[0])} events, {_number(pods[0])} pods; "
+        f"contender {_counted(requests[0], 'request')}, {_counted(events[0], 'event')}, {_counted(pods[0], 'pod')}; "
         f"incumbent {_number(requests[1])}, {_number(events[1])}, {_number(pods[1])}; "
-        f"{_number(seen.get('windows'))} shared windows, {_number(seen.get('minutes'))} min"
+        f"{_counted(seen.get('windows'), 'shared window')}, {span(60.0 * (seen.get('minutes') or 0.0))}"
     )
 
 
@@ -255,10 +257,19 @@ def _pair(value: Sequence[Any] | None) -> tuple[Any, Any]:
     return (value[0], value[1]) if value is not None and len(value) == 2 else (None, None)
 
 
+def _interval(value: Sequence[Any] | None) -> tuple[Any, Any]:
+    """Both ends; the API server drops the null of an end that the data does not bound."""
+    return (value[0], value[1] if len(value) > 1 else None) if value else (0.0, None)
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return "unknown"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _counted(value: float | None, thing: str) -> str:
+    return f"{_number(value)} {thing}{'' if value == 1 else 's'}"
 
 
 def _times(value: float | None) -> str:

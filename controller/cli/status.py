@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +12,14 @@ import typer
 from controller.cli import options
 
 if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
+    from rich.console import Group, RenderableType
+    from rich.text import Text
 
     from controller.cli.access import Access
     from controller.cli.view import Row
+
+
+_LEAST = 40  # characters of a sentence that are worth a column
 
 
 class Output(StrEnum):
@@ -82,10 +85,11 @@ def _print(rows: Sequence[Row], access: Access, *, one: bool, everywhere: bool) 
         where = "the cluster" if everywhere else f"namespace {access.namespace}"
         say(f"no policies and no releases in {where}")
         return
-    print_plain(console(), _drawn(rows, access.clock.now(), one=one))
+    screen = console()
+    print_plain(screen, _drawn(rows, access.clock.now(), screen.width, one=one))
 
 
-def _watch(access: Access, look: object, output: Output, *, one: bool) -> None:
+def _watch(access: Access, look: Callable[[], list[Row]], output: Output, *, one: bool) -> None:
     """Redraws until Ctrl-C; without a terminal it prints whenever something changed."""
     from rich.live import Live
     from rich.text import Text
@@ -93,75 +97,85 @@ def _watch(access: Access, look: object, output: Output, *, one: bool) -> None:
     from controller.cli.ends import Unanswered
     from controller.cli.screen import console, print_plain, warn
 
-    assert callable(look)
     never = threading.Event()
     screen = console()
     if output is Output.JSON or not screen.is_terminal:
-        last: object = None
+        last: list[Row] | None = None
         while True:
             try:
                 rows = look()
             except Unanswered as error:
-                warn(f"nightferry: {error}")
-                rows = last
+                warn(f"nightferry: the cluster does not answer: {error}")
+                access.clock.wait(never, 2.0)
+                continue
             if rows != last:
                 last = rows
                 if output is Output.JSON:
                     print(_json(rows), flush=True)
                 else:
-                    print_plain(screen, _drawn(rows, access.clock.now(), one=one))
+                    print_plain(screen, _drawn(rows, access.clock.now(), screen.width, one=one))
             access.clock.wait(never, 2.0)
     with Live(console=screen, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
         while True:
             try:
-                live.update(_drawn(look(), access.clock.now(), one=one), refresh=True)
+                live.update(_drawn(look(), access.clock.now(), screen.width, one=one), refresh=True)
             except Unanswered as error:
                 live.update(Text(f"the cluster does not answer: {error}", style="red"), refresh=True)
             access.clock.wait(never, 1.0)
 
 
-def _drawn(rows: Sequence[Row], now: float, *, one: bool) -> Group:
+def _drawn(rows: Sequence[Row], now: float, width: int, *, one: bool) -> Group:
     from rich.console import Group
 
-    parts: list[object] = [_table(rows, now)]
+    parts: list[RenderableType] = list(_table(rows, now, width))
     if one and rows:
         parts += _details(rows[0], now)
-    return Group(*parts)  # type: ignore[arg-type]
+    return Group(*parts)
 
 
-def _table(rows: Sequence[Row], now: float) -> Table:
-    from rich.table import Table
+def _table(rows: Sequence[Row], now: float, width: int) -> Iterator[Text]:
+    """A line per app; the sentence stands at its end, or below it where the screen is narrow."""
     from rich.text import Text
 
     from controller.cli.screen import PHASE_COLOURS, VERDICT_COLOURS
     from controller.cli.view import ago, batch_text, pods_text
 
     many = len({row.namespace for row in rows}) > 1
-    titles = ["NAMESPACE"] * many + ["APP", "RELEASE", "PHASE", "BATCH", "PODS", "VERDICT", "FOR"]
-    lines: list[list[Text]] = []
+    lines = [[Text(t) for t in ["NAMESPACE"] * many + ["APP", "RELEASE", "PHASE", "BATCH", "PODS", "VERDICT", "FOR"]]]
     for row in rows:
         held = f" ({row.held['reason']})" if row.held else ""
         colour = "yellow" if held else PHASE_COLOURS.get(row.phase or "", "dim")
-        lines.append(
-            [Text(row.namespace)] * many
-            + [
-                Text(row.app),
-                Text(_short_release(row)),
-                Text((row.phase or "-") + held, style=colour),
-                Text(batch_text(row)),
-                Text(pods_text(row)),
-                Text(row.verdict, style=VERDICT_COLOURS.get(row.verdict, "")),
-                Text(ago(row.since, now)),
-            ]
-        )
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for place, title in enumerate(titles):
-        # Only the sentence gives way where the screen is narrow.
-        table.add_column(title, no_wrap=True, min_width=max(len(title), *(len(line[place]) for line in lines)))
-    table.add_column("BECAUSE", overflow="ellipsis", no_wrap=True)
-    for row, line in zip(rows, lines, strict=True):
-        table.add_row(*line, row.because)
-    return table
+        cells = [
+            Text(row.app),
+            Text(_short_release(row)),
+            Text((row.phase or "-") + held, style=colour),
+            Text(batch_text(row)),
+            Text(pods_text(row)),
+            Text(row.verdict, style=VERDICT_COLOURS.get(row.verdict, "")),
+            Text(ago(row.since, now)),
+        ]
+        lines.append([Text(row.namespace)] * many + cells)
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    beside = width - sum(widths) - 2 * len(widths) >= _LEAST
+    entries: list[Row | None] = [None, *rows]
+    for line, entry in zip(lines, entries, strict=True):
+        shown = Text("  ").join(_padded(cell, size) for cell, size in zip(line, widths, strict=True))
+        if beside:
+            shown.append("  " + ("BECAUSE" if entry is None else entry.because))
+        if entry is None:
+            shown.stylize("bold")
+        shown.truncate(width, overflow="ellipsis")
+        yield shown
+        if not beside and entry is not None and entry.release is not None:
+            below = Text(f"  {entry.because}", style="dim")
+            below.truncate(width, overflow="ellipsis")
+            yield below
+
+
+def _padded(cell: Text, size: int) -> Text:
+    cell = cell.copy()
+    cell.pad_right(size - len(cell))
+    return cell
 
 
 def _short_release(row: Row) -> str:
@@ -171,12 +185,12 @@ def _short_release(row: Row) -> str:
     return row.release.removeprefix(f"{row.app}-") if row.release.startswith(f"{row.app}-") else row.release
 
 
-def _details(row: Row, now: float) -> list[object]:
+def _details(row: Row, now: float) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
     from controller.cli.screen import VERDICT_COLOURS
-    from controller.cli.view import seconds, span
+    from controller.cli.view import ago, seconds, span
 
     facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
@@ -187,9 +201,13 @@ def _details(row: Row, now: float) -> list[object]:
         until = seconds(row.held.get("until"))
         when = f"in {span(until - now)}: " if until is not None else ""
         facts.add_row("held", f"{row.held['reason']}; {when}{row.held.get('then') or ''}")
+    if row.at is not None and row.verdicts and not row.ended:
+        facts.add_row(
+            "numbers", f"of {ago(row.at, now)} ago; written again when they change a decision, or each minute"
+        )
     if row.cause:
         facts.add_row("cause", row.cause)
-    parts: list[object] = [Text(), facts]
+    parts: list[RenderableType] = [Text(), facts]
     if row.verdicts:
         gates = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         gates.add_column("GATE", no_wrap=True)

@@ -26,6 +26,7 @@ class Row:
     because: str
     since: str | None
     cause: str | None = None
+    at: float | None = None  # when the controller wrote it, in seconds since the epoch
 
     @property
     def ended(self) -> bool:
@@ -78,7 +79,14 @@ def row_of(release: Object) -> Row:
         because=(held or {}).get("because") or because,
         since=status.get("since") or metadata.get("creationTimestamp"),
         cause=status.get("cause"),
+        at=_written(status),
     )
+
+
+def _written(status: Mapping[str, Any]) -> float | None:
+    record = status.get("record")
+    at = record.get("written") if isinstance(record, Mapping) else None
+    return float(at) if isinstance(at, int | float) else None
 
 
 def _verdict(one: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -125,9 +133,9 @@ def seconds(timestamp: str | None) -> float | None:
         return None
 
 
-def ago(timestamp: str | None, now: float) -> str:
-    """How long ago in one short word, such as 40s, 12m, 3h20m, 5d."""
-    at = seconds(timestamp)
+def ago(time: str | float | None, now: float) -> str:
+    """How long ago in one short word, such as 40s, 12m, 3h20m, 5d; of an RFC 3339 time or of epoch seconds."""
+    at = time if isinstance(time, float) else seconds(time)
     return "" if at is None else span(now - at)
 
 
