@@ -24,7 +24,7 @@ from controller.simulation.driver import Crash, Fault, LoseAnswer, Point, Refuse
 BACK_IN = 2.0  # seconds until a killed controller ticks again
 ERROR = Failure(FailureKind.UNAVAILABLE, "500 internal error")
 CONFLICT = Failure(FailureKind.CONFLICT, "409 the object has been modified")
-PAST = (Stale(seconds=20.0), Stale(changes=1), Stale(changes=5))
+PAST = (Stale(seconds=20.0), Stale(changes=2))
 
 
 @dataclass(frozen=True, slots=True)

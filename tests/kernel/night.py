@@ -179,7 +179,11 @@ class Told:
     ending: Ending
     points: list[Point]
     forks: dict[int, Night]  # by the index of the first request of the tick
-    minutes: float
+
+    def points_after(self, alike: Ready) -> list[Point]:
+        """The requests from the first tick on before which the story was its own."""
+        own = min((first for first, fork in self.forks.items() if not alike(fork.world)), default=0)
+        return [point for point in self.points if point.index >= own]
 
     def before(self, index: int) -> Night:
         """The fork that comes right before the tick of this request."""
@@ -199,7 +203,7 @@ def told(night: Night, minutes: float) -> Told:
     points, night.points = night.points, None
     ending = night.ending()
     night.stay_idle()
-    return Told(ending, points, forks, ending.minutes)
+    return Told(ending, points, forks)
 
 
 def with_faults(story: Told, faults: Mapping[int, Fault], minutes: float) -> tuple[Night, Ending]:
