@@ -94,6 +94,8 @@ class Story:
         prometheus: str | None = None,
         identity: Identity = CONTROLLER,
         namespaced: bool = True,
+        deploy: bool = True,
+        controlled: bool = True,
     ) -> None:
         """An app that serves, its policy, load on it, a record of everything, and a controller that is ready.
 
@@ -102,13 +104,15 @@ class Story:
         self.desired = replicas
         self.site.apply(_binding("people", "nightferry-operator", "User", PERSON.user))
         self.applies_policy(policy)
-        self.site.deploy(replicas=replicas, image=f"{REGISTRY}:{image}")
+        if deploy:
+            self.site.deploy(replicas=replicas, image=f"{REGISTRY}:{image}")
         if rate:
             self.load = self.site.load(rate=rate, burst=5)
             self.load.start()
             self._ends.callback(self.load.stop)
         self.records()
-        self.starts_controller(prometheus=prometheus, identity=identity, namespaced=namespaced)
+        if controlled:
+            self.starts_controller(prometheus=prometheus, identity=identity, namespaced=namespaced)
 
     def records(self) -> None:
         """Begins the record of Deployments, pods and Releases."""
@@ -211,6 +215,11 @@ class Story:
         """The version in a Deployment's template: the tag of its image."""
         containers = self.site.deployment(name)["spec"]["template"]["spec"]["containers"]
         return str(containers[0]["image"]).rpartition(":")[2]
+
+    def writes_to_deployments(self, identity: Identity = CONTROLLER) -> list[str]:
+        """Every write that somebody asked for on a Deployment of this namespace, from the server's audit log."""
+        asked = self.bed.requests(identity, namespace=self.site.name)
+        return [f"{one.verb} {one.name} -> {one.status}" for one in asked if one.is_write and "deploy" in one.resource]
 
     def claims(self) -> dict[str, Object]:
         """The claims on the Deployments by name; none once a release has ended and tidied up."""
