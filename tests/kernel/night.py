@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.release import ENDS
-from controller.requests import Answer, Settings
+from controller.release import ENDS, AppKey
+from controller.requests import Answer, Settings, WriteEvent
 from controller.simulation.driver import Driver, Fault, Freeze, Point, Stale
 from controller.simulation.world import Trace, World
 from controller.slots import template_digest
@@ -80,7 +80,7 @@ class Night:
 
     def _wrote(self, world: World, entry: Trace) -> None:
         self.last_write = world.now
-        if not entry.applied:
+        if not entry.applied and not isinstance(entry.request, WriteEvent):
             return
         seen = moment(world, self.memory, entry)
         judge_write(seen)
@@ -165,9 +165,11 @@ def _dues(driver: Driver) -> list[tuple[str, list[float]]]:
     return [(name, list(each.due.values())) for name, each in sorted(driver.controllers.items()) if not each.frozen]
 
 
-def begin(world: World, over: Ready = lambda world: True, settings: Settings | None = None) -> Night:
+def begin(
+    world: World, over: Ready = lambda world: True, apps: Sequence[AppKey] = (AppKey("shop", "checkout"),)
+) -> Night:
     """A night over a world, with one controller."""
-    night = Night(Driver(world, settings), over, last_write=world.now)
+    night = Night(Driver(world, Settings(), apps), over, last_write=world.now)
     night.attach()
     return night
 
