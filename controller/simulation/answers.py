@@ -57,7 +57,7 @@ def read_from(world: World, request: Read, given: View) -> Answer:
         return world.api_fault
     cached = not getattr(request, "fresh", isinstance(request, ReadRelease | ReadNeighbours | ReviewAccess))
     lag = world.conditions.cache_lag
-    view = world.view(world.now - given.at + lag) if cached and lag > 0.0 else given
+    view = min(given, world.view(lag), key=lambda each: each.version) if cached and lag > 0.0 else given
     match request:
         case ReadPolicy(namespace, name):
             return _one(view, ("ReleasePolicy", namespace, name))

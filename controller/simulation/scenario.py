@@ -132,7 +132,8 @@ class Run:
         while world.now < limit and not rested:
             writes = len(world.trace)
             soonest = min((at for at, _ in self.due), default=NEVER)
-            driver.run_to(min(limit, soonest, world.now + driver.settings.interval))
+            # Tick by tick: what happens at a turn happens before the next request of anybody.
+            driver.run_to(min(limit, soonest, driver.next_due(), world.now + driver.settings.interval))
             played = self._play()
             if played or self.due or len(world.trace) != writes or not driver.ended:
                 rest = world.now
@@ -184,7 +185,10 @@ class Run:
             return
         record, world = result.record, self.world
         sizes = {name: replicas for name, replicas, _ in self.scene.sizes()}
-        cast = {role: self.scene.slot(role) for role in ("contender", "incumbent")}
+        cast = {
+            "contender": record.contender.name if record.contender is not None else self.scene.slot("contender"),
+            "incumbent": record.incumbent.name if record.incumbent is not None else self.scene.slot("incumbent"),
+        }
         ready = {role: sum(pod.serving for pod in world.pods_of(name, self.namespace)) for role, name in cast.items()}
         snapshot = Snapshot(
             story=self.name,

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from controller.release import PodList, PodState
+from controller.release import PodList
 from controller.requests import Answer, Failure, Request, Write
-from controller.simulation import manifests
+from controller.simulation import controllers, manifests
 from controller.simulation.answers import View, performed, read_from
-from controller.simulation.deployments import ReplicaSet, hash_of, sync
+from controller.simulation.deployments import ReplicaSet
 from controller.simulation.objects import Key, Kind, Object, Objects
-from controller.simulation.pods import NEVER, Behaviour, Pod, suffix, version_of
+from controller.simulation.pods import NEVER, Behaviour, Pod
 from controller.simulation.traffic import Noise, Stream, Traffic
 
 _HISTORY = 300.0  # seconds of samples that a new app has already
@@ -97,8 +97,8 @@ class World:
         self.views: list[View] = []
         self.served: dict[str, PodList] = {}
         self._scraped = start
-        self._pods_made = 0
-        self._remember()
+        self.pods_made = 0
+        self.remember()
 
     def fork(self) -> World:
         """A copy that goes its own way; hooks and actors are shared."""
@@ -177,8 +177,8 @@ class World:
         """Somebody deletes an object; a Deployment's pods go with it. Raises ValueError where it does not exist."""
         gone = self._by_hand(self.objects.delete((kind, namespace, name)))
         if kind == "Deployment":
-            self._collect(gone)
-            self._remember()
+            controllers.collect(self, gone)
+            self.remember()
 
     def behave(self, version: str, **changes: Any) -> None:
         """From now on the pods of a version behave differently (fields of Behaviour)."""
@@ -187,8 +187,8 @@ class World:
         for pod in self.pods.values():
             if pod.version == version:
                 pod.behave(self.behaviours[version], self.now)
-                self._touch(pod)
-        self._remember()
+                self.touch(pod)
+        self.remember()
 
     def drain(self, number: int, *, namespace: str = "shop", only: set[str] | None = None) -> None:
         """That many serving pods are evicted, the oldest first; of `only` these names, or of all."""
@@ -199,14 +199,14 @@ class World:
         ]
         for pod in sorted(serving, key=lambda each: each.order)[:number]:
             pod.terminate(self.now)
-            self._touch(pod)
-        self._remember()
+            self.touch(pod)
+        self.remember()
 
     def set_capacity(self, pods: int | None) -> None:
         """How many pods fit on the nodes from now on; None: any number."""
         self.capacity = pods
-        self._schedule()
-        self._remember()
+        controllers.schedule(self)
+        self.remember()
 
     def add_actor(self, every: float, act: Callable[[World], None], *, until: float = NEVER) -> None:
         """Something that acts on the world at intervals, such as a GitOps tool; first after one interval."""
@@ -242,7 +242,7 @@ class World:
     def _write(self, request: Write, controller: str) -> Answer:
         key, answer, before = performed(self, request)
         after = self.objects.items.get(key) if key is not None else None
-        self._notice()
+        self.notice()
         entry = Trace(self.now, controller, request, answer, before, after, self.served.get(controller))
         self.trace.append(entry)
         for hook in self.after_write:
@@ -302,10 +302,10 @@ class World:
             if not pod.fire(self.behaviour(pod.version), now):
                 del self.pods[pod.name]
                 self.objects.next_version()
-                self._wake(pod.namespace)
+                self.wake(pod.namespace)
             elif pod.state.restarts != restarts:
                 self.traffic.restart(pod.name)
-            self._touch(pod)
+            self.touch(pod)
         for actor in self.actors:
             if actor.due <= now:
                 actor.due = now + actor.every if now + actor.every <= actor.until else NEVER
@@ -313,7 +313,7 @@ class World:
         if any(at <= now for at in self.due.values()):
             self._act()
         elif changed:
-            self._remember()
+            self.remember()
 
     def _count(self) -> None:
         self.traffic.count(
@@ -323,92 +323,20 @@ class World:
             }
         )
 
-    # ------------------------------------------------------------------------------------------------ controllers
+    # ------------------------------------------------------------------------------------------------ noticing
 
     def _act(self) -> None:
-        """The Deployment controller looks at every Deployment that is due, and the scheduler at waiting pods."""
-        self._notice()
-        for key, at in list(self.due.items()):
-            if at <= self.now:
-                self._sync(key)
-        self._schedule()
-        self._remember()
-
-    def _sync(self, key: Key) -> None:
-        deployment = self.objects.items.get(key)
-        self.due.pop(key, None)
-        if deployment is None:
-            return
-        uid = deployment["metadata"]["uid"]
-        sets = self.replica_sets.get(uid, ())
-        names = {each.name for each in sets} | {f"{key[2]}-{hash_of(deployment['spec']['template'])}"}
-        mine = [pod for pod in self.pods.values() if pod.namespace == key[1] and pod.state.replica_set in names]
-        outcome = sync(deployment, sets, mine, lambda each: self._create_pod(key[1], each), self.now)
-        moved = bool(outcome.delete) or self.replica_sets.get(uid) != outcome.replica_sets
-        self.replica_sets[uid] = outcome.replica_sets
-        for pod in outcome.delete:
-            pod.terminate(self.now)
-            self._touch(pod)
-        self.objects.patch(key, {"status": outcome.status}, "kube-controller-manager", self.now, status=True)
-        soon = self.now + self.conditions.sync_lag if moved else NEVER
-        self.due[key] = min(outcome.again, soon)
-
-    def _create_pod(self, namespace: str, replica_set: ReplicaSet) -> str:
-        bound = self.quota.get(namespace)
-        used = sum(pod.namespace == namespace for pod in self.pods.values())
-        if bound is not None and used >= bound:
-            return f'pods "{replica_set.name}-" is forbidden: exceeded quota: pods={used}, limited: pods={bound}'
-        name = f"{replica_set.name}-{suffix(self.rng)}"
-        self._pods_made += 1
-        labels = dict((replica_set.template.get("metadata") or {}).get("labels") or {})
-        low, high = self.conditions.start
-        graces = self.conditions.grace
-        self.pods[name] = Pod(
-            namespace=namespace,
-            version=version_of(replica_set.template),
-            state=PodState(
-                name=name,
-                replica_set=replica_set.name,
-                labels={**labels, "pod-template-hash": replica_set.hash},
-            ),
-            created=self.now,
-            order=self._pods_made,
-            start_delay=float(self.rng.uniform(low, high)),
-            grace=float(self.rng.uniform(*graces)),
-        )
-        self.objects.next_version()
-        return ""
-
-    def _schedule(self) -> None:
-        """Waiting pods get a node, oldest first, as long as there is room."""
-        placed = sum(bool(pod.state.node) for pod in self.pods.values())
-        for pod in self.pods.values():
-            if pod.stage != "pending" or pod.state.node:
-                continue
-            if self.capacity is None or placed < self.capacity:
-                placed += 1
-                pod.schedule(f"node-{placed % 5}", self.behaviour(pod.version), self.now)
-                self.objects.next_version()
-            elif pod.refuse_node():
-                self.objects.next_version()
-
-    def _collect(self, gone: Object) -> None:
-        """The garbage collector: pods of a deleted Deployment go too."""
-        for each in self.replica_sets.pop(gone["metadata"]["uid"], ()):
-            for pod in self.pods.values():
-                if pod.state.replica_set == each.name:
-                    pod.terminate(self.now)
-                    self._touch(pod)
-
-    # ------------------------------------------------------------------------------------------------ noticing
+        self.notice()
+        controllers.act(self)
+        self.remember()
 
     def _by_hand(self, answer: Object | Failure) -> Object:
         if isinstance(answer, Failure):
             raise ValueError(answer.message)
-        self._notice()
+        self.notice()
         return answer
 
-    def _notice(self) -> None:
+    def notice(self) -> None:
         """The Deployment controller's informer: whatever it has not observed yet is due soon."""
         for key, obj in self.objects.items.items():
             if key[0] == "Deployment":
@@ -416,19 +344,19 @@ class World:
                 if observed != obj["metadata"]["generation"]:
                     soon = self.now + self.conditions.sync_lag
                     self.due[key] = min(self.due.get(key, NEVER), soon)
-        self._remember()
+        self.remember()
 
-    def _wake(self, namespace: str) -> None:
+    def wake(self, namespace: str) -> None:
         for key, obj in self.objects.items.items():
             if obj.get("kind") == "Deployment" and key[1] == namespace:
                 self.due[key] = min(self.due.get(key, NEVER), self.now + self.conditions.sync_lag)
 
-    def _touch(self, pod: Pod) -> None:
+    def touch(self, pod: Pod) -> None:
         """A pod changed: a new version of it, and its Deployment is looked at soon."""
         self.objects.next_version()
-        self._wake(pod.namespace)
+        self.wake(pod.namespace)
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
         pods = tuple((pod.namespace, pod.state) for pod in self.pods.values())
         last = self.views[-1] if self.views else None
         if last is not None and last.version == self.objects.version and last.at == self.now:
