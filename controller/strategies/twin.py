@@ -112,16 +112,19 @@ class Twin:
 
     def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
         want_c, want_i = self._shape(policy, record.desired, record.stage)
-        for slot, role, want in ((seen.contender, "contender", want_c), (seen.incumbent, "incumbent", want_i)):
+        sides: tuple[tuple[Role, SlotState | None, tuple[PodState, ...], int], ...] = (
+            ("contender", seen.contender, seen.contenders, want_c),
+            ("incumbent", seen.incumbent, seen.incumbents, want_i),
+        )
+        # The contender first: an incumbent that may not leave yet usually waits for it.
+        for role, slot, pods, want in sides:
             if slot is None:
                 return f"the {role} Deployment does not exist"
             if slot.replicas != want:
                 return f"{role} has {slot.replicas} of {want} pods"
             if not slot.observed:
                 return f"the API server's controllers have not seen the last change of {slot.name}"
-        for role, pods, want in (("contender", seen.contenders, want_c), ("incumbent", seen.incumbents, want_i)):
-            available = seen.available("contender" if role == "contender" else "incumbent")
-            if available < want:
+            if (available := seen.available(role)) < want:
                 return f"{available} of {want} {role} pods are ready"
             staying = [pod for pod in pods if not pod.terminating]
             if len(staying) > want:
