@@ -225,7 +225,8 @@ class _Judged:
         if obstacle is None and place is None:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.slower(self.sharpest)}; latency {harm:.3g}x worse is ruled out there, and not likely at any other boundary",
+                f"{self.slower(self.sharpest)}; latency {harm:.3g}x worse is ruled out there, and not likely at any "
+                "other boundary",
                 f"an interval in which {harm:.3g}x could hide, or more evidence of harm",
                 self.sharpest,
             )
