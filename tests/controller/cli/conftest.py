@@ -1,0 +1,16 @@
+"""The small API server of the tests of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.controller.apiserver import ApiServer
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    server = ApiServer()
+    yield server
+    server.stop()

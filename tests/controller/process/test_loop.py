@@ -1,0 +1,304 @@
+"""The loop: many apps side by side, none of them twice at once, and a fault that stays where it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from controller.attempt import TickResult
+from controller.cluster.cache import Kind
+from controller.loop import MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock
+from controller.release import AppKey, Record
+from controller.report import Report
+from controller.requests import DeleteRelease, Failure, FailureKind, ReadPolicy, WriteRecord
+from tests.controller.process.apps import (
+    CHECKOUT,
+    SEARCH,
+    Copies,
+    Shell,
+    Ticking,
+    Times,
+    eventually,
+    policy,
+    quiet,
+    release,
+    running,
+)
+
+
+def under_way(*apps: str) -> Copies:
+    """Apps with a release each."""
+    return Copies(*(policy(app) for app in apps), releases=tuple(release(f"{app}-1", app, "Batch") for app in apps))
+
+
+def metric(report: Report, name: str, **labels: str) -> float:
+    value = report.metrics.registry.get_sample_value(name, labels)
+    return 0.0 if value is None else value
+
+
+# H8: one app's tick raises at every turn. The other app must not notice.
+def test_an_exception_in_one_app_leaves_the_ticks_of_the_others_alone() -> None:
+    times, report = Times(), Report()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        if app == CHECKOUT:
+            raise ZeroDivisionError("a bug of ours")
+        return (yield from quiet(app))
+
+    with running(under_way("checkout", "search"), ticks, interval=0.1, report=report):
+        eventually(lambda: times.count(SEARCH) >= 12)
+        broken = times.of(CHECKOUT)
+    assert metric(report, "nightferry_tick_exceptions_total") == len(broken) >= SAME
+    # After three identical ones it rests longer each time: 0.2 s, 0.4 s, 0.8 s instead of 0.1 s.
+    assert len(broken) <= times.count(SEARCH) / 2
+    if len(broken) > SAME + 1:
+        assert broken[SAME + 1] - broken[SAME] > 1.5 * (broken[1] - broken[0])
+
+
+def test_an_app_whose_fault_passes_ticks_as_before() -> None:
+    times = Times()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        if times.count(app) <= 2:
+            raise RuntimeError("once or twice")
+        return (yield from quiet(app))
+
+    with running(under_way("checkout"), ticks, interval=0.1):
+        eventually(lambda: times.count(CHECKOUT) >= 8)
+
+
+# H10: a tick that takes longer than the interval is skipped over, never doubled and never queued.
+def test_no_app_is_ever_ticked_twice_at_once() -> None:
+    inside, most, times = 0, 0, Times()
+    lock = threading.Lock()
+
+    def ticks(app: AppKey) -> Ticking:
+        nonlocal inside, most
+        times.note(app)
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        threading.Event().wait(0.35)
+        with lock:
+            inside -= 1
+        return (yield from quiet(app))
+
+    report = Report()
+    with running(under_way("checkout"), ticks, interval=0.1, report=report) as loop:
+        for _ in range(30):
+            loop.wake(CHECKOUT)
+            threading.Event().wait(0.03)
+        eventually(lambda: times.count(CHECKOUT) >= 3)
+    assert most == 1
+    assert metric(report, "nightferry_job_faults_total", fault="missed") == 0
+
+
+def test_a_slow_app_does_not_delay_another_one() -> None:
+    times = Times()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        if app == CHECKOUT:
+            threading.Event().wait(1.0)
+        return (yield from quiet(app))
+
+    with running(under_way("checkout", "search"), ticks, interval=0.1):
+        eventually(lambda: times.count(SEARCH) >= 8)
+        gaps = [later - earlier for earlier, later in zip(times.of(SEARCH), times.of(SEARCH)[1:], strict=False)]
+    assert max(gaps) < 0.8
+
+
+def test_an_app_without_a_release_is_woken_by_one_and_by_little_else() -> None:
+    times, copies = Times(), Copies(policy("checkout"))
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        active = any((one.get("status") or {}).get("phase") != "Succeeded" for one in copies.releases)
+        record = Record() if active else None
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, record=record)
+
+    with running(copies, ticks, interval=0.15) as loop:
+        eventually(lambda: times.count(CHECKOUT) == 1)
+        threading.Event().wait(0.5)
+        assert times.count(CHECKOUT) == 1, "an idle app rests until the slow round"
+        asked = release("checkout-1", "checkout")
+        copies.releases.append(asked)
+        began = time.monotonic()
+        loop.changed(Kind.RELEASE, "shop", "checkout-1", asked)
+        eventually(lambda: times.count(CHECKOUT) == 2)
+        assert time.monotonic() - began < MIN_GAP + 0.5
+        eventually(lambda: times.count(CHECKOUT) >= 5)  # now in the rhythm of a release
+
+
+def test_a_release_that_nobody_announced_is_found_in_the_next_round() -> None:
+    times, copies = Times(), Copies()
+    with running(copies, lambda app: _noted(times, app), interval=0.1) as loop:
+        copies.policies.append(policy("checkout"))
+        loop.enrol()
+        eventually(lambda: times.count(CHECKOUT) == 1)
+        copies.releases.append(release("checkout-1", "checkout", "Canary"))
+        loop.enrol()
+        eventually(lambda: times.count(CHECKOUT) >= 4)
+
+
+def test_an_app_that_is_gone_is_ticked_no_more() -> None:
+    times, copies = Times(), under_way("checkout", "search")
+    report = Report()
+    with running(copies, lambda app: _noted(times, app), interval=0.1, report=report) as loop:
+        eventually(lambda: times.count(CHECKOUT) >= 2)
+        eventually(lambda: metric(report, "nightferry_tick_lag_seconds", namespace="shop", app="checkout") >= 0.0)
+        del copies.policies[0], copies.releases[0]
+        loop.enrol()
+        threading.Event().wait(0.15)
+        before = times.count(CHECKOUT)
+        eventually(lambda: times.count(SEARCH) >= before + 4)
+        assert times.count(CHECKOUT) <= before + 1
+    assert b'app="checkout"' not in report.metrics.text()
+
+
+def _noted(times: Times, app: AppKey) -> Ticking:
+    times.note(app)
+    return (yield from quiet(app))
+
+
+def test_again_soon_comes_soon() -> None:
+    times = Times()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, record=Record(), wrote=1, again_in=0.1)
+
+    with running(under_way("checkout"), ticks, interval=30.0):
+        eventually(lambda: times.count(CHECKOUT) >= 5)
+
+
+# K32: a tick that asks for the next one and moves nothing is a loop without an end.
+def test_hurry_without_a_write_ends_in_the_usual_rhythm() -> None:
+    times = Times()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, record=Record(), again_in=0.1)
+
+    with running(under_way("checkout"), ticks, interval=30.0):
+        eventually(lambda: times.count(CHECKOUT) > MOST_HURRY)
+        threading.Event().wait(0.6)
+        assert times.count(CHECKOUT) == MOST_HURRY + 1
+
+
+# K32: whatever the reason, an app that writes like mad is held, with an alarm.
+def test_an_app_that_writes_too_much_rests() -> None:
+    times, report = Times(), Report()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, record=Record(), wrote=MOST_WRITES // 2, again_in=0.1)
+
+    with running(under_way("checkout"), ticks, interval=30.0, report=report) as loop:
+        eventually(lambda: metric(report, "nightferry_write_cap_hits_total") == 1)
+        before = times.count(CHECKOUT)
+        loop.wake(CHECKOUT)
+        threading.Event().wait(0.8)
+        assert times.count(CHECKOUT) == before == 3
+
+
+def test_a_race_lost_again_and_again_gets_no_hurry() -> None:
+    times = Times()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, failure=Failure(FailureKind.CONFLICT, "somebody wrote"), again_in=0.1, wrote=0)
+
+    with running(under_way("checkout"), ticks, interval=30.0):
+        eventually(lambda: times.count(CHECKOUT) == SAME)
+        threading.Event().wait(0.6)
+        assert times.count(CHECKOUT) == SAME
+
+
+def test_a_change_during_a_tick_is_looked_at_after_it() -> None:
+    times, entered, go = Times(), threading.Event(), threading.Event()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        entered.set()
+        go.wait(5.0)
+        return (yield from quiet(app))
+
+    with running(under_way("checkout"), ticks, interval=30.0) as loop:
+        entered.wait(5.0)
+        loop.wake(CHECKOUT)
+        go.set()
+        eventually(lambda: times.count(CHECKOUT) == 2)
+
+
+# H3: SIGTERM comes while a tick is between its two writes. The second one must not happen.
+def test_after_a_stop_no_write_begins() -> None:
+    in_write, go = threading.Event(), threading.Event()
+    first = WriteRecord("shop", "checkout-1", "7", {})
+
+    def answers(request: Any) -> None:
+        if request is first:
+            in_write.set()
+            go.wait(5.0)
+
+    shell = Shell(answers)
+
+    def ticks(app: AppKey) -> Ticking:
+        yield first
+        yield DeleteRelease("shop", "checkout-0", "uid")
+        return TickResult(app)
+
+    with running(under_way("checkout"), ticks, shell=shell) as loop:
+        in_write.wait(5.0)
+        threading.Timer(0.1, go.set).start()
+        assert loop.stop(3.0) is True, "the call under way was waited for"
+    assert shell.performed == [first]
+
+
+def test_a_stop_does_not_wait_for_a_silent_server() -> None:
+    silent = threading.Event()
+    shell = Shell(lambda request: silent.wait(20.0) and None)
+    with running(under_way("checkout"), quiet, shell=shell) as loop:
+        eventually(lambda: shell.performed)
+        began = time.monotonic()
+        assert loop.stop(0.3) is False
+        assert time.monotonic() - began < 1.0
+        silent.set()
+
+
+def test_each_tick_begins_anew_and_a_gates_question_goes_to_the_store() -> None:
+    shell, times = Shell(), Times()
+    with running(under_way("checkout"), lambda app: _noted(times, app), interval=0.1, shell=shell):
+        eventually(lambda: times.count(CHECKOUT) >= 3)
+    assert shell.begun == times.count(CHECKOUT)
+
+
+class MovableClock(SystemClock):
+    """A wall clock that somebody sets."""
+
+    moved = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.moved
+
+
+# The scheduler counts in wall time: a clock that was set would leave every job where the old time had put it.
+def test_a_wall_clock_that_is_set_sets_the_jobs_anew() -> None:
+    clock, times = MovableClock(), Times()
+    with running(under_way("checkout"), lambda app: _noted(times, app), interval=30.0, clock=clock) as loop:
+        eventually(lambda: times.count(CHECKOUT) == 1)
+        loop.mind_clock()
+        threading.Event().wait(0.3)
+        assert times.count(CHECKOUT) == 1, "nothing happened to the clock"
+        clock.moved = -3600.0
+        loop.mind_clock()
+        eventually(lambda: times.count(CHECKOUT) == 2)
+        assert loop.alive

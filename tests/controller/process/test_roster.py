@@ -1,0 +1,93 @@
+"""Which change wakes which app: enough to be quick, and little enough to be quiet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.cluster.cache import Kind
+from controller.release import PodState
+from controller.roster import Roster
+from tests.controller.process.apps import CHECKOUT, SEARCH, Copies, policy, release
+
+POD = PodState(name="checkout-twin-7d9f8c5b44-abcde", replica_set="checkout-twin-7d9f8c5b44")
+
+
+def deployment(name: str, generation: int = 1) -> dict[str, object]:
+    return {"metadata": {"namespace": "shop", "name": name, "uid": f"uid-{name}", "generation": generation}}
+
+
+def test_apps_are_policies_and_the_policies_that_releases_name() -> None:
+    copies = Copies(
+        policy("checkout"),
+        policy("idle"),
+        releases=(
+            release("checkout-1", "checkout", "Succeeded"),
+            release("checkout-2", "checkout", "Canary"),
+            release("search-1", "search", "Batch"),  # its policy was deleted in mid-release
+            release("idle-1", "idle", "RolledBack"),
+        ),
+    )
+    roster = Roster(copies)
+    assert {app.policy: active for app, active in roster.refresh().items()} == {
+        "checkout": True,
+        "search": True,
+        "idle": False,
+    }
+    assert roster.phases() == {"Succeeded": 1, "Canary": 1, "Batch": 1, "RolledBack": 1}
+
+
+def test_a_release_wakes_its_app_when_people_write_and_not_when_we_do() -> None:
+    roster = Roster(Copies(policy("checkout")))
+    roster.refresh()
+    asked = release("checkout-1", "checkout")
+    assert roster.concerned(Kind.RELEASE, "shop", "checkout-1", asked) == CHECKOUT
+    # Our own record: a new status at the same generation.
+    assert roster.concerned(Kind.RELEASE, "shop", "checkout-1", release("checkout-1", "checkout", "Canary")) is None
+    paused = release("checkout-1", "checkout", "Canary", generation=2)
+    assert roster.concerned(Kind.RELEASE, "shop", "checkout-1", paused) == CHECKOUT
+    deleted = release("checkout-1", "checkout", "Canary", generation=2)
+    deleted["metadata"]["deletionTimestamp"] = "2026-03-01T00:00:00Z"
+    assert roster.concerned(Kind.RELEASE, "shop", "checkout-1", deleted) == CHECKOUT
+
+
+def test_both_slots_of_an_app_wake_it_and_a_strangers_deployment_does_not() -> None:
+    roster = Roster(Copies(policy("checkout", deployment="till")))
+    roster.refresh()
+    for name in ("till", "till-twin"):
+        assert roster.concerned(Kind.DEPLOYMENT, "shop", name, deployment(name)) == CHECKOUT
+        assert roster.concerned(Kind.DEPLOYMENT, "shop", name, deployment(name)) is None, "a new status alone"
+        assert roster.concerned(Kind.DEPLOYMENT, "shop", name, deployment(name, 2)) == CHECKOUT
+    assert roster.concerned(Kind.DEPLOYMENT, "shop", "checkout", deployment("checkout")) is None
+    assert roster.concerned(Kind.DEPLOYMENT, "other", "till", deployment("till")) is None
+
+
+def test_pods_wake_an_app_only_while_it_has_a_release() -> None:
+    copies = Copies(policy("checkout"), releases=(release("checkout-1", "checkout", "Succeeded"),))
+    roster = Roster(copies)
+    roster.refresh()
+    assert roster.concerned(Kind.POD, "shop", POD.name, POD) is None
+    copies.releases.append(release("checkout-2", "checkout", "Canary"))
+    roster.refresh()
+    assert roster.concerned(Kind.POD, "shop", POD.name, POD) == CHECKOUT
+    assert roster.concerned(Kind.POD, "shop", POD.name, POD) is None
+    for change in (
+        replace(POD, ready=True),
+        replace(POD, ready=True, restarts=1),
+        replace(POD, ready=True, restarts=1, waiting="CrashLoopBackOff"),
+        replace(POD, ready=True, restarts=1, waiting="CrashLoopBackOff", terminating=True),
+    ):
+        assert roster.concerned(Kind.POD, "shop", POD.name, change) == CHECKOUT
+
+
+def test_a_new_policy_is_known_before_the_next_round() -> None:
+    roster = Roster(Copies())
+    roster.refresh()
+    assert roster.concerned(Kind.POLICY, "shop", "search", policy("search")) == SEARCH
+    assert roster.concerned(Kind.DEPLOYMENT, "shop", "search", deployment("search")) == SEARCH
+
+
+def test_objects_without_sense_wake_nobody() -> None:
+    broken = {"metadata": {"namespace": "shop", "name": "odd"}, "spec": {"target": "checkout", "strategy": []}}
+    roster = Roster(Copies(broken, releases=({"metadata": {"namespace": "shop", "name": "r"}, "spec": {}},)))
+    assert [app.policy for app in roster.refresh()] == ["odd"]
+    assert roster.concerned(Kind.RELEASE, "shop", "r", {"metadata": {}, "spec": {"policy": 7}}) is None
