@@ -16,13 +16,22 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from controller.attempt import Attempt, Reading, Step, TickResult, parsed, write_record
+from controller.attempt import Attempt, Reading, Step, TickResult, parsed
 from controller.begin import begin
 from controller.drive import drive
 from controller.housekeeping import tidy
 from controller.record import RecordTooNew, invalid_ending, to_status
 from controller.release import AppKey, Phase
-from controller.requests import Answer, Failure, ReadPolicy, ReadReleases, Settings, WritePolicyStatus, WriteRecord
+from controller.requests import (
+    Answer,
+    Failure,
+    FailureKind,
+    ReadPolicy,
+    ReadReleases,
+    Settings,
+    WritePolicyStatus,
+    WriteRecord,
+)
 from policies.load import PolicyRefused, from_object
 from policies.schema import ReleasePolicy
 
@@ -32,7 +41,7 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
     policy_object = yield ReadPolicy(app.namespace, app.policy)
     objects = yield ReadReleases(app.namespace, app.policy)
     for answer in (policy_object, objects):
-        if isinstance(answer, Failure) and not _absent(answer):
+        if isinstance(answer, Failure) and answer.kind is not FailureKind.ABSENT:
             return TickResult(app, failure=answer)
     policy, complaint = _policy(policy_object)
     yield from _tell_policy(app, policy_object, complaint)
@@ -69,10 +78,6 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
 
 
 _MOVING = frozenset({Phase.PREFLIGHT, Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK})
-
-
-def _absent(answer: Failure) -> bool:
-    return answer.kind.value == "Absent"
 
 
 def _as_objects(answer: Answer) -> Sequence[Mapping[str, Any]]:
@@ -144,6 +149,3 @@ def _end_invalid(app: AppKey, attempt: Attempt, now: float) -> Reading[TickResul
 
 def _cleared(status: Mapping[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(status)
-
-
-__all__ = ["TickResult", "tick", "write_record"]
