@@ -148,7 +148,7 @@ def measure(connection: Connection, rounds: int) -> list[Round]:
                 raise RuntimeError("the copy was not synced within a minute")
         copied, stalled_copy = time.perf_counter() - began, pulse.longest
         reflector.stop()
-        if len(reflector.read_all("shop")) != PODS:
+        if len(reflector.read_all("shop")) < PODS:
             raise RuntimeError(f"the copy holds {len(reflector.read_all('shop'))} pods")
 
         cluster = Cluster(connection, Cache(connection, clock), clock)

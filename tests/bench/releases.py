@@ -18,13 +18,14 @@ from tests.cluster.bed.identities import CONTROLLER, Identity
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.controllers import Controller
-from tests.cluster.stories.story import TWIN, Story
+from tests.cluster.stories.story import APP, Story
 
 REPLICAS = 10
 WINDOW = 2.0  # seconds; `Controller` configures it
 WINDOWS = 60
 WATCHED = 60.0  # seconds
 REPEATS = 3
+SETTLE = 5.0  # seconds
 LATE = 15.0  # seconds: the tick of the shipped configuration
 
 TICK_CPU = Figure(
@@ -36,7 +37,8 @@ CRASH_LATE = Figure("crash-late", "the same, tick 15 s", "s", LATE + 1)
 ABORT = Figure("abort", "abort written to first restoring write, tick 1 s", "s", 1.0)
 ABORT_LATE = Figure("abort-late", "the same, tick 15 s", "s", LATE)
 
-MANUAL = {"strategy": {"twin": {"advance": {"canary": "manual"}}}, "deadline": {"release": "1h"}}
+# A canary that is watched for an hour, whatever its gates say.
+LONG_CANARY = {"observe": {"atLeast": "1h", "atMost": "2h"}, "deadline": {"release": "6h"}}
 
 
 class PacedStory(Story):
@@ -79,12 +81,12 @@ def story(bed: Bed, scratch: Path, name: str, interval: float = 1.0) -> Iterator
 
 
 def measure_ticks(bed: Bed, scratch: Path) -> Iterator[Measured]:
-    """A canary that a person keeps waiting: nothing changes, and both gates are asked at every tick."""
+    """A canary under observation: nothing changes, and both gates are asked at every tick."""
     before = load()
     with story(bed, scratch, "ticks") as told:
-        told.opens(replicas=REPLICAS, policy=MANUAL)
+        told.opens(replicas=REPLICAS, policy=LONG_CANARY)
         release = told.asks_for("v2")
-        told.releases.await_hold(release, "Manual", within=120)
+        _await_canary(told, release)
         settled = told.releases.elapsed
         # Evidence is computed over all windows of the release, so the dear ticks are the late ones.
         eventually(
@@ -109,8 +111,8 @@ def measure_ticks(bed: Bed, scratch: Path) -> Iterator[Measured]:
             name = "nightferry_requests_total"
             queries += counted(page_after, name, **asking) - counted(page, name, **asking)
         last = told.releases.last(release)
-        if last.phase != "Canary" or last.held != "Manual":
-            raise RuntimeError(f"the release did not stand still: {last}")
+        if last.phase != "Canary" or last.held:
+            raise RuntimeError(f"the release did not stay as it was: {last}")
     per_tick = queries / sum(ticks)
     yield Measured(
         TICK_CPU,
@@ -130,7 +132,7 @@ def measure_crash(bed: Bed, scratch: Path) -> Iterator[Measured]:
 
 
 def measure_abort(bed: Bed, scratch: Path) -> Iterator[Measured]:
-    """A person aborts a release that waits in its canary."""
+    """A person aborts a release under observation in its canary."""
     for figure, interval in ((ABORT, 1.0), (ABORT_LATE, LATE)):
         before = load()
         values = tuple(_abort_to_write(bed, scratch, interval) for _ in range(REPEATS))
@@ -146,6 +148,13 @@ def _numbers(told: Story) -> tuple[float, str, int]:
     return cpu_seconds(told.controller.pid), told.controller.read_page("/metrics")[1], len(requests)
 
 
+def _await_canary(told: Story, release: str) -> None:
+    """Waits until the canary has taken an incumbent's place, and a little longer, so that no change is under way."""
+    told.releases.await_phase(release, "Canary", within=120)
+    eventually(lambda: told.replicas(APP) == told.desired - 1, within=60, what="the canary has taken a place")
+    time.sleep(SETTLE)
+
+
 def _crash_to_write(bed: Bed, scratch: Path, interval: float) -> float:
     with story(bed, scratch, "crash", interval) as told:
         told.opens()
@@ -159,10 +168,9 @@ def _crash_to_write(bed: Bed, scratch: Path, interval: float) -> float:
 
 def _abort_to_write(bed: Bed, scratch: Path, interval: float) -> float:
     with story(bed, scratch, "abort", interval) as told:
-        told.opens(policy=MANUAL)
+        told.opens(policy=LONG_CANARY)
         release = told.asks_for("v2")
-        eventually(lambda: told.replicas(TWIN) == 1, within=60, what="the canary moves", every=0.05)
-        told.releases.await_hold(release, "Manual", within=120)
+        _await_canary(told, release)
         aborted = told.now()
         told.patches_release(release, {"abort": {"reason": "measured"}})
         return told.await_restoring_write(after=aborted, within=60) - aborted
