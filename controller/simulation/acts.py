@@ -12,7 +12,7 @@ from controller.requests import Failure, FailureKind
 from controller.simulation import manifests
 from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
-from controller.simulation.traffic import Hostile, doubled, empty, refusing
+from controller.simulation.traffic import Hostile, doubled, empty, refusing, without
 from policies.values import Duration
 
 Act = Callable[[Scene], None]
@@ -82,7 +82,7 @@ def _pairs(text: str, pattern: re.Pattern[str], example: str) -> list[tuple[str,
 
 def _crash(scene: Scene, words: Mapping[str, str]) -> None:
     after = seconds(words["after"]) if "after" in words else 2.0
-    scene.world.behave(scene.version(words["who"]), crashes_after=after, message="exit code 1")
+    scene.world.behave(scene.version(words["who"]), crashes_after=after)
 
 
 def _never_ready(scene: Scene, words: Mapping[str, str]) -> None:
@@ -123,6 +123,12 @@ def _prometheus(scene: Scene, words: Mapping[str, str]) -> None:
     scene.world.store_fault = down if mood == "down" else None
     traffic.scraping = mood not in ("down", "stale")
     traffic.hostile = _ANSWERS.get(mood)
+
+
+def _loses(scene: Scene, words: Mapping[str, str]) -> None:
+    """The contender no longer has the metric by its name (or the incumbent's has gone)."""
+    pods = scene.world.pods_of(scene.slot(words["slot"]), scene.namespace)
+    scene.world.traffic.hostile = without(*{pod.state.replica_set for pod in pods})
 
 
 def _api(scene: Scene, words: Mapping[str, str]) -> None:
@@ -287,6 +293,7 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("load 100/s", r"load (?P<rate>\d+(?:\.\d+)?)/s", _load),
     ("prometheus down|up|empty|stale|doubled|refusing",
      r"prometheus (?P<mood>down|up|empty|stale|doubled|refusing)", _prometheus),
+    ("prometheus loses contender|incumbent", rf"prometheus loses {_SLOT}", _loses),
     ("api down|up", r"api (?P<mood>down|up)", _api),
     ("controller down|up", r"controller (?P<mood>down|up)", _controller),
     ("drain 2 [contender|incumbent]", rf"drain {_NUMBER}(?: {_SLOT})?", _drain),

@@ -15,7 +15,7 @@ from typing import Literal
 from controller.attempt import Reading, TickResult, parsed
 from controller.record import RecordTooNew
 from controller.release import ENDS, AppKey
-from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings, Write
+from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings
 from controller.simulation.pods import NEVER
 from controller.simulation.world import World
 from controller.tick import tick
@@ -279,8 +279,3 @@ class Driver:
         self.results.append(ticked)
         if self.on_tick is not None:
             self.on_tick(ticked)
-
-
-def is_write(request: Request) -> bool:
-    """Whether a request changes anything."""
-    return isinstance(request, Write)

@@ -37,7 +37,6 @@ class Behaviour:
     ready: bool = True
     crashes_after: float | None = None
     cannot_pull: bool = False
-    message: str = ""
 
 
 @dataclass(slots=True)
@@ -51,7 +50,6 @@ class Pod:
     order: int
     start_delay: float
     grace: float
-    noise: float = 1.0
     stage: Stage = "pending"
     due: float = NEVER
     lives_until: float = NEVER

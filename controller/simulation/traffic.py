@@ -228,7 +228,7 @@ def doubled(_ask: FetchCounts, counts: Counts) -> Counts:
     return Counts(counts.series + counts.series)
 
 
-def contender_only(*replica_sets: str) -> Hostile:
-    """A store that has lost the series of these ReplicaSets."""
+def without(*replica_sets: str) -> Hostile:
+    """A store that has no series of these ReplicaSets, as after a release that renamed its metrics."""
     gone = set(replica_sets)
     return lambda _ask, counts: Counts(tuple(s for s in counts.series if s.pod.rpartition("-")[0] not in gone))

@@ -10,7 +10,7 @@ import pytest
 from analysis.samples import CounterSeries
 from controller.requests import Counts, Failure, FailureKind, FetchCounts, Term
 from controller.simulation.pods import Behaviour
-from controller.simulation.traffic import BOUNDS, LE, QUIET, doubled, empty, latency_shares, refusing
+from controller.simulation.traffic import BOUNDS, LE, QUIET, doubled, empty, latency_shares, refusing, without
 from controller.simulation.world import Conditions, World
 from policies.schema import Selector
 
@@ -157,6 +157,10 @@ def test_hostile_stores() -> None:
     assert world.answer(question) == Counts(())
     world.traffic.hostile = doubled
     assert world.answer(question) == Counts(honest.series + honest.series)
+    world.traffic.hostile = without(*question.replica_sets)
+    assert world.answer(question) == Counts(())
+    world.traffic.hostile = without("some-other-set")
+    assert world.answer(question) == honest
     world.traffic.hostile = refusing(FailureKind.INVALID, "422")
     refused = world.answer(question)
     assert isinstance(refused, Failure) and refused.kind is FailureKind.INVALID
