@@ -38,6 +38,7 @@ RESYNC = 300.0  # seconds between ticks of an app without a release under way
 MIN_GAP = 0.5  # seconds between the end of a tick and one that a change asks for: pods become ready in swarms
 SAME = 3  # identical faults in a row after which an app is asked less often
 LONGEST_BACKOFF = 600.0
+UNSEEN = 60.0  # seconds after which an idle app that could not be looked at is tried again, at the latest
 MOST_HURRY = 10  # ticks in a row that ask for another one soon and change nothing; then the interval is soon enough
 MOST_WRITES = 300  # in a minute and app; the steps of a large release stay far below it
 _JUMP = 2.0  # seconds by which the wall clock may drift from the steady one before all jobs are set anew
@@ -310,9 +311,14 @@ class Loop:
             self._report.hot(app, MOST_WRITES)
             return 60.0
         one.hurried = one.hurried + 1 if result.again_in is not None and not result.wrote else 0
-        if one.times >= SAME or one.hurried > MOST_HURRY:
-            return None  # what is tried again and again and moves nothing gets no hurry
-        return None if result.again_in is None else min(max(result.again_in, 0.1), self._resync)
+        # What is tried again and again and moves nothing gets no hurry.
+        if result.again_in is not None and one.times < SAME and one.hurried <= MOST_HURRY:
+            return min(max(result.again_in, 0.1), self._resync)
+        if result.failure is not None and not active:
+            # The slow round is for apps of which everything is known: one that could not be looked at may hide a
+            # claim whose release is gone.
+            return min(self._settings.interval * 2.0 ** min(one.times, 10), UNSEEN)
+        return None
 
     def _drive(self, turn: Generator[Request, Answer, TickResult]) -> TickResult | None:
         """Performs the requests of one tick; None when the loop was stopped before its end."""

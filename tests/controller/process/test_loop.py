@@ -134,6 +134,25 @@ def test_an_app_without_a_release_is_woken_by_one_and_by_little_else() -> None:
         eventually(lambda: times.count(CHECKOUT) >= 5)  # now in the rhythm of a release
 
 
+# The API server did not answer when the app was looked at: whatever that hid is not left to the slow round.
+def test_an_idle_app_that_could_not_be_looked_at_is_tried_again_soon() -> None:
+    times, copies = Times(), Copies(policy("checkout"))
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield ReadPolicy(app.namespace, app.policy)
+        return (
+            TickResult(app, failure=Failure(FailureKind.NO_KIND, "no such kind"))
+            if times.count(app) < 3
+            else TickResult(app)
+        )
+
+    with running(copies, ticks, interval=0.1):
+        eventually(lambda: times.count(CHECKOUT) == 3)
+        threading.Event().wait(0.8)
+        assert times.count(CHECKOUT) == 3, "and once it was looked at it rests"
+
+
 def test_a_release_that_nobody_announced_is_found_in_the_next_round() -> None:
     times, copies = Times(), Copies()
     with running(copies, lambda app: _noted(times, app), interval=0.1) as loop:
