@@ -1,0 +1,118 @@
+"""The process itself: it ends on a signal, keeps its secret, tells figures, and is still when nothing is to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from tests.cluster.bed.identities import CONTROLLER
+from tests.cluster.bed.waiting import eventually
+from tests.cluster.stories.story import APP, Story
+
+
+def test_it_ends_within_five_seconds_of_sigterm_in_mid_release_and_the_next_one_goes_on(story: Story) -> None:
+    story.opens(policy={"strategy": {"twin": {"batches": 1}}})
+    controller = story.controller
+    assert controller is not None
+    release = story.asks_for("v2-slowstart2")
+    eventually(lambda: story.replicas(APP) == 3, within=60, what="the canary has taken a place")
+    began = time.monotonic()
+    assert controller.stop() == 0
+    assert time.monotonic() - began < 5
+    controller.start()
+    story.releases.await_phase(release, "Succeeded", within=120)
+    story.judge_end(release, "Succeeded", tag="v2-slowstart2")
+    story.judge()
+
+
+# The token of its ServiceAccount is the one secret that the process has. Everything that it ever says is searched.
+def test_its_token_appears_nowhere(story: Story) -> None:
+    story.opens(replicas=2)
+    controller = story.controller
+    assert controller is not None
+    release = story.asks_for("missing-v2")
+    story.releases.await_phase(release, "RolledBack", within=90)
+    story.await_unclaimed()
+    events = eventually(
+        lambda: story.site.api.read(story.site.path("events"))["items"], within=10, what="there are events"
+    )
+    ours = [one for one in events if one["involvedObject"]["kind"] == "Release"]
+    assert {one["reason"] for one in ours} >= {"Preflight", "Advance", "RollBack", "RolledBack"}
+    said = {
+        "log": controller.log(),
+        "events": json.dumps(events),
+        "releases": json.dumps([one.status for one in story.releases.of(release)]),
+        "deployments": json.dumps(story.site.api.read(story.site.path("deployments"))),
+        "metrics": controller.read_page("/metrics")[1],
+    }
+    assert all(len(text) > 200 for text in said.values())
+    for where, text in said.items():
+        assert CONTROLLER.token not in text, where
+        assert "Bearer" not in text, where
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_its_metrics_pass_promtool(story: Story) -> None:
+    story.opens(replicas=2, rate=50)
+    assert story.controller is not None
+    release = story.asks_for("v2")
+    eventually(lambda: story.releases.last(release).phase == "Canary", within=60, what="a release is under way")
+    status, text = story.controller.read_page("/metrics")
+    assert status == 200
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "nightferry_" in text
+
+
+# Ten policies and nothing to do: not one write, and no request but its watches.
+def test_idle_it_writes_nothing(story: Story) -> None:
+    story.opens(replicas=1, rate=0)
+    for number in range(9):
+        story.applies_policy({"target": {"deployment": f"absent-{number}"}}, name=f"absent-{number}")
+    policies = f"/apis/nightferry.dev/v1alpha1/namespaces/{story.site.name}/releasepolicies"
+
+    def all_told() -> bool:
+        items = story.site.api.read(policies)["items"]
+        return len(items) == 10 and all((item.get("status") or {}).get("conditions") for item in items)
+
+    eventually(all_told, within=30, what="each policy's status is told")
+    before = story.bed.requests(CONTROLLER, namespace=story.site.name)
+    wait_for_ticks(story, seconds=10)
+    after = story.bed.requests(CONTROLLER, namespace=story.site.name)[len(before) :]
+    assert [f"{one.verb} {one.resource} {one.name}" for one in after if one.verb != "watch"] == []
+
+
+def test_an_unchanged_release_makes_at_most_three_requests_a_tick(story: Story) -> None:
+    story.opens(policy={"strategy": {"twin": {"advance": {"canary": "manual"}}}})
+    release = story.asks_for("v2")
+    story.releases.await_hold(release, "Manual", within=90)
+    ticks = read_ticks(story)
+    before = story.bed.requests(CONTROLLER, namespace=story.site.name)
+    wait_for_ticks(story, seconds=10)
+    ticks = read_ticks(story) - ticks
+    asked = story.bed.requests(CONTROLLER, namespace=story.site.name)[len(before) :]
+    asked = [one for one in asked if one.verb != "watch"]
+    print(f"\nan unchanged release: {len(asked)} requests in {ticks:.0f} ticks")
+    assert ticks >= 5
+    assert len(asked) <= 3 * ticks
+    assert [one.resource for one in asked if one.is_write] == []
+
+
+def wait_for_ticks(story: Story, *, seconds: float) -> None:
+    """Lets the controller live for a while: what it does not do in that time is what the story asks."""
+    until = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= until, within=seconds + 5, what="the time is over")
+    assert story.controller is not None
+    assert story.controller.running
+
+
+def read_ticks(story: Story) -> float:
+    """Ticks so far, of all outcomes."""
+    assert story.controller is not None
+    page = story.controller.read_page("/metrics")[1]
+    return sum(float(value) for value in re.findall(r"^nightferry_ticks_total\{[^}]*\} (\S+)$", page, re.MULTILINE))
