@@ -235,7 +235,7 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
     if ready < live.replicas and live.observed and not _can_step(record, seen, policy):
         return Hold(
             HoldReason.PODS_LOST,
-            f"{ready} of {live.replicas} incumbent pods are ready: something outside this release took pods away",
+            f"{ready} of {live.replicas} incumbent pods are ready: pods were lost, or have not started yet",
             _release_deadline(record, seen, policy),
             "rollBack",
         )
@@ -291,7 +291,9 @@ def _may_go_on(
 
     required = [v for v in verdicts if v.required]
     overall = worst(v.verdict for v in required)
-    if overall is Verdict.BLIND:
+    # What was seen in earlier batches says nothing of this one: a batch without any sample of its own is blind too.
+    unseen = seen.now >= seen.first_sample_by and any(v.observed <= 0 for v in required)
+    if overall is Verdict.BLIND or unseen:
         return _blind(record, seen, required, policy)
 
     observed = min(v.observed for v in required)
@@ -331,7 +333,13 @@ def _may_go_on(
 
 def _blind(record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:
     """Missing data never passes and never fails: stand still, and after the policy's patience turn back."""
-    because = "; ".join(f"gate {v.gate}: {v.because}" for v in required if v.verdict is Verdict.BLIND)
+    because = "; ".join(
+        f"gate {v.gate}: {v.because}"
+        if v.verdict is Verdict.BLIND
+        else f"gate {v.gate}: no request has been seen at the contender since the batch settled"
+        for v in required
+        if v.verdict is Verdict.BLIND or v.observed <= 0
+    )
     already = record.held is not None and record.held.reason is HoldReason.BLIND
     if seen.now < seen.first_sample_by and not already:
         return Proceed(f"waiting for the first samples: {because}")

@@ -166,6 +166,8 @@ class ReleasePolicySpec(Part):
                     if selector.matches_on(label):
                         at = ("gates", index, gate.kind, field)
                         yield Problem(at, f"a matcher on {label}", f"no matcher on {label}: the controller adds it")
+        if self.mode == "enforce" and not any(gate.required for gate in self.gates):
+            yield Problem(("gates",), "no required gate", "at least one required gate, or mode: observe")
         yield from self._time_problems()
 
     def _time_problems(self) -> Iterator[Problem]:

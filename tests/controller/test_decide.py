@@ -117,6 +117,15 @@ def test_p13_a_fresh_batch_waits_for_its_first_samples_without_a_hold() -> None:
     assert isinstance(decide(a_record(), seen, [says(BLIND)], a_policy().spec), Proceed)
 
 
+def test_p24_a_batch_that_nobody_asked_anything_is_blind_whatever_was_seen_before_it() -> None:
+    verdicts = [says(HEALTHY), says(HEALTHY, gate="latency", observed=0)]
+    decision = decide(a_record(), an_observation(), verdicts, a_policy().spec)
+    assert isinstance(decision, Hold) and decision.reason is HoldReason.BLIND
+    assert "latency" in decision.because and "errors" not in decision.because
+    fresh = replace(an_observation(), first_sample_by=NOW + 30)
+    assert isinstance(decide(a_record(), fresh, verdicts, a_policy().spec), Proceed)
+
+
 def test_no_verdict_at_all_is_blind() -> None:
     decision = decide(a_record(), an_observation(), [], a_policy().spec)
     assert isinstance(decision, Hold) and decision.reason is HoldReason.BLIND

@@ -59,7 +59,7 @@ def test_an_edit_without_a_difference_changes_nothing() -> None:
         ({"deadline": {"batch": "10m", "release": "4h"}}, {"deadline": {"batch": "5m", "release": "2h"}}),
         ({"strategy": {"twin": {}}}, {"strategy": {"twin": {"advance": {"canary": "manual"}}}}),
         ({"strategy": {"twin": {}}}, {"strategy": {"twin": {"advance": {"batches": "manual"}}}}),
-        ({"gates": [a_gate(required=False)]}, {"gates": [a_gate(required=True)]}),
+        ({"mode": "observe", "gates": [a_gate(required=False)]}, {"mode": "observe", "gates": [a_gate(required=True)]}),
         ({"gates": [a_gate()]}, {"gates": [a_gate(tolerate="1.1x")]}),
         ({"gates": [a_gate(tolerate="0.3pp")]}, {"gates": [a_gate(tolerate="0.1pp")]}),
         ({"gates": [a_gate()]}, {"gates": [a_gate(limit="5%")]}),
