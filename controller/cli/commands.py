@@ -76,8 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command -> its exit code. Everything that can go wrong ends here, in words."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        ended: Any = build()(given, standalone_mode=False, prog_name="nightferry")
+        code = _run(given)
         sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written while the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ends.SUCCEEDED
+    except KeyboardInterrupt:
+        return ends.INTERRUPTED
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return _said(ends.FAILED, f"internal error: {text[:300]}; run with --debug for the traceback")
+
+
+def _run(given: Sequence[str]) -> int:
+    try:
+        ended: Any = build()(given, standalone_mode=False, prog_name="nightferry")
         return ended if isinstance(ended, int) else ends.SUCCEEDED
     except ends.Refusal as error:
         return _said(ends.REFUSED, *error.lines)
@@ -88,17 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _said(ends.REFUSED, f"{message.rstrip('.')} (see `nightferry --help`)")
     except typer.Exit as end:
         return end.exit_code
-    except (typer.Abort, KeyboardInterrupt):
+    except typer.Abort:
         return ends.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing may be written while the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ends.SUCCEEDED
-    except Exception as error:
-        if "--debug" in given:
-            raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return _said(ends.FAILED, f"internal error: {text[:300]}; run with --debug for the traceback")
+    except SystemExit as end:
+        # Typer's own answer to a reader that went away would be exit code 1.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
 
 
 def _said(code: int, *lines: str) -> int:

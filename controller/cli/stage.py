@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.screen import PHASE_COLOURS, VERDICT_COLOURS, console, print_plain
-from controller.release import Phase
 from controller.simulation.story import Snapshot, StoryResult
 
 _WIDTH = 40  # characters of the bar of pods
@@ -55,15 +53,6 @@ class Stage:
         """A tick of the story's release."""
         if self._silent:
             return
-        if now.phase is Phase.SUCCEEDED:
-            # From here on the new version is the incumbent; whoever watches still means the new one by "new".
-            now = replace(
-                now,
-                contender_pods=now.incumbent_pods,
-                contender_ready=now.incumbent_ready,
-                incumbent_pods=now.contender_pods,
-                incumbent_ready=now.contender_ready,
-            )
         essence = (now.release, now.phase, now.batch, now.held)
         if essence != self._last:
             self._last = essence

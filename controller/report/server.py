@@ -27,6 +27,7 @@ class Server:
     def __init__(self, address: tuple[str, int], routes: Routes) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = _PATIENCE
+            wbufsize = -1  # head and body in one piece
             server_version = "nightferry"
             sys_version = ""
 

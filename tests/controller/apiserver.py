@@ -38,6 +38,7 @@ class ApiServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one piece
 
             def do_GET(self) -> None:
                 outer._answer(self, "GET")
