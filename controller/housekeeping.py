@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.attempt import SOON, Attempt, Reading, TickResult
+from controller.drive import effective_policy
 from controller.release import ENDS, GROUP, AppKey, Phase, SlotState
 from controller.requests import (
     CreateRelease,
@@ -25,12 +26,13 @@ def tidy(
     app: AppKey, policy: ReleasePolicy | None, attempts: Sequence[Attempt], now: float
 ) -> Reading[TickResult | None]:
     """At most one thing per tick; None when there was nothing to do."""
-    if policy is None:
+    known = policy if policy is not None else _pinned_last(attempts)
+    if known is None:
         return None
-    strategy = strategy_of(policy.spec)
+    strategy = strategy_of(known.spec)
     ended = {each.uid: each for each in attempts if each.record.phase in ENDS}
     slots: list[SlotState] = []
-    for name in strategy.slot_names(policy.spec.target.deployment):
+    for name in strategy.slot_names(known.spec.target.deployment):
         answer = yield ReadSlot(app.namespace, name)
         if isinstance(answer, Mapping):
             slots.append(slot_state(answer))
@@ -43,9 +45,15 @@ def tidy(
             if owner.record.phase is Phase.NEEDS_HUMAN and not _restored_since(owner, attempts):
                 continue
             return (yield from _release_claims(app, owner, slot.claim.uid, strategy, [one.name for one in slots]))
-        if (lost := (yield from _lost_record(app, slot, attempts))) is not None:
+        if policy is not None and (lost := (yield from _lost_record(app, slot, attempts))) is not None:
             return lost
-    return (yield from _shorten_history(app, policy, attempts))
+    return (yield from _shorten_history(app, known, attempts))
+
+
+def _pinned_last(attempts: Sequence[Attempt]) -> ReleasePolicy | None:
+    """The policy that the last release began under: where the policy itself is gone, its claims still have to go."""
+    pinned = [each.record for each in attempts if each.record.policy]
+    return effective_policy(pinned[-1], None) if pinned else None
 
 
 def _release_claims(

@@ -20,6 +20,7 @@ RECORD_VERSION = 1
 GROUP = "nightferry.dev"
 CLAIM_ANNOTATION = f"{GROUP}/claim"
 SLOT_LABEL = f"{GROUP}/slot"
+CLOCK_SET_BACK = 60.0  # seconds; a pod that became ready that far in the future was ready before a clock was set back
 
 
 class Phase(StrEnum):
@@ -221,7 +222,9 @@ class PodState:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def available(self, now: float, min_ready: float) -> bool:
-        return self.ready and not self.terminating and now - self.ready_since >= min_ready
+        """Ready for `min_ready` seconds. A clock that was set back does not make a serving pod unavailable."""
+        age = now - self.ready_since
+        return self.ready and not self.terminating and (age >= min_ready or min_ready <= 0.0 or age < -CLOCK_SET_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +301,11 @@ class Observation:
     def available(self, role: Role) -> int:
         slot, pods = (self.incumbent, self.incumbents) if role == "incumbent" else (self.contender, self.contenders)
         return 0 if slot is None else sum(pod.available(self.now, slot.min_ready) for pod in pods)
+
+    def ready(self, role: Role) -> int:
+        """Pods that serve, for however short a time."""
+        pods = self.incumbents if role == "incumbent" else self.contenders
+        return sum(pod.ready and not pod.terminating for pod in pods)
 
 
 # ------------------------------------------------------------------------------------ decisions and plans

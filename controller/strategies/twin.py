@@ -186,11 +186,11 @@ class Twin:
             # With surge to spend, no incumbent leaves before the contenders that are there are ready.
             if surge > 0 and ready_c < c:
                 return None
-            gone = _removable(i - want_i, i, ready_i, ready_i + ready_c, floor)
+            gone = _removable(i - want_i, ready_i, i - seen.ready("incumbent"), ready_i + ready_c, floor)
             if gone > 0:
                 return live.name, i - gone
         if spare is not None and c > want_c:
-            gone = _removable(c - want_c, c, ready_c, ready_i + ready_c, floor)
+            gone = _removable(c - want_c, ready_c, c - seen.ready("contender"), ready_i + ready_c, floor)
             if gone > 0:
                 return spare.name, c - gone
         return None
@@ -227,11 +227,14 @@ def _twin(policy: ReleasePolicySpec) -> TwinPolicy:
     return twin
 
 
-def _removable(want: int, replicas: int, ready: int, ready_total: int, floor: int) -> int:
-    """How many of `want` pods may leave a slot of `replicas`, `ready` of them available, now."""
-    if ready_total - min(ready, want) >= floor:
+def _removable(want: int, available: int, unready: int, available_total: int, floor: int) -> int:
+    """How many of `want` pods may leave a slot now, of which `available` are available and `unready` do not serve.
+
+    A pod that serves, but not for long enough yet, is neither: what its age is worth depends on two clocks.
+    """
+    if available_total - min(available, want) >= floor:
         return want
-    return min(want, max(ready_total - floor, replicas - ready, 0))
+    return min(want, max(available_total - floor, unready, 0))
 
 
 def _app_of(slot_name: str) -> str:
