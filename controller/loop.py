@@ -198,7 +198,9 @@ class Loop:
             # Releases under way first; the others one after the other, not in one burst.
             self._employ(app, active=apps[app], within=0.0 if apps[app] else 0.05 * place)
         for app, active in apps.items():
-            self._pace(app, active=active)
+            if self._pace(app, active=active) and not active:
+                # No tick has seen its release end: the release is gone, and its claims may have stayed.
+                self._bring_forward(str(app), self._settings.interval)
 
     def changed(self, kind: Kind, namespace: str, name: str, obj: Any) -> None:
         """A change in the cluster, from a watch; wakes the app that it concerns."""
@@ -243,17 +245,18 @@ class Loop:
         seconds = self._settings.interval if active else self._resync
         return IntervalTrigger(seconds=seconds, timezone=UTC, jitter=seconds / 10)
 
-    def _pace(self, app: AppKey, *, active: bool) -> None:
-        """Ticks in the rhythm of a release, or of none; a job that already has the right one is left alone."""
+    def _pace(self, app: AppKey, *, active: bool) -> bool:
+        """Ticks in the rhythm of a release, or of none -> whether that changed the job's rhythm."""
         with self._lock:
             one = self._rounds.get(app)
             if one is None or one.active == active:
-                return
+                return False
             one.active = active
         try:
             self._scheduler.reschedule_job(str(app), trigger=self._trigger(active))
         except JobLookupError:
             self._employ(app, active=active, within=0.0)
+        return True
 
     def _bring_forward(self, job: str, seconds: float) -> None:
         try:

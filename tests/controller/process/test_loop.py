@@ -153,6 +153,19 @@ def test_an_idle_app_that_could_not_be_looked_at_is_tried_again_soon() -> None:
         assert times.count(CHECKOUT) == 3, "and once it was looked at it rests"
 
 
+# A Release object was deleted, and no watch told of it: what it left behind is looked for at once.
+def test_an_app_whose_release_vanished_is_looked_at_once_more() -> None:
+    times, copies = Times(), under_way("checkout")
+    with running(copies, lambda app: _noted(times, app), interval=0.3) as loop:
+        eventually(lambda: times.count(CHECKOUT) >= 2)
+        copies.releases.clear()
+        loop.enrol()
+        before = times.count(CHECKOUT)
+        eventually(lambda: times.count(CHECKOUT) == before + 1)
+        threading.Event().wait(0.8)
+        assert times.count(CHECKOUT) == before + 1
+
+
 def test_a_release_that_nobody_announced_is_found_in_the_next_round() -> None:
     times, copies = Times(), Copies()
     with running(copies, lambda app: _noted(times, app), interval=0.1) as loop:
