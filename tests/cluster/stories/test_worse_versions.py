@@ -30,9 +30,10 @@ def test_errors_from_the_second_batch_on_turn_it_back_and_the_next_release_succe
     assert turned.cause == "GateDegraded"
     errors = verdict(turned, "errors")
     assert errors["verdict"] == "Degraded"
-    effect = errors["evidence"]["effect"]
-    assert effect["contender_rate"] > 5 * effect["incumbent_rate"]
-    assert errors["evidence"]["log_evidence"] > errors["evidence"]["threshold"]
+    ours, theirs = errors["evidence"]["effect"]["rates"]
+    assert ours > 5 * theirs
+    reached, threshold = errors["evidence"]["logEvidence"]
+    assert reached > threshold
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     story.judge_end(release, "RolledBack", tag="v1")
     assert story.releases.highest_stage(release) == 1
