@@ -287,7 +287,10 @@ def _may_go_on(
     if policy.mode == "observe":
         if settled_for < at_least:
             return Proceed(f"watched for {_span(settled_for)} of {policy.observe.at_least} (mode observe)")
-        return _next(record, policy, f"mode observe decides nothing; the gates say {_summary(verdicts)}")
+        because = f"mode observe decides nothing; the gates say {_summary(verdicts)}"
+        if _by_hand(record, policy) and seen.wishes.promote != record.stage:
+            return _waiting_for_a_person(record, because)
+        return _next(record, policy, because)
 
     required = [v for v in verdicts if v.required]
     overall = worst(v.verdict for v in required)
@@ -305,18 +308,16 @@ def _may_go_on(
         return Proceed(f"observed {_span(observed)} of at least {policy.observe.at_least}: {_summary(required)}")
     if overall is Verdict.HEALTHY:
         if _by_hand(record, policy):
-            return Hold(
-                HoldReason.MANUAL,
-                f"{_stage(record)} is healthy and waits for a person: {_summary(required)}",
-                None,  # the person's time is not charged to the release deadline, so that deadline moves with it
-                "`nightferry promote` goes on",
-            )
+            return _waiting_for_a_person(record, f"healthy: {_summary(required)}")
         return _next(record, policy, _summary(required))
     if watched < at_most:
         return Proceed(f"observed {_span(watched)} of at most {policy.observe.at_most}: {_summary(required)}")
     because = f"inconclusive after {_span(watched)}: {_summary(required)}"
     match policy.observe.on_undecided:
         case "advance":
+            # `onUndecided` stands in for the gates, never for the person.
+            if _by_hand(record, policy):
+                return _waiting_for_a_person(record, because)
             return _next(record, policy, because)
         case "rollBack":
             return RollBack(Cause.UNDECIDED, because)
@@ -329,6 +330,16 @@ def _may_go_on(
             )
         case _:
             assert_never(policy.observe.on_undecided)
+
+
+def _waiting_for_a_person(record: Record, because: str) -> Hold:
+    """`until` is None: the person's time is not charged to the release deadline, so that deadline moves with it."""
+    return Hold(
+        HoldReason.MANUAL,
+        f"{_stage(record)} waits for a person; {because}",
+        None,
+        "`nightferry promote` goes on",
+    )
 
 
 def _blind(record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:

@@ -276,6 +276,24 @@ def test_a_manual_canary_waits_for_its_own_promote() -> None:
     assert isinstance(decide(a_record(Phase.BATCH, 1), an_observation(7, 3), [says(HEALTHY)], policy), Advance)
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"observe": {"atLeast": "2m", "atMost": "5m", "onUndecided": "advance"}}, UNDECIDED),
+        ({"mode": "observe"}, HEALTHY),
+    ],
+)
+def test_what_stands_in_for_the_gates_does_not_stand_in_for_the_person(
+    changes: dict[str, object], verdict: Verdict
+) -> None:
+    policy = a_policy(strategy={"twin": {"canary": 1, "batches": 4, "advance": {"canary": "manual"}}}, **changes).spec
+    verdicts = [says(verdict, observed=600)]
+    decision = decide(a_record(), an_observation(), verdicts, policy)
+    assert isinstance(decision, Hold) and decision.reason is HoldReason.MANUAL
+    wished = an_observation(wishes=Wishes(promote=0))
+    assert isinstance(decide(a_record(), wished, verdicts, policy), Advance)
+
+
 def test_a_promote_does_not_cover_a_degraded_gate() -> None:
     seen = an_observation(wishes=Wishes(promote=0))
     assert isinstance(decide(a_record(), seen, [says(DEGRADED)], a_policy(onDegraded="pause").spec), Hold)
