@@ -232,8 +232,9 @@ def _lacking(now: Moment, gate: str, terms: int, record: Record) -> str:
             newest[role] = max(times, default=0.0)
         if not newest["incumbent"]:
             return f"{term} has nothing of the incumbent"
-        if newest["contender"] < now.entry.at - 2 * _WINDOW - _SCRAPE:
-            return f"{term} of the contender is {now.entry.at - newest['contender']:.0f} s old"
+        at = now.entry.at + now.memory.skew  # the store is asked by the controller's clock
+        if newest["contender"] < at - 2 * _WINDOW - _SCRAPE:
+            return f"{term} of the contender is {at - newest['contender']:.0f} s old"
     return ""
 
 

@@ -97,6 +97,7 @@ class Memory:
     level: int = 0  # pods below which availability must not fall by our hand
     excused: frozenset[str] = frozenset()  # pods that something outside took away
     lying: bool = False  # a read was answered with the past
+    skew: float = 0.0  # seconds that the controllers' clock is ahead
 
     def fork(self) -> Memory:
         return replace(

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.release import ENDS, AppKey
 from controller.requests import Answer, Settings, WriteEvent
-from controller.simulation.driver import Driver, Fault, Freeze, Point, Stale
+from controller.simulation.driver import Driver, Fault, Freeze, Meddle, Point, Stale
 from controller.simulation.world import Trace, World
 from controller.slots import template_digest
 from tests.kernel.laws import Broken, judge_standing, judge_write
@@ -39,7 +39,7 @@ class Night:
     driver: Driver
     over: Ready
     memory: Memory = field(default_factory=Memory)
-    faults: Mapping[int, Fault] = field(default_factory=dict)
+    faults: Meddle = lambda _: None
     struck: tuple[tuple[Point, Fault], ...] = ()
     points: list[Point] | None = None
     last_write: float = 0.0
@@ -48,9 +48,9 @@ class Night:
     def world(self) -> World:
         return self.driver.world
 
-    def fork(self, faults: Mapping[int, Fault] | None = None) -> Night:
+    def fork(self, faults: Meddle = lambda _: None) -> Night:
         """The same night from here on, with other faults to come."""
-        other = Night(self.driver.fork(), self.over, self.memory.fork(), faults or {}, last_write=self.last_write)
+        other = Night(self.driver.fork(), self.over, self.memory.fork(), faults, last_write=self.last_write)
         other.attach()
         return other
 
@@ -68,7 +68,7 @@ class Night:
             eyes.__init__(tick=point.tick)  # type: ignore[misc]  # a new tick has seen nothing yet
         if self.points is not None:
             self.points.append(point)
-        fault = self.faults.get(point.index)
+        fault = self.faults(point)
         if fault is not None:
             self.struck = (*self.struck, (point, fault))
             self.memory.lying = self.memory.lying or isinstance(fault, Stale)
@@ -213,7 +213,7 @@ def with_faults(story: Told, faults: Mapping[int, Fault], minutes: float) -> tup
 
     Where the night meets the faultless one again in the same state at the same time, it ends as that one did.
     """
-    night = story.before(min(faults)).fork(faults)
+    night = story.before(min(faults)).fork(lambda point: faults.get(point.index))
     by_time = {fork.world.now: fork for fork in story.forks.values()}
     last = max(faults)
 

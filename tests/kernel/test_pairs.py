@@ -1,0 +1,89 @@
+"""Two things at once: a crash and what a person or the clock does, at every tick; a paused writer at every request.
+
+A paused writer is a controller that stops before a request, as a frozen process does, while a second one takes over
+and works; then the first wakes and goes on with what it had seen. Pods cannot be guarded against that by anything, so
+S1 is measured against the pods that a writer was last served.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.requests import Write
+from controller.simulation.driver import Freeze
+from tests.kernel.events import EVENTS, Event, rotating_crash
+from tests.kernel.night import told, with_faults
+from tests.kernel.scenarios import SCENARIOS
+from tests.kernel.test_single_faults import LONGEST
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_a_crash_and_an_event_at_every_tick(event: Event) -> None:
+    story = told(SCENARIOS["healthy"].night(), LONGEST)
+    ends: dict[str, int] = {}
+    wrong: list[str] = []
+    for tick, (first, before) in enumerate(story.forks.items()):
+        for crashes in (False, True):
+            night = before.fork(rotating_crash(tick)) if crashes else before.fork()
+            try:
+                event.happen(night)
+                night.run(2 * LONGEST)
+                ending = night.ending()
+                night.stay_idle()
+            except AssertionError as broken:
+                wrong.append(f"{event.name} at request {first}, crash {crashes}: {broken}")
+                continue
+            phase = ending.phases["first"]
+            ends[phase] = ends.get(phase, 0) + 1
+            if phase not in event.ends or not set(ending.phases.values()) <= event.ends:
+                wrong.append(f"{event.name} at request {first}, crash {crashes}: {ending}")
+    print(f"crash x {event.name}: {2 * len(story.forks)} nights, ended {ends}, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("name", ["healthy", "abort in mid-batch", "errors in batch 2"])
+def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
+    scenario = SCENARIOS[name]
+    story = told(scenario.night(), LONGEST)
+    points = story.points_after(scenario.alike)
+    wrong: list[str] = []
+    nights = 0
+    for point in points:
+        for seconds in (5.0, 40.0, 130.0) if isinstance(point.request, Write) else (40.0,):
+            nights += 1
+            try:
+                _, ending = with_faults(story, {point.index: Freeze(seconds, "b")}, LONGEST)
+            except AssertionError as broken:
+                wrong.append(f"frozen for {seconds:.0f} s at request {point.index}: {broken}")
+                continue
+            if ending != story.ending:
+                wrong.append(f"frozen for {seconds:.0f} s at request {point.index}: {ending}")
+    print(f"paused writer in {name}: {len(points)} requests, {nights} nights, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("event", [each for each in EVENTS if "clock" not in each.name], ids=lambda event: event.name)
+def test_k14_k15_a_paused_writer_wakes_after_somebody_changed_the_plan(event: Event) -> None:
+    story = told(SCENARIOS["healthy"].night(), LONGEST)
+    wrong: list[str] = []
+    nights = 0
+    for point in story.points:
+        if not isinstance(point.request, Write):
+            continue
+        nights += 1
+        night = story.before(point.index).fork(
+            lambda seen, index=point.index: Freeze(60.0, "b") if seen.index == index else None
+        )
+        try:
+            night.advance()
+            event.happen(night)
+            night.run(2 * LONGEST)
+            ending = night.ending()
+            night.stay_idle()
+        except AssertionError as broken:
+            wrong.append(f"frozen at request {point.index}: {broken}")
+            continue
+        if not set(ending.phases.values()) <= event.ends:
+            wrong.append(f"frozen at request {point.index}: {ending}")
+    print(f"paused writer x {event.name}: {nights} nights, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
