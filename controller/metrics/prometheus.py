@@ -30,7 +30,10 @@ MAX_SERIES = 20_000
 _SHOWN = 256  # characters of a server's own words in a message
 
 # What Prometheus writes for a finite float. `float()` alone also takes 1_0, inf and digits of other scripts.
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_ONE = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_NUMBER = re.compile(_ONE, re.ASCII)
+_NUMBERS = re.compile(f"{_ONE}(?:,{_ONE})*", re.ASCII)
+_LONGEST = 40  # characters of a number
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _POD_SUFFIX = "-[a-z0-9]{5}"
 
@@ -141,6 +144,7 @@ def _counters(series: list[_Series], ask: FetchCounts) -> tuple[CounterSeries, .
     labels = {ask.pod_label, "le"} if ask.term == "buckets" else {ask.pod_label}
     ours = re.compile(f"(?:{'|'.join(re.escape(name) for name in ask.replica_sets)}){_POD_SUFFIX}", re.ASCII)
     found: dict[tuple[str, str | None], CounterSeries] = {}
+    known: dict[tuple[float, ...], tuple[float, ...]] = {}
     for one in series:
         if one.metric.keys() != labels:
             raise _Unusable(f"a series has the labels {sorted(one.metric)}, asked for were {sorted(labels)}")
@@ -151,28 +155,52 @@ def _counters(series: list[_Series], ask: FetchCounts) -> tuple[CounterSeries, .
             raise _Unusable(f"a series of pod {pod[:80]}, which was not asked for")
         if (pod, le) in found:
             raise _Unusable(f"two series of pod {pod}" + (f" and le {le}" if le is not None else ""))
-        times, values = _samples(one, ask)
+        times, values = _samples(one, ask, known)
         found[pod, le] = CounterSeries(pod, le, times, values)
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[0], key[1] or "")))
 
 
-def _samples(one: _Series, ask: FetchCounts) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _samples(
+    one: _Series, ask: FetchCounts, known: dict[tuple[float, ...], tuple[float, ...]]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Times and values of a series. `known`: the instants that were judged before, by their stamps."""
+    if not one.values:
+        return (), ()
+    stamps, texts = zip(*one.values, strict=True)
+    # Most series of an answer have the very same stamps: they are judged once.
+    times = known.get(stamps)
+    if times is None:
+        times = known[stamps] = _instants(stamps, ask)
+    return times, _numbers(texts)
+
+
+def _instants(stamps: tuple[float, ...], ask: FetchCounts) -> tuple[float, ...]:
     times: list[float] = []
-    values: list[float] = []
     last = -1
-    for at, text in one.values or ():
+    for at in stamps:
         index = round((at - ask.start) / ask.step)
         # Prometheus counts in milliseconds.
         if abs(ask.start + index * ask.step - at) > 0.002 or index <= last or at > ask.end + 0.002:
             raise _Unusable(f"a sample at {at:.3f}, which is not one of the instants asked for")
         last = index
         times.append(ask.start + index * ask.step)
-        values.append(_number(text))
-    return tuple(times), tuple(values)
+    return tuple(times)
+
+
+def _numbers(texts: tuple[str, ...]) -> tuple[float, ...]:
+    # All at once; a text with a comma of its own matches here and is still no number for float().
+    if max(map(len, texts)) <= _LONGEST and _NUMBERS.fullmatch(",".join(texts)):
+        try:
+            values = tuple(map(float, texts))
+        except ValueError:
+            values = (math.nan,)
+        if all(0.0 <= value < math.inf for value in values):
+            return values
+    return tuple(map(_number, texts))  # says which one it is
 
 
 def _number(text: str) -> float:
-    value = float(text) if len(text) <= 40 and _NUMBER.fullmatch(text) else math.nan
+    value = float(text) if len(text) <= _LONGEST and _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value) or value < 0:
         raise _Unusable(f"the counter reads {text[:40]!r}")
     return value

@@ -203,7 +203,25 @@ def test_instants_are_those_that_were_asked_for_and_not_their_rounded_text() -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["NaN", "+Inf", "-Inf", "1_0", "0x10", "١٢", "", " 5", "5 ", "1e400", "-1", "1.", ".5", "05", "--1", "1" * 60],
+    [
+        "NaN",
+        "+Inf",
+        "-Inf",
+        "1_0",
+        "1,2",
+        "0x10",
+        "١٢",
+        "",
+        " 5",
+        "5 ",
+        "1e400",
+        "-1",
+        "1.",
+        ".5",
+        "05",
+        "--1",
+        "1" * 60,
+    ],
 )
 def test_p8_p9_p27_a_value_that_is_no_finite_count_blinds(text: str) -> None:
     found = failure(obj(matrix(series("1", text))))
