@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from analysis.comparisons import COMPARISONS, ComparisonInput, Settings, error_settings, latency_settings
-from analysis.counting import count_buckets, count_events
-from analysis.samples import CounterSeries, Frame, Groups
+from analysis.counting import ALIGNMENT, count_buckets, count_events
+from analysis.samples import CounterSeries, Frame, Groups, Histogram, Tally
 from analysis.verdict import Absence, Evidence, NoData
 from controller.release import GateVerdict, Observation, Record
 from controller.requests import Counts, Failure, FailureKind, FetchCounts, Source, Term
@@ -82,7 +82,6 @@ def judge(
     gate: Gate, policy: ReleasePolicy, record: Record, seen: Observation, source: Source, answers: Answers
 ) -> GateVerdict:
     """What one gate says at this look. `answers` has the store's answer to each of its questions, by term."""
-    everything = _spans(record, seen.now, since=0.0)
     terms: dict[str, tuple[CounterSeries, ...]] = {}
     unread: Absence | None = None
     for term, answer in answers.items():
@@ -93,19 +92,19 @@ def judge(
     if not answers:
         unread = Absence(NoData.NO_WINDOW, "no window is complete yet")
     groups = _groups(record, seen, terms)
-    frame = Frame(groups, everything, source.window)
+    frame = Frame(groups, _spans(record, seen.now), source.window)
     evidence: Evidence = COMPARISONS[gate.kind](ComparisonInput(frame, settings(gate, policy), terms, unread))
+    tally = _tally(gate, terms, frame) if unread is None else None
     soak, batch = (
-        _usable(gate, terms, Frame(groups, _spans(record, seen.now, since=since), source.window))
-        for since in (_span_start(record), record.stage_since)
+        _usable_since(tally, since) if tally is not None else 0 for since in (_span_start(record), record.stage_since)
     )
     return GateVerdict(
         gate=gate.name,
         verdict=evidence.verdict,
         because=evidence.because,
         required=gate.required,
-        observed=0.0 if unread is not None else soak * source.window,
-        watched=0.0 if unread is not None else batch * source.window,
+        observed=soak * source.window,
+        watched=batch * source.window,
         evidence=evidence.to_dict(),
     )
 
@@ -128,8 +127,8 @@ def settings(gate: Gate, policy: ReleasePolicy) -> Settings:
     return error_settings(alpha=alpha, margin_ratio=margin.ratio, limit=limit)
 
 
-def _spans(record: Record, now: float, *, since: float) -> tuple[tuple[float, float], ...]:
-    spans = ((max(span.start, since), span.end if span.end is not None else now) for span in record.observing)
+def _spans(record: Record, now: float) -> tuple[tuple[float, float], ...]:
+    spans = ((span.start, span.end if span.end is not None else now) for span in record.observing)
     return tuple((start, end) for start, end in spans if end > start)
 
 
@@ -137,24 +136,32 @@ def _span_start(record: Record) -> float:
     return record.observing[-1].start if record.observing else 0.0
 
 
-def _usable(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Frame) -> int:
-    """Windows of the frame in which the contender had usable data; none while no request has reached it there.
-
-    Time in which nobody asked the contender anything is no observation, however well its counters were scraped.
-    """
+def _tally(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Frame) -> Tally | None:
+    """The gate's counts per pod and settled window; None where there is no usable one."""
     if not frame.settled:
-        return 0
+        return None
     counted = (
         count_buckets(terms.get("buckets", ()), frame)
         if gate.latency is not None
         else count_events(terms.get("requests", ()), terms.get("errors", ()), frame)
     )
-    if isinstance(counted, Absence):
+    match counted:
+        case Absence():
+            return None
+        case Histogram():
+            return counted.tally
+    return counted
+
+
+def _usable_since(tally: Tally, since: float) -> int:
+    """Windows that began at `since` or later in which the contender had usable data; 0 while no request reached it.
+
+    Time in which nobody asked the contender anything is no observation, however well its counters were scraped.
+    """
+    ours, kept = tally.contender, tally.ends - tally.window >= since - ALIGNMENT
+    if not tally.exposure[ours][:, kept].any():
         return 0
-    tally = counted if not hasattr(counted, "tally") else counted.tally
-    if not tally.exposure[tally.contender].any():
-        return 0
-    return tally.freshness.contender_windows
+    return int(tally.seen[ours][:, kept].any(axis=0).sum())
 
 
 def _groups(record: Record, seen: Observation, terms: Mapping[str, Sequence[CounterSeries]]) -> Groups:
