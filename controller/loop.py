@@ -3,7 +3,7 @@
 Each app has one job. While a release is under way it runs every interval; otherwise only in a slow round that catches
 what no change announced. A change in the cluster, or a tick that says "again soon", moves the next run forward.
 
-A tick is a generator of requests; this module performs them one after the other. What goes wrong in one app stays in
+What goes wrong in one app stays in
 that app: an exception is caught, counted and logged with the app's name, and after three identical ones the app is
 asked less and less often, while every other app keeps its ticks.
 """
@@ -13,10 +13,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -24,12 +24,12 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from controller.attempt import TickResult
 from controller.clock import Clock
 from controller.cluster.cache import Kind
+from controller.performing import Performer, Turn
 from controller.release import AppKey
 from controller.report import Report
-from controller.requests import Answer, Failure, FetchCounts, Request, Settings
+from controller.requests import Settings
 from controller.roster import Roster
 from controller.tick import tick
 
@@ -57,21 +57,7 @@ class SystemClock:
         return event.wait(max(0.0, seconds))
 
 
-class Shell(Protocol):
-    """What performs the requests of a tick against the cluster."""
-
-    def begin_tick(self) -> None: ...
-
-    def perform(self, request: Any) -> Answer: ...
-
-
-class Store(Protocol):
-    """What answers the questions of the gates."""
-
-    def perform(self, ask: FetchCounts) -> Answer: ...
-
-
-Tick = Callable[[AppKey, float, Settings], Generator[Request, Answer, TickResult]]
+Tick = Callable[[AppKey, float, Settings], Turn]
 
 
 @dataclass(slots=True)
@@ -99,8 +85,7 @@ class Loop:
 
     def __init__(
         self,
-        shell: Shell,
-        store: Store,
+        performer: Performer,
         roster: Roster,
         clock: Clock,
         settings: Settings,
@@ -110,15 +95,13 @@ class Loop:
         workers: int = 8,
         ticks: Tick = tick,
     ) -> None:
-        self._shell = shell
-        self._store = store
+        self._performer = performer
         self._roster = roster
         self._clock = clock
         self._settings = settings
         self._report = report
         self._resync = max(resync, settings.interval)
         self._ticks = ticks
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._rounds: dict[AppKey, _Round] = {}
         self._beat = clock.monotonic()
@@ -139,12 +122,13 @@ class Loop:
         self._scheduler.add_job(
             self._heartbeat, IntervalTrigger(seconds=HEARTBEAT, timezone=UTC), id="heartbeat", executor="heartbeat"
         )
+        self._performer.start()
         self._scheduler.start()
         self.enrol()
 
     def stop(self, patience: float) -> bool:
         """No write begins any more. Waits `patience` seconds for calls under way -> whether all of them ended."""
-        self._stopping.set()
+        self._performer.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         until = self._clock.monotonic() + patience
@@ -272,7 +256,7 @@ class Loop:
     def _run(self, app: AppKey) -> None:
         with self._lock:
             one = self._rounds.get(app)
-        if one is None or self._stopping.is_set() or not one.running.acquire(blocking=False):
+        if one is None or self._performer.stopping() or not one.running.acquire(blocking=False):
             return
         began = self._clock.monotonic()
         again: float | None = None
@@ -281,11 +265,13 @@ class Loop:
                 one.woken, one.due, one.began = False, 0.0, self._clock.now()
             again = self._tick(app, one, began)
         finally:
-            one.ended = self._clock.monotonic()
-            one.running.release()
-        if self._stopping.is_set():
+            with self._lock:
+                # Together, so that a change sees either a tick that will look again, or none.
+                one.ended, woken = self._clock.monotonic(), one.woken
+                one.running.release()
+        if self._performer.stopping():
             return
-        if again is None and one.woken:
+        if again is None and woken:
             again = max(MIN_GAP, one.rest_until - one.ended)
         if again is not None:
             self._bring_forward(str(app), again)
@@ -293,7 +279,7 @@ class Loop:
     def _tick(self, app: AppKey, one: _Round, began: float) -> float | None:
         """Seconds until the next tick, or None for the job's own rhythm."""
         try:
-            result = self._drive(self._ticks(app, self._clock.now(), self._settings))
+            result = self._performer.drive(self._ticks(app, self._clock.now(), self._settings))
         except Exception as error:
             self._note_fault(one, f"{type(error).__name__}: {error}")
             rest = self._rest(one)
@@ -322,29 +308,6 @@ class Loop:
             # claim whose release is gone.
             return min(self._settings.interval * 2.0 ** min(one.times, 10), UNSEEN)
         return None
-
-    def _drive(self, turn: Generator[Request, Answer, TickResult]) -> TickResult | None:
-        """Performs the requests of one tick; None when the loop was stopped before its end."""
-        self._shell.begin_tick()
-        answer: Answer = None
-        try:
-            while True:
-                request = turn.send(answer)
-                if self._stopping.is_set():
-                    return None
-                answer = self._perform(request)
-        except StopIteration as end:
-            result: TickResult = end.value
-            return result
-        finally:
-            turn.close()
-
-    def _perform(self, request: Request) -> Answer:
-        began = self._clock.monotonic()
-        answer = self._store.perform(request) if isinstance(request, FetchCounts) else self._shell.perform(request)
-        outcome = answer.kind.value if isinstance(answer, Failure) else "Ok"
-        self._report.performed(type(request).__name__, outcome, self._clock.monotonic() - began)
-        return answer
 
     # ---------------------------------------------------------------------------------------------- faults
 

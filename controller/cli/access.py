@@ -22,6 +22,8 @@ from controller.cluster.paths import DEPLOYMENTS, POLICIES, RELEASES, Resource
 from controller.loop import SystemClock
 from controller.release import Phase
 from controller.requests import Failure, FailureKind
+from policies.errors import shown
+from policies.names import dns_label
 
 Object = Mapping[str, Any]
 _MANAGER = (("fieldManager", "nightferry-cli"),)
@@ -43,6 +45,7 @@ class Access:
     def open(cls, namespace: str | None, kubeconfig: str | None, context: str | None) -> Self:
         """Logs in by the kubeconfig, or as the pod we run in. Raises Refusal where nothing says how."""
         clock = SystemClock()
+        named = legal_namespace(namespace) if namespace is not None else None
         try:
             connection = connect(clock, kubeconfig=kubeconfig, context=context, user_agent="nightferry-cli")
         except ConnectionSetupError as error:
@@ -50,7 +53,7 @@ class Access:
         return cls(
             connection,
             clock,
-            namespace or _default_namespace(kubeconfig, context),
+            named or _default_namespace(kubeconfig, context),
             _user(kubeconfig, context),
         )
 
@@ -124,6 +127,14 @@ class Access:
             if answer.kind is not FailureKind.CONFLICT:
                 raise _raised(answer)
         raise Refusal(f"release {name} changed {_TRIES} times while it was being written; try again")
+
+
+def legal_namespace(text: str) -> str:
+    """The name of a namespace, as it is. Raises Refusal for what can be none."""
+    try:
+        return dns_label(text)
+    except ValueError:
+        raise Refusal(f"--namespace: found {shown(text)}; allowed: a DNS-1123 label, such as shop") from None
 
 
 def ended(release: Object) -> bool:

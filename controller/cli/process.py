@@ -20,6 +20,7 @@ from controller.cluster.shell import Cluster
 from controller.configuration import Configuration
 from controller.loop import Loop, SystemClock
 from controller.metrics import Sources
+from controller.performing import Performer
 from controller.policy_files import PolicyFiles
 from controller.report import Report
 from controller.report.logs import configure
@@ -62,7 +63,8 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     )
     roster = Roster(cache)
     shell = Cluster(connection, cache, clock, cache_bound=CACHE_BOUND)
-    loop = Loop(shell, Sources(told.sources, clock), roster, clock, told.settings, report)
+    performer = Performer(shell, Sources(told.sources, clock), clock, report)
+    loop = Loop(performer, roster, clock, told.settings, report)
     report.metrics.present.phases = roster.phases
     report.metrics.present.cache_age = cache.age
     started = threading.Event()

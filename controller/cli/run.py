@@ -65,6 +65,7 @@ def _configured(
     """The file's configuration, with what the flags say instead of it. Raises Refusal."""
     from dataclasses import replace
 
+    from controller.cli.access import legal_namespace
     from controller.cli.ends import Refusal
     from controller.configuration import default_configuration, read_configuration
     from policies.load import PolicyRefused
@@ -82,7 +83,7 @@ def _configured(
     except PolicyRefused as error:
         raise Refusal(*map(str, error.errors)) from None
     if namespace is not None:
-        found = replace(found, namespace=namespace)
+        found = replace(found, namespace=legal_namespace(namespace))
     if interval is not None:
         found = replace(found, interval=_interval(interval))
     if listen is not None:

@@ -23,6 +23,7 @@ class Report:
         self.metrics = metrics if metrics is not None else Metrics()
         self._log = structlog.get_logger("nightferry")
         self._notes: dict[AppKey, str] = {}
+        self._untold = ""
 
     def ticked(self, app: AppKey, result: TickResult, seconds: float, times: int) -> None:
         """A tick ended. `times`: how often its failure came in a row."""
@@ -69,6 +70,12 @@ class Report:
         self.metrics.request_seconds.labels(kind).observe(seconds)
         if outcome == FailureKind.CONFLICT.value:
             self.metrics.conflicts.inc()
+
+    def untold(self, release: str, because: str) -> None:
+        """An Event could not be written; it is not tried again."""
+        if because != self._untold:
+            self._untold = because
+            self._log.warning("event not written", release=release, because=because)
 
     def late(self, app: AppKey, seconds: float) -> None:
         """A tick began so many seconds after it was due."""

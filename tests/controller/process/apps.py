@@ -11,6 +11,7 @@ from typing import Any
 from controller.attempt import TickResult
 from controller.cluster.cache import Kind
 from controller.loop import Loop, SystemClock
+from controller.performing import Performer
 from controller.release import AppKey
 from controller.report import Report
 from controller.requests import Answer, FetchCounts, ReadPolicy, Request, Settings
@@ -111,13 +112,13 @@ def running(
     clock: Any = None,
 ) -> Any:
     """A started loop; stopped at the end of the block."""
+    clock, report = clock or SystemClock(), report or Report()
     loop = Loop(
-        shell or Shell(),
-        Store(),
+        Performer(shell or Shell(), Store(), clock, report),
         Roster(copies),
-        clock or SystemClock(),
+        clock,
         Settings(interval=interval),
-        report or Report(),
+        report,
         resync=resync,
         ticks=lambda app, now, settings: ticks(app),
     )

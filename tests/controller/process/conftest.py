@@ -1,4 +1,4 @@
-"""The small API server of the tests of the process."""
+"""The small API server, and the bed of real parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.conftest import bed, site
 from tests.controller.apiserver import ApiServer
+
+__all__ = ["bed", "site"]  # fixtures
 
 
 @pytest.fixture

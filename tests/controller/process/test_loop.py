@@ -11,7 +11,7 @@ from controller.cluster.cache import Kind
 from controller.loop import MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock
 from controller.release import AppKey, Record
 from controller.report import Report
-from controller.requests import DeleteRelease, Failure, FailureKind, ReadPolicy, WriteRecord
+from controller.requests import DeleteRelease, Failure, FailureKind, ReadPolicy, WriteEvent, WriteRecord
 from tests.controller.process.apps import (
     CHECKOUT,
     SEARCH,
@@ -304,6 +304,31 @@ def test_a_stop_does_not_wait_for_a_silent_server() -> None:
         assert loop.stop(0.3) is False
         assert time.monotonic() - began < 1.0
         silent.set()
+
+
+# K30: the events of a release are refused, or take for ever. The release goes on as if nothing were.
+def test_events_neither_fail_nor_delay_a_tick() -> None:
+    never, times = threading.Event(), Times()
+
+    def answers(request: Any) -> Any:
+        if isinstance(request, WriteEvent):
+            never.wait(5.0)
+            return Failure(FailureKind.FORBIDDEN, "no events here")
+        return None
+
+    shell = Shell(answers)
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield WriteEvent("shop", f"e{times.count(app)}", "checkout-1", "uid", "Normal", "Advance", "on it goes", 0.0)
+        return TickResult(app, record=Record(), wrote=1)
+
+    with running(under_way("checkout"), ticks, interval=0.1, shell=shell):
+        eventually(lambda: times.count(CHECKOUT) >= 5, within=3.0)
+        assert len(shell.performed) == 1, "the first one still hangs"
+        never.set()
+        eventually(lambda: len(shell.performed) >= 5)
+    assert [request.name for request in shell.performed[:5]] == ["e1", "e2", "e3", "e4", "e5"]
 
 
 def test_each_tick_begins_anew_and_a_gates_question_goes_to_the_store() -> None:
