@@ -107,6 +107,7 @@ def test_a_record_edited_into_an_impossible_state_stops_everything(story: Story,
         within=20,
         what="the release needs a person",
     )
+    assert end is not None
     assert end.cause == "RecordInvalid"
     assert story.serving() == {"v1": 3, "v2": 1}
     assert len(story.writes_to_deployments()) == writes
