@@ -12,13 +12,13 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TypeVar
 
 from tests.bench import alone, idle, releases
-from tests.bench.figures import Measured, Unmeasured, as_json, table
+from tests.bench.figures import Figure, Measured, Unmeasured, as_json, table
 from tests.bench.machine import load, this_machine
 from tests.bench.plane import MANIFESTS, Plane, running_plane
 from tests.cluster.bed.bed import Bed
@@ -26,7 +26,16 @@ from tests.cluster.bed.shared import joined
 from tests.setup.find import MissingPrograms, find_programs
 
 T = TypeVar("T")
-GROUPS = ("validate", "look", "idle", "pods", "ticks", "crash", "abort")
+GROUPS: Mapping[str, tuple[Figure, ...]] = {
+    "validate": (alone.VALIDATE, alone.VALIDATE_INSIDE),
+    "look": (alone.LOOK_ERRORS, alone.LOOK_LATENCY),
+    "idle": (idle.START, idle.MEMORY, idle.WRITES, idle.IDLE_CPU),
+    "pods": (idle.PODS_COPY, idle.PODS_READ),
+    "ticks": (releases.TICK_CPU, releases.TICK_REQUESTS),
+    "crash": (releases.CRASH, releases.CRASH_LATE),
+    "abort": (releases.ABORT, releases.ABORT_LATE),
+}
+"""What is measured together, in this order: what needs no server first."""
 
 
 class Parts:
@@ -73,7 +82,7 @@ class Missing(Exception):
 
 
 def measurements(parts: Parts) -> dict[str, Callable[[], Iterator[Measured]]]:
-    """What is measured, by group, in the order of GROUPS: what needs a quiet machine and no server first."""
+    """How each of GROUPS is measured."""
     return {
         "validate": lambda: alone.measure_validate(parts.scratch),
         "look": lambda: alone.measure_look(parts.scratch),

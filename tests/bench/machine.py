@@ -38,10 +38,11 @@ def resident_mb(pid: int) -> float:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process and all its threads since its start, user and system."""
-    return _ticks((PROC / str(pid) / "stat").read_text()) / os.sysconf("SC_CLK_TCK")
+    return ticks_of((PROC / str(pid) / "stat").read_text()) / os.sysconf("SC_CLK_TCK")
 
 
-def _ticks(stat: str) -> int:
+def ticks_of(stat: str) -> int:
+    """User and system time in a process's line of /proc, in the kernel's clock ticks."""
     # The name of the program stands in brackets and may hold spaces; fields are counted after it.
     fields = stat.rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
