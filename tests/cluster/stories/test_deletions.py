@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.bed.api import MERGE, Object
+from tests.cluster.bed.site import app_deployment
 from tests.cluster.bed.waiting import eventually
-from tests.cluster.stories.story import APP, TWIN, Story
+from tests.cluster.stories.story import APP, REGISTRY, TWIN, Story
 
 BACK_WITHIN = 40
 POLICIES = "/apis/nightferry.dev/v1alpha1/namespaces/{namespace}/releasepolicies/checkout"
@@ -90,6 +91,13 @@ def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
     assert len(story.writes_to_deployments()) == writes
     assert story.history.deleted_pods(TWIN) == []
     assert story.releases.broken_laws() == []
+
+    # The person puts the old version back and asks for the way back, as the release said.
+    story.site.api.create(story.site.path("deployments"), app_deployment(APP, image=f"{REGISTRY}:v1", replicas=4))
+    eventually(lambda: story.serving().get("v1") == 4, within=20, what="the old version serves again")
+    story.commands("restore", APP, "--wait", "--timeout", "60s")
+    restore = story.releases.await_new({release})
+    story.judge_end(restore, "RolledBack", tag="v1")
 
 
 @pytest.mark.parametrize(
