@@ -101,8 +101,10 @@ def _story(release: Object, record: Record, problem: str) -> Iterator[Renderable
         return
     yield Text("\nDecisions", style="bold")
     first = record.decisions[0].at
+    shown: tuple[GateVerdict, ...] = ()
     for entry in record.decisions:
-        yield from _decision(entry, first)
+        yield from _decision(entry, first, known=entry.verdicts == shown)
+        shown = entry.verdicts or shown
     if record.held is not None or not record.ended:
         yield from _now(record)
 
@@ -141,7 +143,8 @@ _KIND_COLOURS = {
 }
 
 
-def _decision(entry: Entry, first: float) -> Iterator[RenderableType]:
+def _decision(entry: Entry, first: float, *, known: bool) -> Iterator[RenderableType]:
+    """One line of the log; its numbers below it, unless they are the same as the last ones (`known`)."""
     from rich.table import Table
     from rich.text import Text
 
@@ -153,6 +156,9 @@ def _decision(entry: Entry, first: float) -> Iterator[RenderableType]:
     line.add_column(overflow="fold")
     line.add_row(_clock(entry.at), _after(entry.at - first), Text(entry.kind, style=colour), entry.because)
     yield line
+    if known and entry.verdicts:
+        yield Text(" " * 21 + "on the same numbers", style="dim")
+        return
     for verdict in entry.verdicts:
         yield _verdict_line(verdict)
         yield _facts(_numbers(verdict), indent=24)

@@ -138,7 +138,7 @@ def _table(rows: Sequence[Row], now: float, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     from controller.cli.screen import PHASE_COLOURS, VERDICT_COLOURS
-    from controller.cli.view import ago, batch_text, pods_text
+    from controller.cli.view import NO_RELEASE, ago, batch_text, pods_text
 
     many = len({row.namespace for row in rows}) > 1
     lines = [[Text(t) for t in ["NAMESPACE"] * many + ["APP", "RELEASE", "PHASE", "BATCH", "PODS", "VERDICT", "FOR"]]]
@@ -166,7 +166,7 @@ def _table(rows: Sequence[Row], now: float, width: int) -> Iterator[Text]:
             shown.stylize("bold")
         shown.truncate(width, overflow="ellipsis")
         yield shown
-        if not beside and entry is not None and entry.release is not None:
+        if not beside and entry is not None and entry.because != NO_RELEASE:
             below = Text(f"  {entry.because}", style="dim")
             below.truncate(width, overflow="ellipsis")
             yield below

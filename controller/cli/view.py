@@ -60,6 +60,7 @@ class Row:
         }
 
 
+NO_RELEASE = "no release yet"
 _NO_BATCH = {"index": 0, "of": 0, "contender": 0, "incumbent": 0, "desired": 0}
 
 
@@ -120,7 +121,7 @@ def _idle(policy: Object) -> Row:
         held=None,
         batch=None,
         verdicts=(),
-        because=f"the policy is refused: {ready.get('message')}" if refused else "no release yet",
+        because=f"the policy is refused: {ready.get('message')}" if refused else NO_RELEASE,
         since=policy["metadata"].get("creationTimestamp"),
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.verdict import Verdict
 from controller.record import applied
-from controller.release import Advance, Cause, GateVerdict, Hold, HoldReason, Phase, Record, RollBack
+from controller.release import Advance, Cause, Finish, GateVerdict, Hold, HoldReason, Phase, Record, RollBack
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import POLICY, T0, Nightferry, ended, has_release, moving
 
@@ -111,6 +111,15 @@ def test_a_refused_policy_says_so(app: ApiServer, nightferry: Nightferry) -> Non
     condition = {"type": "Ready", "status": "False", "message": "spec.gates: found nothing"}
     app.change(("releasepolicies", "shop", "checkout"), {"status": {"conditions": [condition]}})
     assert rows(nightferry)[0]["because"] == "the policy is refused: spec.gates: found nothing"
+    assert "the policy is refused: spec.gates: found nothing" in nightferry("status").out
+
+
+def test_a_cluster_without_our_kinds_is_told_how_to_get_them(
+    api: ApiServer, nightferry: Nightferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = {"kind": "Status", "reason": "NotFound", "message": "the server could not find the requested resource"}
+    monkeypatch.setattr(api, "_judge", lambda method, path, body: (404, {**unknown, "code": 404, "details": {}}))
+    assert "apply manifests/crds first" in nightferry("status").refusal
 
 
 def test_all_namespaces(app: ApiServer, nightferry: Nightferry) -> None:
@@ -184,6 +193,16 @@ def test_explain_shows_each_decision_with_its_numbers(app: ApiServer, nightferry
     ):
         assert " ".join(words.split()) in " ".join(out.split()), words
     assert max(map(len, out.splitlines())) <= 100
+
+
+# The end of a rollback rests on what turned it: the same numbers twice would hide that nothing new was seen.
+def test_explain_shows_the_same_numbers_once(app: ApiServer, nightferry: Nightferry) -> None:
+    end = applied(rolled_back(), Finish(Phase.ROLLED_BACK, Cause.GATE, "10 of 10 are ready"), (), T0 + 520.0)
+    has_release(app, "checkout-1", end)
+    out = nightferry("explain", "checkout-1").out
+    assert out.count("8.22x") == 1
+    assert out.count("on the same numbers") == 1
+    assert "10 of 10 are ready" in out
 
 
 def test_explain_takes_the_name_of_an_app_too_and_shows_what_it_waits_for(
