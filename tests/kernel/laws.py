@@ -362,7 +362,7 @@ def ended_hold(now: Moment) -> str:
         return ""
     if not held.because or not held.then:
         return f"{held.reason} says neither why nor what then"
-    by_person = held.reason is HoldReason.PAUSED_BY_PERSON
+    by_person = held.reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)
     return f"{held.reason} has no end" if held.until is None and not by_person else ""
 
 
@@ -377,7 +377,9 @@ def direction_of_ignorance(now: Moment) -> str:
     if claim is None or claim.role != "contender":
         return ""
     assert now.life is not None
-    needed = {gate.name for gate in _pinned(now.life.record).spec.gates if gate.required}
+    policy = _pinned(now.life.record).spec
+    asked_in_vain = policy.mode == "observe" or _ungated(now.life.record)
+    needed = {gate.name for gate in policy.gates if gate.required and not asked_in_vain}
     unread = [
         (type(request).__name__, failure.message)
         for request, failure in now.eyes.unread

@@ -109,6 +109,11 @@ class Memory:
     def of(self, controller: str) -> Eyes:
         return self.eyes.setdefault(controller, Eyes())
 
+    def forget_missing(self, world: World) -> None:
+        """Releases that somebody deleted have no life any more."""
+        there = {str(obj["metadata"]["uid"]) for key, obj in world.objects.items.items() if key[0] == "Release"}
+        self.lives = {uid: life for uid, life in self.lives.items() if uid in there}
+
     @property
     def moving(self) -> Iterable[tuple[str, Life]]:
         return ((uid, life) for uid, life in self.lives.items() if life.record.phase in MOVING)

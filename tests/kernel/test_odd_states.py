@@ -1,0 +1,196 @@
+"""Odd states that people, tools and restores leave behind: each comes to a named end, and nothing moves unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from controller.simulation import manifests
+from controller.simulation.world import World
+from tests.kernel.memory import claim_of, replicas, slot
+from tests.kernel.night import Night, begin
+from tests.kernel.scenarios import APP, a_world, ask, in_batch, phase, status, whenever
+
+TWIN = f"{APP}-twin"
+
+
+def until(night: Night, true: Callable[[World], bool], minutes: float = 30.0) -> None:
+    """Runs until it is true; fails where it never is."""
+    night.run(minutes, lambda at: true(at.world))
+    assert true(night.world)
+
+
+def both(world: World) -> tuple[int, int]:
+    return replicas(world, APP), replicas(world, TWIN)
+
+
+def a_night(world: World, *names: str) -> Night:
+    return begin(world, lambda there: all(phase(there, name) for name in names))
+
+
+def stranded(**spec: Any) -> Night:
+    """A release that ended in need of a person, in its first batch, with both slots in use."""
+    world = a_world(**spec)
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
+    world.objects.items["Release", "shop", "first"]["status"]["record"]["stage"] = 77
+    until(night, lambda there: phase(there) == "NeedsHuman")
+    night.run(5)
+    assert both(world) == (2, 2)
+    return night
+
+
+# --------------------------------------------------------------------------------------- history and claims
+
+
+def test_the_history_keeps_a_release_that_needs_a_person_so_that_nothing_restores_unasked() -> None:
+    night = stranded(historyLimit=1)
+    ask(night.world, "v3", "second")
+    until(night, lambda there: phase(there, "second") == "Cancelled")
+    night.run(5)
+    assert phase(night.world) == "NeedsHuman"
+    assert sorted(name for kind, _, name in night.world.objects.items if kind == "Release") == ["first", "second"]
+    assert both(night.world) == (2, 2)
+
+
+# ------------------------------------------------------------------------------------------- impossible records
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("policy", "{"),
+        ("policy", '{"kind":"ReleasePolicy"}'),
+        ("stages", 50),
+        ("since", 1e300),
+    ],
+)
+def test_a_record_edited_by_hand_ends_the_release_and_never_breaks_the_tick(field: str, value: Any) -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
+    world.objects.items["Release", "shop", "first"]["status"]["record"][field] = value
+    until(night, lambda there: phase(there) in ("NeedsHuman", "Succeeded"))
+    if field != "since":
+        assert status(world)["cause"] == "RecordInvalid"
+        assert both(world) == (2, 2)
+
+
+def test_a_record_that_names_anothers_deployments_moves_none_of_them() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
+    record = world.objects.items["Release", "shop", "first"]["status"]["record"]
+    record["incumbent"] = {**record["incumbent"], "name": "search", "uid": slot(world, "search")["metadata"]["uid"]}
+    until(night, lambda there: phase(there) == "NeedsHuman")
+    assert status(world)["cause"] == "RecordInvalid"
+    assert replicas(world, "search") == 1
+
+
+def test_a_status_wiped_in_mid_release_is_brought_back_and_not_forgotten() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
+    del world.objects.items["Release", "shop", "first"]["status"]
+    night.memory.lives.clear()
+    night.run(30)
+    assert both(world) == (4, 0)
+    assert claim_of(slot(world, APP)) is None and claim_of(slot(world, TWIN)) is None
+
+
+# ------------------------------------------------------------------------------------------------- the queue
+
+
+def test_a_release_that_is_refused_turns_no_other_one_back() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first", "wrong")
+    until(night, lambda there: in_batch(there, 1))
+    ask(world, "v3", "wrong", rollbackOf="first")
+    night.run(30)
+    assert (phase(world), phase(world, "wrong")) == ("Succeeded", "Cancelled")
+    assert status(world, "wrong")["cause"] == "Refused"
+
+
+def test_a_release_aborted_in_the_queue_turns_no_other_one_back() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first", "regretted")
+    until(night, lambda there: in_batch(there, 1))
+    ask(world, "v3", "regretted", abort={"reason": "not today"})
+    night.run(30)
+    assert (phase(world), phase(world, "regretted")) == ("Succeeded", "Cancelled")
+
+
+# -------------------------------------------------------------------------------------------- slots in odd states
+
+
+def test_a_contender_that_never_finishes_being_deleted_is_a_contender_that_is_gone() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
+    slot(world, TWIN)["metadata"]["deletionTimestamp"] = "2025-10-09T09:00:00Z"
+    night.run(30)
+    assert (phase(world), status(world)["cause"]) == ("RolledBack", "ContenderMissing")
+    assert replicas(world, APP) == 4
+
+
+def test_a_person_who_scales_during_the_preparation_reverses_nothing() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: slot(there, TWIN) is not None)
+    world.edit("Deployment", APP, {"spec": {"replicas": 5}})
+    night.run(30)
+    assert phase(world) == "Succeeded"
+    assert both(world) == (0, 5)
+    assert not status(world)["record"]["reversals"]
+
+
+# ------------------------------------------------------------------------------------------------------- restore
+
+
+def test_a_restore_of_a_release_that_succeeded_is_refused_and_drains_nobody() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first", "again")
+    until(night, lambda there: phase(there) == "Succeeded")
+    ask(world, "", "again", restoreOf="first")
+    night.run(30)
+    assert phase(world, "again") == "Cancelled"
+    assert both(world) == (0, 4)
+
+
+def test_a_restore_that_was_done_is_not_done_again_over_a_later_release() -> None:
+    night = stranded()
+    world = night.world
+    ask(world, "", "again", restoreOf="first")
+    until(night, lambda there: phase(there, "again") == "RolledBack")
+    ask(world, "v3", "later")
+    until(night, lambda there: phase(there, "later") == "Succeeded")
+    ask(world, "", "twice", restoreOf="first")
+    until(night, lambda there: phase(there, "twice") in ("Cancelled", "RolledBack"))
+    night.run(5)
+    assert (phase(world, "twice"), both(world)) == ("Cancelled", (0, 4))
+
+
+# -------------------------------------------------------------------------------------------------------- policy
+
+
+def test_a_policy_broken_by_an_edit_is_not_called_deleted() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1))
+    world.edit("ReleasePolicy", APP, {"spec": {"observe": {"atLeast": "1h", "atMost": "1m"}}})
+    until(night, lambda there: bool(status(there).get("held")))
+    held = status(world)["held"]
+    assert held["reason"] == "PolicyGone"
+    assert "deleted" not in held["because"] and "atLeast" in held["because"]
