@@ -15,7 +15,7 @@ from typing import Literal
 from controller.attempt import Reading, TickResult, parsed
 from controller.record import RecordTooNew
 from controller.release import ENDS, AppKey
-from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings
+from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings, WriteSlot
 from controller.simulation.pods import NEVER
 from controller.simulation.world import World
 from controller.tick import tick
@@ -103,6 +103,7 @@ class Controller:
     due: dict[AppKey, float] = field(default_factory=dict)
     frozen: tuple[Point, Reading[TickResult], float] | None = None  # ..., until
     up: bool = True
+    read_through: bool = False  # a quorum read was made in the present tick
 
 
 class Driver:
@@ -220,6 +221,7 @@ class Driver:
                 if self.controllers.get(each.name) is not each or each.frozen is not None:
                     break
                 self.ticks += 1
+                each.read_through = False
                 reading = tick(app, now + self.skew, self.settings)
                 each.due[app] = now + self.settings.interval
                 self._go_on(each, reading, self._point(each, app, next(reading)), meddled=False)
@@ -256,6 +258,11 @@ class Driver:
             point = replace(self._point(each, app, request), tick=point.tick)
 
     def _answer(self, each: Controller, request: Request, fault: Fault | None) -> Answer:
+        # As the real shell does: no write to a slot rests on the watch cache alone. Unlike the real shell no read is
+        # too old here, so that a frozen controller is fenced by nothing but compare-and-swap.
+        each.read_through |= getattr(request, "fresh", False)
+        if isinstance(request, WriteSlot) and not each.read_through:
+            return Failure(FailureKind.STALE, "a write without a quorum read in this tick")
         match fault:
             case Refuse(failure):
                 return failure
