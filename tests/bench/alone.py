@@ -55,14 +55,14 @@ def measure_validate(scratch: Path) -> Iterator[Measured]:
     for number in range(POLICIES):
         (folder / f"app-{number:03d}.yaml").write_text(example.replace("checkout", f"checkout-{number:03d}"))
     before = load()
-    yield Measured(VALIDATE, tuple(_timed(lambda: _validate(folder)) for _ in range(REPEATS)), before)
+    yield Measured(VALIDATE, tuple(_timed(lambda: _validate(folder)) for _ in range(REPEATS)), load(before))
 
     def inside() -> None:
         documents, errors = load_paths([folder])
         if errors or len(documents) != POLICIES:
             raise RuntimeError(f"{len(documents)} policies read: {errors[:1]}")
 
-    yield Measured(VALIDATE_INSIDE, tuple(_timed(inside) for _ in range(REPEATS)), before)
+    yield Measured(VALIDATE_INSIDE, tuple(_timed(inside) for _ in range(REPEATS)), load(before))
 
 
 def measure_look(_: Path) -> Iterator[Measured]:
@@ -76,7 +76,7 @@ def measure_look(_: Path) -> Iterator[Measured]:
         milliseconds = tuple(1000 * _timed(case.look) for _ in range(LOOKS))
         judged = 1000 * min(_timed(case.judge_again) for _ in range(LOOKS))
         note = f"reading the answer included; the verdict alone {judged:.1f} ms; it said {verdict.verdict.value}"
-        yield Measured(figure, milliseconds, before, note)
+        yield Measured(figure, milliseconds, load(before), note)
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -20,7 +20,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure with every value that was seen, the load of the machine before it, and what is worth knowing."""
+    """A figure with every value that was seen, the load of the machine, and what is worth knowing.
+
+    `load`: processes that ran or wanted to, mean of a minute, the higher of before and after the measurement.
+    """
 
     figure: Figure
     values: tuple[float, ...]

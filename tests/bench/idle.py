@@ -53,10 +53,14 @@ def measure_idle(plane: Plane) -> Iterator[Measured]:
             _await_all_ticked(process)
             memory.append(resident_mb(process.pid))
             writes.append(float(len(plane.writes()) - len(first)) - sum(writes))
-    yield Measured(START, tuple(starts), before)
-    yield Measured(MEMORY, tuple(memory), before, "the first value after a minute, the others after a tick of each app")
-    yield Measured(WRITES, tuple(writes), before, f"before them {len(first)} writes, the first status of each policy")
-    yield Measured(IDLE_CPU, tuple(cpu), before)
+    yield Measured(START, tuple(starts), load(before))
+    yield Measured(
+        MEMORY, tuple(memory), load(before), "the first value after a minute, the others after a tick of each app"
+    )
+    yield Measured(
+        WRITES, tuple(writes), load(before), f"before them {len(first)} writes, the first status of each policy"
+    )
+    yield Measured(IDLE_CPU, tuple(cpu), load(before))
 
 
 def measure_pods(plane: Plane) -> Iterator[Measured]:
@@ -66,10 +70,13 @@ def measure_pods(plane: Plane) -> Iterator[Measured]:
     rounds = measure(connect(RealClock(), kubeconfig=str(plane.kubeconfig)), 5)
     copied, read = max(one.copied for one in rounds), max(one.read for one in rounds)
     yield Measured(
-        PODS_COPY, tuple(1000 * one.stalled_copy for one in rounds), before, f"the list took {copied:.1f} s at most"
+        PODS_COPY,
+        tuple(1000 * one.stalled_copy for one in rounds),
+        load(before),
+        f"the list took {copied:.1f} s at most",
     )
     yield Measured(
-        PODS_READ, tuple(1000 * one.stalled_read for one in rounds), before, f"the list took {read:.1f} s at most"
+        PODS_READ, tuple(1000 * one.stalled_read for one in rounds), load(before), f"the list took {read:.1f} s at most"
     )
 
 

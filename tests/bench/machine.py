@@ -17,9 +17,9 @@ def this_machine() -> Machine:
     return Machine(len(os.sched_getaffinity(0)), total / 1024**2, platform.python_version())
 
 
-def load() -> float:
-    """Processes that ran or wanted to, mean of the last minute."""
-    return float((PROC / "loadavg").read_text().split()[0])
+def load(before: float = 0.0) -> float:
+    """Processes that ran or wanted to, mean of the last minute; `before` where that was higher."""
+    return max(before, float((PROC / "loadavg").read_text().split()[0]))
 
 
 def kilobytes(text: str, name: str) -> int:

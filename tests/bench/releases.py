@@ -117,10 +117,12 @@ def measure_ticks(bed: Bed, scratch: Path) -> Iterator[Measured]:
     yield Measured(
         TICK_CPU,
         tuple(spent),
-        before,
+        load(before),
         f"over {sum(ticks):.0f} ticks of 1 s, watches and {per_tick:.1f} queries a tick included",
     )
-    yield Measured(TICK_REQUESTS, tuple(asked), before, "reads and writes in the audit log; a watch opened anew is one")
+    yield Measured(
+        TICK_REQUESTS, tuple(asked), load(before), "reads and writes in the audit log; a watch opened anew is one"
+    )
 
 
 def measure_crash(bed: Bed, scratch: Path) -> Iterator[Measured]:
@@ -128,7 +130,9 @@ def measure_crash(bed: Bed, scratch: Path) -> Iterator[Measured]:
     for figure, interval in ((CRASH, 1.0), (CRASH_LATE, LATE)):
         before = load()
         values = tuple(_crash_to_write(bed, scratch, interval) for _ in range(REPEATS))
-        yield Measured(figure, values, before, "the pod's change wakes the app; the tick is only the latest moment")
+        yield Measured(
+            figure, values, load(before), "the pod's change wakes the app; the tick is only the latest moment"
+        )
 
 
 def measure_abort(bed: Bed, scratch: Path) -> Iterator[Measured]:
@@ -137,7 +141,7 @@ def measure_abort(bed: Bed, scratch: Path) -> Iterator[Measured]:
         before = load()
         values = tuple(_abort_to_write(bed, scratch, interval) for _ in range(REPEATS))
         yield Measured(
-            figure, values, before, "the change of the Release wakes the app; the tick is only the latest moment"
+            figure, values, load(before), "the change of the Release wakes the app; the tick is only the latest moment"
         )
 
 
