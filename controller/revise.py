@@ -40,7 +40,8 @@ def revised(record: Record, seen: Observation, policy: ReleasePolicySpec, strate
         return closed(record, seen.now)
     settled = not strategy.unsettled(record, seen, policy)
     if settled:
-        return replace(_opened(record, seen.now), moving_since=None)
+        # A tick that was frozen and woke in a later stage has a `now` from before it.
+        return replace(_opened(record, max(seen.now, record.stage_since)), moving_since=None)
     record = closed(record, seen.now)
     return record if record.moving_since is not None else replace(record, moving_since=seen.now)
 
