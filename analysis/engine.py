@@ -26,6 +26,7 @@ from analysis.assumptions import (
     WINDOW_NOISE_SD,
     WINDOW_RHO,
 )
+from analysis.points import ln_above_points
 from analysis.samples import BoolArray, Tally
 from analysis.shares import THETA_GRID, share_evidence, share_interval, share_log_likelihood
 from analysis.special import FloatArray, log_sum_exp, normal_cdf
@@ -64,17 +65,16 @@ class Noise:
 class Look:
     """What one look at all windows so far gives; evidence in natural logs, ratios not in logs.
 
-    ln_pods: G_0, the pods against no change. ln_pods_margin: G_δ, the pods against the margin. ln_share: B, the share
-    against the margin, or against no change where a margin in points is no ratio (see `_share_delta`).
-    share_knows_margin says which. high is inf when the data does not bound the ratio from above. likely: the most
-    likely log ratio. sampling_half_width: the upper half of the interval before pod noise widens it; pod_half_width:
-    what pod noise alone would give; both on the log scale.
+    ln_pods: G_0, the pods against no change. ln_pods_margin: G_δ, the pods against the margin. ln_counts: the events
+    of the sides against the margin, B (share of events) for a ratio and A (above the points) for points. high is inf
+    when the data does not bound the ratio from above. likely: the most likely log ratio. sampling_half_width: the upper
+    half of the interval before pod noise widens it; pod_half_width: what pod noise alone would give; both on the log
+    scale.
     """
 
     ln_pods: float
     ln_pods_margin: float
-    ln_share: float
-    share_knows_margin: bool
+    ln_counts: float
     ratio: float | None
     low: float
     high: float
@@ -84,16 +84,19 @@ class Look:
 
     @property
     def ln_change(self) -> float:
-        """Evidence against no change: ln of the mean of G_0 and B. The mean of two e-values is an e-value."""
-        return _ln_mean(self.ln_pods, self.ln_share)
+        """Evidence against no change: ln of the mean of G_0 and B or A. The mean of two e-values is an e-value.
+
+        What speaks against a change inside the margin speaks against no change.
+        """
+        return _ln_mean(self.ln_pods, self.ln_counts)
 
     @property
     def ln_margin(self) -> float:
-        """Evidence against a change inside the margin: ln of the mean of G_δ and B, as far as B knows the margin.
+        """Evidence against a change inside the margin: ln of the mean of G_δ and B or A.
 
-        The share speaks here too because the mean log rate of several pods hardly moves when one of them is bad.
+        The sides' counts speak here too because the mean log rate of several pods hardly moves when one of them is bad.
         """
-        return _ln_mean(self.ln_pods_margin, self.ln_share) if self.share_knows_margin else self.ln_pods_margin
+        return _ln_mean(self.ln_pods_margin, self.ln_counts)
 
 
 def look(tally: Tally, margin: Margin, noise: Noise) -> Look:
@@ -102,22 +105,24 @@ def look(tally: Tally, margin: Margin, noise: Noise) -> Look:
 
 
 def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int]) -> list[Look]:
-    """What was seen at each of several looks, a look being the number of windows it could see; as `look` at each.
-
-    Raises ValueError for several looks at a margin in points: what it means as a ratio changes from look to look.
-    """
-    if margin.points and len(looks) > 1:
-        raise ValueError("a margin in points is looked at once at a time")
+    """What was seen at each of several looks, a look being the number of windows it could see; as `look` at each."""
     sides = _Sides.of(tally)
     starts, ends, ln_weights = _starts_by_look(looks, tally.window)
     plain = _contrast(sides, starts, ends, 0.0, noise)
     beyond = plain if margin.points == 0.0 else _contrast(sides, starts, ends, margin.points, noise)
     ln_pods = log_sum_exp(ln_half_normal_ratio(*plain, 0.0, noise.prior_sd) + ln_weights)
     ln_beyond = log_sum_exp(ln_half_normal_ratio(*beyond, math.log(margin.ratio), noise.prior_sd) + ln_weights)
-    delta = _share_delta(sides, margin)
-    thetas = np.append(THETA_GRID, delta or 0.0)
+    delta = math.log(margin.ratio)
+    thetas = np.append(THETA_GRID, delta)
     curve = share_log_likelihood(sides.ours, sides.theirs, sides.odds, thetas, noise.rho).T
-    ln_share = log_sum_exp(share_evidence(_between(curve, starts, ends), delta or 0.0) + ln_weights)
+    if margin.points:
+        noise_room = POD_QUANTILE * _side_noise(sides, starts, ends, noise)
+        counts = ln_above_points(
+            sides.ours, sides.theirs, sides.requests, sides.odds, margin.points, (starts, ends), noise_room
+        )
+    else:
+        counts = share_evidence(_between(curve, starts, ends), delta)
+    ln_counts = log_sum_exp(counts + ln_weights)
     whole = _between(curve, np.zeros_like(ends[:, 0]), ends[:, 0])[:-1].T
     out = []
     for place, end in enumerate(looks):
@@ -127,8 +132,7 @@ def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int]) -> l
             Look(
                 ln_pods=float(ln_pods[place]),
                 ln_pods_margin=float(ln_beyond[place]),
-                ln_share=float(ln_share[place]),
-                share_knows_margin=delta is not None,
+                ln_counts=float(ln_counts[place]),
                 ratio=sides.ratio(end),
                 low=math.exp(likely - math.hypot(likely - low, pods)) if math.isfinite(low) else 0.0,
                 high=math.exp(likely + math.hypot(high - likely, pods)) if math.isfinite(high) else math.inf,
@@ -195,6 +199,7 @@ class _Sides:
     expected: FloatArray
     ours: FloatArray
     theirs: FloatArray
+    requests: FloatArray
     odds: FloatArray
 
     @classmethod
@@ -204,7 +209,7 @@ class _Sides:
         x, x_other = t.events[mine].sum(axis=0), t.events[~mine].sum(axis=0)
         if t.ends.size and not (n_other > 0.0).all():
             raise ValueError("the evidence needs windows in which both sides served: pass tally.shared()")
-        return cls(t, t.exposure * (x_other / n_other), x, x_other, n / n_other)
+        return cls(t, t.exposure * (x_other / n_other), x, x_other, n_other, n / n_other)
 
     def ratio(self, end: int) -> float | None:
         """Contender events over those expected at the incumbents' rate, in the first `end` windows."""
@@ -252,15 +257,21 @@ def _contrast(
     return ours - theirs, np.sqrt(v_ours + v_theirs)
 
 
-def _share_delta(sides: _Sides, margin: Margin) -> float | None:
-    """The margin as a log ratio of rates; None where points are more than 15 times the incumbents' own rate.
+def _side_noise(sides: _Sides, starts: IntArray, ends: IntArray, noise: Noise) -> FloatArray:
+    """Assumed standard deviation of the log ratio of the sides' pooled rates, without chance; shape of `starts`.
 
-    There the share of events cannot tell the margin from a disaster: nearly all events are the contender's in both.
+    A pod keeps pod_sd for good and of the window noise what is left in a mean over its windows; the pods of a side
+    weigh by their requests.
     """
-    if margin.points == 0.0:
-        return math.log(margin.ratio)
-    rate = float(sides.theirs.sum()) / max(float(sides.tally.exposure[~sides.tally.contender].sum()), 1.0)
-    return math.log1p(margin.points / rate) if rate > 0.0 and margin.points <= 15.0 * rate else None
+    t = sides.tally
+    exposure = _between(t.exposure, starts, ends)
+    served = _between((t.exposure > 0.0).astype(np.float64), starts, ends)
+    steady = noise.pod_sd**2 + noise.window_sd**2 * averaging(served, WINDOW_MEMORY)
+    variance = np.zeros(starts.shape)
+    for side in (t.contender, ~t.contender):
+        total = np.maximum(exposure[side].sum(axis=0), 1.0)
+        variance += (exposure[side] ** 2 * steady[side]).sum(axis=0) / total**2
+    return np.sqrt(variance)
 
 
 def _ln_mean(one: float, other: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.assumptions import HEALTHY_MIN_WINDOWS
-from analysis.comparisons import error_settings, latency, latency_settings, ratio
+from analysis.comparisons import Settings, error_settings, latency, latency_settings, ratio
 from analysis.engine import look_path
 from analysis.samples import Frame, Groups
 from analysis.verdict import Verdict
@@ -47,6 +47,22 @@ REGRESSIONS = (
     Regression(10.0, onset=20, one_pod=True),
 )
 
+DEFAULT = error_settings()
+POINTS = 0.005
+LOW, MIDDLE = 0.0005, 0.005
+POINTS_WORLDS = tuple(
+    replace(world, name=f"{world.name}, {100 * base:g} % errors", base=base)
+    for base in (LOW, MIDDLE)
+    for world in (CLEAN, ASSUMED, MODERATE, SMALL, HEAVY, BUSY)
+)
+POINTS_HARMLESS = (Regression(), Regression(points=0.5 * POINTS), Regression(points=POINTS))
+POINTS_REGRESSIONS = (
+    Regression(points=0.01),
+    Regression(points=0.03),
+    Regression(points=0.03, onset=24),
+    Regression(points=0.06, onset=20, one_pod=True),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -56,9 +72,8 @@ class Fate:
     healthy: int | None
 
 
-def error_fate(rng: np.random.Generator, world: World, wrong: Regression) -> Fate:
-    """One release under the errorRatio gate with its default settings, looked at after each window."""
-    settings = error_settings()
+def error_fate(rng: np.random.Generator, world: World, wrong: Regression, settings: Settings = DEFAULT) -> Fate:
+    """One release under the errorRatio gate, by default with its default settings, looked at after each window."""
     shared = error_release(rng, world, wrong).shared()
     path = look_path(shared, settings.margin, ratio.NOISE, list(range(1, shared.ends.size + 1)))
     # Where traffic is thin, windows without a request of one side are no looks.

@@ -53,11 +53,16 @@ WORLDS = (CLEAN, ASSUMED, MODERATE, HEAVY, QUIET, BUSY)
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """What is wrong with the contender: errors times `factor` from look `onset`, on all its pods or only the first."""
+    """What is wrong with the contender from look `onset`, on all its pods or only the first.
+
+    Errors times `factor`, and `points` (a share of requests) more of them: those share the pod's own noise and not what
+    moves all pods.
+    """
 
     factor: float = 1.0
     onset: int = 0
     one_pod: bool = False
+    points: float = 0.0
 
 
 def _ar1(rng: np.random.Generator, shape: tuple[int, int], memory: float, sd: float) -> FloatArray:
@@ -70,12 +75,23 @@ def _ar1(rng: np.random.Generator, shape: tuple[int, int], memory: float, sd: fl
     return out
 
 
-def fleet(rng: np.random.Generator, world: World) -> tuple[tuple[str, ...], FloatArray, FloatArray, int]:
-    """Pod names, requests and error rates per pod and window; the contender pods come first.
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """A fleet in which nothing is wrong: names, and per pod and window requests and error rates.
 
-    The last number is how many they are at the end. Old pods stop where new ones take over;
-    the new pods have pod effects of their own.
+    The contender pods come first, and are `contenders` at the end. shock: what of the rates all pods share, a factor
+    per window. Old pods stop where new ones take over; the new pods have pod effects of their own.
     """
+
+    names: tuple[str, ...]
+    requests: FloatArray
+    rate: FloatArray
+    shock: FloatArray
+    contenders: int
+
+
+def fleet(rng: np.random.Generator, world: World) -> Pods:
+    """Draw a fleet."""
     last = world.stages[-1][1]
     pods = last + world.pods
     share = np.exp(rng.normal(size=(pods, 1)) * world.weight_sd)
@@ -89,21 +105,25 @@ def fleet(rng: np.random.Generator, world: World) -> tuple[tuple[str, ...], Floa
     mean = weight / weight.sum(axis=0) * world.rate * WINDOW * load
     requests = rng.poisson(mean).astype(np.float64)
     noise_sd = math.sqrt(math.log1p(world.window_cv2))
-    log_rate = rng.normal(size=(pods, 1)) * world.pod_sd + _ar1(rng, (1, LOOKS), 0.9, world.shock)
+    own = rng.normal(size=(pods, 1)) * world.pod_sd
+    shock = _ar1(rng, (1, LOOKS), 0.9, world.shock)
+    log_rate = own + shock
     if noise_sd:
         log_rate = log_rate + _ar1(rng, (pods, LOOKS), world.memory, noise_sd) - noise_sd**2 / 2
     log_rate = log_rate + math.log(10.0) * (rng.random((pods, LOOKS)) < world.bursts)
     names = tuple(f"new-{i}" for i in range(last)) + tuple(f"old-{i}" for i in range(world.pods))
-    return names, requests, np.minimum(world.base * np.exp(log_rate), 0.9), last
+    return Pods(names, requests, np.minimum(world.base * np.exp(log_rate), 0.9), np.exp(shock), last)
 
 
 def error_release(rng: np.random.Generator, world: World, wrong: Regression) -> Tally:
     """A whole release as exact counts; errors are binomial."""
-    names, requests, rate, contenders = fleet(rng, world)
-    worse = np.ones_like(rate)
-    worse[: 1 if wrong.one_pod else contenders, wrong.onset :] = wrong.factor
-    errors = rng.binomial(requests.astype(np.int64), np.minimum(rate * worse, 0.95)).astype(np.float64)
-    return as_tally(names, requests, errors, contenders)
+    pods = fleet(rng, world)
+    hit = np.zeros(pods.rate.shape, dtype=np.bool_)
+    hit[: 1 if wrong.one_pod else pods.contenders, wrong.onset :] = True
+    worse = pods.rate * wrong.factor + wrong.points * pods.rate / (world.base * pods.shock)
+    rate = np.minimum(np.where(hit, worse, pods.rate), 0.95)
+    errors = rng.binomial(pods.requests.astype(np.int64), rate).astype(np.float64)
+    return as_tally(pods.names, pods.requests, errors, pods.contenders)
 
 
 def as_tally(names: tuple[str, ...], requests: FloatArray, events: FloatArray, contenders: int) -> Tally:
@@ -123,9 +143,10 @@ def latency_release(
     scale: the contender's latency times this. slow_share: share of contender requests that take 2 s more. speed_sd: sd
     of a pod's own log speed; world.pod_sd and window noise act on the log of the speed at a fifth of their size.
     """
-    names, requests, rate, contenders = fleet(rng, world)
+    pods = fleet(rng, world)
+    names, requests, contenders = pods.names, pods.requests, pods.contenders
     bounds = np.array([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
-    speed = 0.2 * (np.log(rate) - math.log(world.base)) + rng.normal(size=(len(names), 1)) * speed_sd
+    speed = 0.2 * (np.log(pods.rate) - math.log(world.base)) + rng.normal(size=(len(names), 1)) * speed_sd
     speed[:contenders] += math.log(scale)
     slow = np.zeros((len(names), 1))
     slow[:contenders] = slow_share
