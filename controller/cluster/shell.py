@@ -74,7 +74,8 @@ class Cluster:
     """One shell for all ticks; each tick runs in one thread and opens with `begin_tick`.
 
     `cache_bound`: seconds after which an unheard cache answers nothing any more. `read_bound`: seconds that a write may
-    rest on a quorum read. `deadline`: seconds for one call (three times as long for a list in pages).
+    rest on a quorum read. `tick_bound`: seconds after its beginning in which a tick may write, because its one `now` is
+    that old. `deadline`: seconds for one call (three times as long for a list in pages).
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Cluster:
         *,
         cache_bound: float = 90.0,
         read_bound: float = 10.0,
+        tick_bound: float = 60.0,
         deadline: float = 8.0,
     ) -> None:
         self._connection = connection
@@ -92,6 +94,7 @@ class Cluster:
         self._clock = clock
         self._cache_bound = cache_bound
         self._read_bound = read_bound
+        self._tick_bound = tick_bound
         self._deadline = deadline
         self._tick = _TickTimes()
         self._own = OwnWrites(clock, keep=cache_bound + _GRACE)
@@ -303,6 +306,8 @@ class Cluster:
         latest = max((at for at in times if at is not None), default=None)
         if latest is None:
             return Failure(FailureKind.STALE, "a write without a quorum read in this tick")
+        if self._tick.began is not None and (old := self._clock.monotonic() - self._tick.began) > self._tick_bound:
+            return Failure(FailureKind.STALE, f"this tick began {old:.1f} s ago, above {self._tick_bound:g} s")
         age = self._clock.monotonic() - latest
         if age > self._read_bound:
             return Failure(FailureKind.STALE, f"the last quorum read is {age:.1f} s old, above {self._read_bound:g} s")

@@ -313,6 +313,19 @@ def test_k15_a_process_that_was_frozen_between_look_and_leap_must_look_again() -
         assert [one.method for one in shop.server.asked if one.method != "GET"] == []
 
 
+def test_k15_a_tick_that_was_frozen_before_its_first_look_writes_nothing_although_its_look_is_new() -> None:
+    with a_shop() as shop:
+        shop.cluster.begin_tick()
+        shop.clock.at += 61.0
+        looked(shop)
+        shop.on("PATCH", f"{SLOTS}/checkout", http.obj(deployment(version="6")))
+        for request in (slot_write(), WriteRecord("shop", "r1", "5", {})):
+            assert kind_of(shop.do(request)) is FailureKind.STALE
+        shop.cluster.begin_tick()
+        looked(shop)
+        assert not isinstance(shop.do(slot_write()), Failure)
+
+
 def test_an_absence_read_with_a_quorum_counts_as_a_look() -> None:
     with a_shop() as shop:
         shop.on("PATCH", f"{SLOTS}/checkout", http.obj(deployment(version="6")))
