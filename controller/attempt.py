@@ -170,9 +170,7 @@ def _common_labels(slots: Sequence[SlotState]) -> tuple[tuple[str, str], ...] | 
     return tuple(pair for pair in match_labels(slots[0].raw) if pair[0] != SLOT_LABEL)
 
 
-def observation(
-    attempt: Attempt, seen: Seen, roles: tuple[str, str], now: float, *, policy_exists: bool = True, newer: str = ""
-) -> Observation:
+def observation(attempt: Attempt, seen: Seen, roles: tuple[str, str], now: float, *, newer: str = "") -> Observation:
     """Cast the slots: `roles` names the incumbent's and the contender's Deployment."""
     live, spare = seen.slots.get(roles[0]), seen.slots.get(roles[1])
     return Observation(
@@ -184,7 +182,6 @@ def observation(
         incumbents=pods_of(live, seen.pods.items),
         contenders=pods_of(spare, seen.pods.items),
         wishes=attempt.wishes,
-        policy_exists=policy_exists,
         superseded_by=newer,
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
 from controller.decide import decide
 from controller.gates import instants, judge, questions, replica_sets
+from controller.pinned import effective_policy, pin
 from controller.record import RecordTooNew, applied, noted, worth_writing
 from controller.release import (
     ENDS,
@@ -28,7 +27,7 @@ from controller.release import (
 from controller.requests import Counts, Failure, FailureKind, ReadRelease, Settings, Source
 from controller.revise import revised
 from controller.strategies import strategy_of
-from policies.load import digest, from_object, tighten, to_object
+from policies.load import digest
 from policies.schema import ReleasePolicy
 
 PATIENCE = 3  # windows in which a gate may wait for its first samples before it counts as blind
@@ -45,9 +44,19 @@ class Turn:
 
 
 def drive(
-    app: AppKey, attempt: Attempt, current: ReleasePolicy | None, newer: str, settings: Settings, now: float
+    app: AppKey,
+    attempt: Attempt,
+    current: ReleasePolicy | None,
+    refused: str,
+    newer: str,
+    settings: Settings,
+    now: float,
 ) -> Reading[TickResult]:
-    """Phases Canary, Batch and RollingBack. `newer` names a release that asks for a newer version, or ""."""
+    """Phases Canary, Batch and RollingBack.
+
+    `refused` says why the policy is not one since somebody edited it, or ""; `newer` names a release that asks for a
+    newer version, or "".
+    """
     policy = effective_policy(attempt.record, current)
     source = settings.sources.get(policy.spec.metrics.source, Source())
     roles = _roles(attempt.record)
@@ -55,11 +64,9 @@ def drive(
     seen = yield from look(app, roles, fresh=False)
     if isinstance(seen, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=seen)
-    first = _observe(attempt, seen, roles, current, newer, now)
+    first = _observe(attempt, seen, roles, current, refused, newer, now)
     verdicts = yield from ask_gates(app, attempt.record, first, policy, source)
     glance = _turn(attempt, first, verdicts, policy, source)
-    if _being_deleted(first):
-        return TickResult(app, attempt.name, attempt.record, note="a Deployment is being deleted; nothing is moved")
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
 
@@ -79,37 +86,14 @@ def drive(
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
-    second = _observe(latest, again, roles, current, newer, now)
+    second = _observe(latest, again, roles, current, refused, newer, now)
     leap = _turn(latest, second, verdicts, policy, source)
-    if _kind(glance.decision) != _kind(leap.decision) or _being_deleted(second):
+    if _kind(glance.decision) != _kind(leap.decision):
         # Two looks that disagree: one of them was stale, or the world moved between them. The next tick will know.
         return TickResult(app, attempt.name, latest.record, again_in=SOON, note="two looks disagreed")
     if not leap.plan.writes and not worth_writing(latest.record, leap.after, now):
         return TickResult(app, attempt.name, leap.after)
     return (yield from carry_out(app, latest, latest.record, leap.after, leap.plan, now))
-
-
-def effective_policy(record: Record, current: ReleasePolicy | None) -> ReleasePolicy:
-    """The policy that the release began under, tightened by later edits and never loosened."""
-    pinned = _pinned(record.policy)
-    if current is None or digest(current) == record.policy_digest:
-        return pinned
-    return tighten(pinned, current)
-
-
-@lru_cache(maxsize=256)
-def _pinned(text: str) -> ReleasePolicy:
-    """The policy in a record; every tick of a release reads the same text."""
-    return from_object(json.loads(text))
-
-
-def pin(record: Record, policy: ReleasePolicy) -> Record:
-    """The record with this policy pinned."""
-    return replace(
-        record,
-        policy=json.dumps(to_object(policy), sort_keys=True, separators=(",", ":")),
-        policy_digest=digest(policy),
-    )
 
 
 def ask_gates(
@@ -159,18 +143,21 @@ def _turn(
 
 
 def _observe(
-    attempt: Attempt, seen: Seen, roles: tuple[str, str], current: ReleasePolicy | None, newer: str, now: float
+    attempt: Attempt,
+    seen: Seen,
+    roles: tuple[str, str],
+    current: ReleasePolicy | None,
+    refused: str,
+    newer: str,
+    now: float,
 ) -> Observation:
-    return observation(attempt, seen, roles, now, policy_exists=current is not None, newer=newer)
+    found = observation(attempt, seen, roles, now, newer=newer)
+    return replace(found, policy_exists=current is not None, policy_refused=refused)
 
 
 def _roles(record: Record) -> tuple[str, str]:
     assert record.incumbent is not None and record.contender is not None  # `read_record` refuses others
     return record.incumbent.name, record.contender.name
-
-
-def _being_deleted(seen: Observation) -> bool:
-    return any(slot is not None and slot.deleting for slot in (seen.incumbent, seen.contender))
 
 
 def _kind(decision: Decision) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ import msgspec
 
 from analysis.verdict import Verdict, worst
 from controller.decide import STILL
+from controller.pinned import pinned
 from controller.release import (
     ENDS,
     FORWARD,
@@ -36,10 +37,13 @@ from controller.release import (
     RollBack,
 )
 from controller.revise import closed
+from controller.strategies import strategy_of
 from controller.transitions import moved
+from policies.load import PolicyRefused
 
 MOST_ENTRIES = 40
 MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the view
+_LAST_TIME = 253402300799.0  # the end of the year 9999
 EVIDENCE_EVERY = 60.0  # seconds between writes that only refresh the evidence
 
 
@@ -199,6 +203,26 @@ def _impossible(record: Record, status: Mapping[str, Any]) -> str:
             return f"phase Canary in stage {record.stage}"
         if record.phase is Phase.BATCH and record.stage == 0:
             return "phase Batch in stage 0"
+        return _at_odds_with_policy(record)
+    return ""
+
+
+def _at_odds_with_policy(record: Record) -> str:
+    """Whether a record's slots and stages are those of the policy that it has pinned."""
+    try:
+        spec = pinned(record.policy).spec
+    except (ValueError, PolicyRefused) as error:
+        said = "; ".join(str(error).splitlines())
+        return f"the pinned policy cannot be read: {said}"[:512]
+    strategy = strategy_of(spec)
+    slots = sorted(slot.name for slot in (record.incumbent, record.contender) if slot is not None)
+    known = sorted(strategy.slot_names(spec.target.deployment))
+    if slots != known:
+        return f"slots {', '.join(slots)}, but the policy's are {', '.join(known)}"
+    # A restore has no stages: it only leads back.
+    stages = 0 if record.origin == "restore" else len(strategy.targets(spec, record.desired)) - 1
+    if record.stages != stages:
+        return f"{record.stages} stages, but the policy has {stages}"
     return ""
 
 
@@ -308,8 +332,8 @@ def conditions(record: Record, generation: int) -> list[dict[str, Any]]:
 
 
 def rfc3339(at: float) -> str:
-    """UTC to the second, as the API server writes times."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """UTC to the second, as the API server writes times; a time that no calendar has becomes the nearest one."""
+    return datetime.fromtimestamp(min(max(at, 0.0), _LAST_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def invalid_ending(status: Mapping[str, Any] | None, problem: str, now: float) -> Record:

@@ -295,6 +295,7 @@ class Observation:
     contenders: tuple[PodState, ...] = ()
     wishes: Wishes = Wishes()
     policy_exists: bool = True
+    policy_refused: str = ""  # why it is no policy since somebody edited it
     superseded_by: str = ""
     first_sample_by: float = 0.0  # until then a gate without data is waiting for its first windows, not blind
 

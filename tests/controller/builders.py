@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.verdict import Verdict
-from controller.drive import pin
+from controller.pinned import pin
 from controller.release import (
     Claim,
     GateVerdict,

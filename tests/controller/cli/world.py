@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,7 +61,7 @@ def moving(stage: int = 0) -> Record:
     record = Record(
         phase=Phase.PREFLIGHT,
         since=T0,
-        policy="{}",
+        policy=json.dumps({**POLICY, "metadata": {"name": "checkout", "namespace": "shop"}}),
         desired=10,
         stages=4,
         started=T0,
