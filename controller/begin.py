@@ -23,8 +23,8 @@ from controller.attempt import (
     parsed,
     seconds,
 )
-from controller.drive import pin
 from controller.gates import questions
+from controller.pinned import pin
 from controller.preflight import Finding, Refusal, Wait
 from controller.record import applied, noted, worth_writing
 from controller.release import (
@@ -155,7 +155,7 @@ def _cast(case: Case, seen: Seen, names: Sequence[str]) -> tuple[Observation, Te
         return preflight.no_deployment(roles[0])
     match case.origin:
         case "restore":
-            return observed, {}
+            return _nothing_to_restore(case, observed) or (observed, {})
         case "rollback":
             return _cast_rollback(case, observed)
         case "change":
@@ -182,6 +182,32 @@ def _roles(case: Case, first: SlotState | None, second: SlotState | None, names:
     if second is not None and second.replicas > 0 and (first is None or first.replicas == 0):
         return names[1], names[0]
     return names[0], names[1]
+
+
+def _nothing_to_restore(case: Case, observed: Observation) -> Refusal | None:
+    """A restore follows the claims that a release left on the slots, or the record of one that needs a person.
+
+    Without either nobody knows which side is the good one, and a restore drains the other.
+    """
+    of = case.attempt.spec.restore_of
+    well = {each.uid for each in case.attempts if each.record.phase in (Phase.SUCCEEDED, Phase.ROLLED_BACK)}
+    claims = [slot.claim for slot in (observed.incumbent, observed.contender) if slot is not None and slot.claim]
+    if any(claim.uid not in well for claim in claims):
+        return None
+    named = next((each for each in case.attempts if each.name == of), None)
+    if named is None:
+        return Refusal(f"nothing to restore: release {of} does not exist and has left no claim on a Deployment")
+    if named.record.phase is not Phase.NEEDS_HUMAN:
+        return Refusal(f"nothing to restore: release {of} ended {named.record.phase}")
+    if since := next((each for each in case.attempts if _is_later(each, named)), None):
+        return Refusal(f"nothing to restore: release {since.name} ended {since.record.phase} since release {of}")
+    return None
+
+
+def _is_later(one: Attempt, than: Attempt) -> bool:
+    """Whether a release ended well after another one: what serves now is its work."""
+    well = one.record.phase in (Phase.SUCCEEDED, Phase.ROLLED_BACK)
+    return well and (one.created, one.name) > (than.created, than.name)
 
 
 def _cast_rollback(case: Case, observed: Observation) -> tuple[Observation, Template] | Refusal:

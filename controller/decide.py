@@ -69,7 +69,8 @@ def decide(record: Record, seen: Observation, verdicts: Sequence[GateVerdict], p
 def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
     """States in which no automatic write can be safe: stop, leave everything as it is, ask for a person."""
     live, spare = seen.incumbent, seen.contender
-    if live is None:
+    # A Deployment that is being deleted makes no pods any more, however long its finalizers keep its object.
+    if live is None or live.deleting:
         # The old version is gone: whatever still serves must not be touched.
         return Finish(
             Phase.NEEDS_HUMAN,
@@ -135,7 +136,7 @@ def _asked_to_turn(record: Record, seen: Observation) -> Decision | None:
 def _contender_broken(record: Record, seen: Observation) -> Decision | None:
     """The contender itself says that it cannot run: a failing pod stops the batch at once."""
     spare = seen.contender
-    if spare is None:
+    if spare is None or spare.deleting:
         name = record.contender.name if record.contender else "?"
         return RollBack(Cause.CONTENDER_MISSING, f"Deployment {name} (contender) was deleted in mid-release")
     if record.contender is not None and spare.digest != record.contender.digest:
@@ -190,7 +191,10 @@ def _must_stand_still(record: Record, seen: Observation, policy: ReleasePolicySp
     assert live is not None and spare is not None
     if not seen.policy_exists:
         until = _held_since(record, HoldReason.POLICY_GONE, seen.now) + policy.on_blind.hold.seconds
-        because = "the policy was deleted in mid-release; its pinned copy still holds"
+        what = "was deleted in mid-release"
+        if seen.policy_refused:
+            what = f"was edited in mid-release and is refused now ({seen.policy_refused})"
+        because = f"the policy {what}; its pinned copy still holds"
         if seen.now >= until:
             return RollBack(Cause.POLICY_GONE, because)
         return Hold(HoldReason.POLICY_GONE, because, until, "rollBack")

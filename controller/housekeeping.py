@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.attempt import SOON, Attempt, Reading, TickResult
-from controller.drive import effective_policy
-from controller.release import ENDS, GROUP, AppKey, Phase, SlotState
+from controller.pinned import pinned
+from controller.release import ENDS, FORWARD, GROUP, AppKey, Claim, Phase, SlotState
 from controller.requests import (
     CreateRelease,
     DeleteRelease,
@@ -19,7 +19,10 @@ from controller.requests import (
 )
 from controller.slots import slot_state
 from controller.strategies import Strategy, strategy_of
+from policies.load import PolicyRefused
 from policies.schema import ReleasePolicy
+
+MOVED = FORWARD | {Phase.ROLLING_BACK}  # phases in which a claim stands for pods that were moved
 
 
 def tidy(
@@ -40,20 +43,31 @@ def tidy(
         if slot.claim is None or slot.deleting:
             continue
         owner = ended.get(slot.claim.uid)
-        if owner is not None:
+        if owner is not None and not _forgot(owner, slot.claim):
             # A release that needs a person keeps its claims: they say who moved what until somebody restores.
             if owner.record.phase is Phase.NEEDS_HUMAN and not _restored_since(owner, attempts):
                 continue
             return (yield from _release_claims(app, owner, slot.claim.uid, strategy, [one.name for one in slots]))
         if policy is not None and (lost := (yield from _lost_record(app, slot, attempts))) is not None:
             return lost
-    return (yield from _shorten_history(app, known, attempts))
+    claimed = frozenset(slot.claim.uid for slot in slots if slot.claim is not None)
+    return (yield from _shorten_history(app, known, attempts, claimed))
+
+
+def _forgot(owner: Attempt, claim: Claim) -> bool:
+    """Whether a release that ended before its start had moved pods: somebody wiped its record in mid-release."""
+    return owner.record.phase is Phase.CANCELLED and claim.phase in MOVED
 
 
 def _pinned_last(attempts: Sequence[Attempt]) -> ReleasePolicy | None:
     """The policy that the last release began under: where the policy itself is gone, its claims still have to go."""
-    pinned = [each.record for each in attempts if each.record.policy]
-    return effective_policy(pinned[-1], None) if pinned else None
+    for each in reversed(attempts):
+        if each.record.policy:
+            try:
+                return pinned(each.record.policy)
+            except (ValueError, PolicyRefused):
+                continue  # edited by hand
+    return None
 
 
 def _release_claims(
@@ -84,18 +98,18 @@ def _lost_record(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> R
     The app keeps serving from both slots meanwhile; a linked release brings the incumbent back to its full size.
     """
     claim = slot.claim
-    if claim is None or any(each.uid == claim.uid for each in attempts):
+    if claim is None or any(each.uid == claim.uid and not _forgot(each, claim) for each in attempts):
         return None
     answer = yield ReadRelease(app.namespace, claim.release)
     gone = isinstance(answer, Failure) and answer.kind is FailureKind.ABSENT
     other = isinstance(answer, Mapping) and (answer.get("metadata") or {}).get("uid") != claim.uid
-    if not gone and not other:
+    if not gone and not other and not any(each.uid == claim.uid for each in attempts):
         return None
-    name = f"{app.policy[:40]}-restore-{claim.uid[:8]}"
-    created = yield CreateRelease(app.namespace, restore_manifest(app, name, claim.release, "its record was deleted"))
+    name = f"{app.policy[:40].rstrip('-.')}-restore-{claim.uid[:8]}"
+    created = yield CreateRelease(app.namespace, restore_manifest(app, name, claim.release, "its record was lost"))
     if isinstance(created, Failure):
         return TickResult(app, failure=created) if created.kind is not FailureKind.EXISTS else None
-    return TickResult(app, name, wrote=1, again_in=SOON, note=f"record of {claim.release} is gone; restoring")
+    return TickResult(app, name, wrote=1, again_in=SOON, note=f"record of {claim.release} was lost; restoring")
 
 
 def restore_manifest(app: AppKey, name: str, of: str, reason: str) -> dict[str, Any]:
@@ -108,8 +122,16 @@ def restore_manifest(app: AppKey, name: str, of: str, reason: str) -> dict[str, 
     }
 
 
-def _shorten_history(app: AppKey, policy: ReleasePolicy, attempts: Sequence[Attempt]) -> Reading[TickResult | None]:
-    finished = [each for each in attempts if each.record.phase in ENDS and not each.deleting]
+def _shorten_history(
+    app: AppKey, policy: ReleasePolicy, attempts: Sequence[Attempt], claimed: frozenset[str]
+) -> Reading[TickResult | None]:
+    """Deletes the oldest finished release beyond the limit; one that still has its claims (uids) is not finished with.
+
+    Without its record its claims would look like those of a release that somebody deleted, and be restored unasked.
+    """
+    finished = [
+        each for each in attempts if each.record.phase in ENDS and not each.deleting and each.uid not in claimed
+    ]
     if len(finished) <= policy.spec.history_limit:
         return None
     oldest = finished[0]

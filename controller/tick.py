@@ -67,6 +67,10 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
     chosen = active or next((each for each in queued if each.spec.restore_of is not None), queued[-1])
     if chosen.deleting:
         return TickResult(app, chosen.name, chosen.record, note="the release is being deleted; nothing is moved")
+    # What nobody may want any more, or could ever do, ends at once, and turns nothing else back.
+    for other in queued:
+        if (other.refused or other.spec.abort is not None) and not other.deleting:
+            return (yield from begin(app, other, policy, complaint, attempts, "", settings, now))
     newer = [each.name for each in queued if each.created >= chosen.created and each is not chosen]
     newer_name = newer[-1] if newer else ""
     for other in queued[:-1]:
@@ -74,7 +78,8 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
             return (yield from begin(app, other, policy, complaint, attempts, queued[-1].name, settings, now))
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
         return (yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now))
-    return (yield from drive(app, chosen, policy, newer_name, settings, now))
+    refused = complaint if isinstance(policy_object, Mapping) else ""
+    return (yield from drive(app, chosen, policy, refused, newer_name, settings, now))
 
 
 _MOVING = frozenset({Phase.PREFLIGHT, Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK})

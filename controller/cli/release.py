@@ -78,7 +78,7 @@ def asked(access: Access, app: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     manifest = {
         "apiVersion": f"{GROUP}/v1alpha1",
         "kind": "Release",
-        "metadata": {"generateName": f"{app[:57]}-", "namespace": access.namespace},
+        "metadata": {"generateName": f"{app[:57].rstrip('.')}-", "namespace": access.namespace},
         "spec": {"policy": app, **spec, "requestedBy": access.user},
     }
     try:

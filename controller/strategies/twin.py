@@ -74,7 +74,7 @@ class Twin:
 
     def prepared(self, record: Record, seen: Observation, template: Mapping[str, Any]) -> bool:
         live, spare = seen.incumbent, seen.contender
-        if live is None or spare is None or not _claimed(seen, live) or not _claimed(seen, spare):
+        if live is None or spare is None or not _holds(seen, live) or not _claimed(seen, spare):
             return False
         # The claim is written in one patch with the template, so its digest says what the slot was given. What the
         # API server made of it (defaults, a webhook's additions) is bound by the slot's own digest afterwards.
@@ -86,7 +86,7 @@ class Twin:
             return Plan()
         digest = template_digest(template)
         # The incumbent is claimed first: a second policy or controller loses here, before anything is created.
-        if not _claimed(seen, live):
+        if not _holds(seen, live):
             return Plan((_stamp(record, seen, live, "incumbent"),))
         if spare is None:
             name = next(name for name in self.slot_names(_app_of(live.name)) if name != live.name)
@@ -261,6 +261,11 @@ def _claim(record: Record, seen: Observation, role: Role, replicas: int, digest:
 
 def _claimed(seen: Observation, slot: SlotState) -> bool:
     return slot.claim is not None and slot.claim.uid == seen.uid
+
+
+def _holds(seen: Observation, slot: SlotState) -> bool:
+    """Whether the claim is ours and knows the slot's replicas: who scales it before the start undoes nothing."""
+    return slot.claim is not None and slot.claim.uid == seen.uid and slot.claim.replicas == slot.replicas
 
 
 def _stamped(record: Record, seen: Observation, slot: SlotState) -> bool:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from controller.simulation import manifests
 from controller.simulation.world import World
 from tests.kernel.memory import claim_of, replicas, slot
 from tests.kernel.night import Night, begin
-from tests.kernel.scenarios import APP, a_world, ask, in_batch, phase, status, whenever
+from tests.kernel.scenarios import APP, a_world, ask, in_batch, phase, status
 
 TWIN = f"{APP}-twin"
 
@@ -86,7 +85,11 @@ def test_a_record_that_names_anothers_deployments_moves_none_of_them() -> None:
     night = a_night(world, "first")
     until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
     record = world.objects.items["Release", "shop", "first"]["status"]["record"]
-    record["incumbent"] = {**record["incumbent"], "name": "search", "uid": slot(world, "search")["metadata"]["uid"]}
+    record["incumbent"] = {
+        **record["incumbent"],
+        "name": "search",
+        "uid": world.objects.items["Deployment", "shop", "search"]["metadata"]["uid"],
+    }
     until(night, lambda there: phase(there) == "NeedsHuman")
     assert status(world)["cause"] == "RecordInvalid"
     assert replicas(world, "search") == 1
@@ -136,7 +139,7 @@ def test_a_contender_that_never_finishes_being_deleted_is_a_contender_that_is_go
     ask(world)
     night = a_night(world, "first")
     until(night, lambda there: in_batch(there, 1) and both(there) == (2, 2))
-    slot(world, TWIN)["metadata"]["deletionTimestamp"] = "2025-10-09T09:00:00Z"
+    world.objects.items["Deployment", "shop", TWIN]["metadata"]["deletionTimestamp"] = "2025-10-09T09:00:00Z"
     night.run(30)
     assert (phase(world), status(world)["cause"]) == ("RolledBack", "ContenderMissing")
     assert replicas(world, APP) == 4
