@@ -1,0 +1,147 @@
+"""Mutants of the deciding modules: `python -m tests.kernel.mutants [NAME...]` plants one fault after the other and
+tells which the fast tests of the kernel kill. Works on a copy of the sources; not a part of the suite.
+
+A survivor is explained beside its mutant, or it shows a missing test. The run takes some minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record"))
+DRIVE, ATTEMPT, TICK, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "tick", "housekeeping"))
+UNIT = ["tests/controller/test_decide.py", "tests/controller/test_record.py", "tests/controller/test_twin_moves.py"]
+KERNEL = ["tests/kernel/test_single_faults.py", "tests/kernel/test_pairs.py", "tests/kernel/test_rows.py"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One planted fault: in `file` the text `old`, found exactly once, becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    survives: str = ""  # why no test can tell it from the original
+
+
+MUTANTS = (
+    Mutant("no surge bound", TWIN, "room = d + surge - i - c", "room = d + surge - i"),
+    Mutant("down before ready", TWIN, "if surge > 0 and ready_c < c:", "if surge > 0 and ready_c < 0:",
+           "the floor of `_removable` holds S1 by itself; this line only spends surge before slack"),
+    Mutant("floor ignored", TWIN, "return min(want, max(available_total - floor, unready, 0))", "return want"),
+    Mutant("floor one too low", TWIN, "floor = d - slack", "floor = d - slack - 1"),
+    Mutant("unobserved ignored", TWIN, "if not live.observed or (spare is not None and not spare.observed):",
+           "if False:"),
+    Mutant("contender first", TWIN, "if i < want_i and room > 0:", "if False and room > 0:"),
+    Mutant("no stamps", TWIN, "if slot is not None and not moving and not _stamped(record, seen, slot):",
+           "if False and slot is not None and not moving and not _stamped(record, seen, slot):"),
+    Mutant("stamps ignore the epoch", TWIN, "        and claim.epoch == record.epoch\n", ""),
+    Mutant("relative to nothing", TWIN, "return live.name, min(want_i, i + room)", "return live.name, i + room"),
+    Mutant("restored too early", TWIN, 'return f"contender still has {spare.replicas} pods"', 'return ""'),
+    Mutant("restored unready", TWIN, 'if (ready := seen.available("incumbent")) < floor:',
+           'if (ready := seen.available("incumbent")) < 0:'),
+    Mutant("settled without pods", TWIN, "if (available := seen.available(role)) < want:",
+           "if (available := seen.available(role)) < 0:"),
+    Mutant("no digest bound", DECIDE, "if record.contender is not None and spare.digest != record.contender.digest:",
+           "if False and spare is not None and record.contender is not None:"),
+    Mutant("crash loops ignored", DECIDE, "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
+    Mutant("abort ignored", DECIDE, "if seen.wishes.abort is not None:", "if False:"),
+    Mutant("blind passes", DECIDE, "if overall is Verdict.BLIND:", "if False:"),
+    Mutant("degraded passes", DECIDE, "if not degraded:\n        return None", "if True:\n        return None"),
+    Mutant("observation skipped", DECIDE, "if observed < at_least:", "if observed < 0:"),
+    Mutant("replaced slots trusted", DECIDE, "if known.uid and slot.uid != known.uid:", "if False:"),
+    Mutant("regressed record trusted", DECIDE,
+           "slot.claim.uid == seen.uid and slot.claim.epoch > record.epoch", "False"),
+    Mutant("fights for ever", DECIDE, "MOST_REVERSALS = 2", "MOST_REVERSALS = 2000"),
+    Mutant("deadline never strikes", DECIDE, "if seen.now >= until and not _can_step(record, seen, policy):",
+           "if False:"),
+    Mutant("deadline strikes before a step", DECIDE,
+           "if seen.now >= until and not _can_step(record, seen, policy):", "if seen.now >= until:"),
+    Mutant("never superseded", DECIDE, 'if seen.superseded_by and record.origin == "change":', "if False:"),
+    Mutant("pause ignored", DECIDE, "if seen.wishes.paused:", "if False:"),
+    Mutant("people's D ignored", REVISE, "            desired = live.replicas\n", "            desired = record.desired\n"),
+    Mutant("reversals counted twice", REVISE, "if name not in record.reversals", "if True"),
+    Mutant("settled time never ends", REVISE, "    record = closed(record, seen.now)\n    return record if",
+           "    return record if"),
+    Mutant("settled time from an old now", REVISE, "max(seen.now, record.stage_since)", "seen.now"),
+    Mutant("same epoch for ever", RECORD, "epoch=record.epoch + 1", "epoch=max(1, record.epoch)"),
+    Mutant("ends may be left", RECORD, "phase=moved(record.phase, phase)", "phase=phase",
+           "the table is a second lock: nothing asks for an illegal move while `decide` is right"),
+    Mutant("holds without excuse", RECORD, "by_person = reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)",
+           "by_person = False"),
+    Mutant("record unbounded", RECORD, "MOST_BYTES = 60 * 1024", "MOST_BYTES = 60 * 1024 * 1024"),
+    Mutant("one look is enough", DRIVE, "if _kind(glance.decision) != _kind(leap.decision) or _being_deleted(second):",
+           "if _being_deleted(second):"),
+    Mutant("looser policy taken", DRIVE, "return tighten(pinned, current)", "return current"),
+    Mutant("slot before record", ATTEMPT,
+           "    if isinstance(answer, Failure):\n        return TickResult(app, attempt.name, before, failure=answer",
+           "    if False:\n        return TickResult(app, attempt.name, before, failure=answer"),
+    Mutant("pods older than slots", ATTEMPT, "    if fresh and not all(", "    if False and not all(",
+           "only an API server that answers a quorum read with the past shows it, and S1 is then measured on the lie"),
+    Mutant("claims stay", KEEPING, "if owner is not None:", "if False:"),
+)  # fmt: skip
+
+
+def killed_by(mutant: Mutant, copy: Path) -> str:
+    """The first test that fails with the mutant, or ""."""
+    source = copy / mutant.file
+    text = source.read_text()
+    if text.count(mutant.old) != 1:
+        return f"NOT PLANTED: found {text.count(mutant.old)} times"
+    source.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        for tests in (UNIT, KERNEL):
+            ran = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests],
+                cwd=copy,
+                env={**os.environ, "PYTHONPATH": str(copy)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if ran.returncode == 1:
+                return next((line for line in ran.stdout.splitlines() if line.startswith("FAILED")), "?")[7:107]
+            if ran.returncode:
+                return f"NOT RUN: {ran.stdout[-300:]}"
+        return ""
+    finally:
+        source.write_text(text)
+
+
+def main(names: list[str]) -> int:
+    """Prints a line for each mutant; the number of survivors that nothing explains."""
+    unexplained = killed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build"))
+        for mutant in MUTANTS:
+            if names and mutant.name not in names:
+                continue
+            began = time.monotonic()
+            by = killed_by(mutant, copy)
+            if by.startswith("NOT"):
+                unexplained += 1
+            elif by:
+                killed += 1
+                by = f"killed by {by}"
+            elif mutant.survives:
+                by = f"survives: {mutant.survives}"
+            else:
+                unexplained += 1
+                by = "SURVIVES"
+            print(f"{mutant.name:32} {time.monotonic() - began:5.0f} s  {by}", flush=True)
+    print(f"{killed} killed, {unexplained} unexplained")
+    return unexplained
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
