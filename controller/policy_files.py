@@ -6,7 +6,7 @@ was applied from it before stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from controller.cluster.paths import POLICIES
 from controller.cluster.writes import FIELD_MANAGER
 from controller.report import Report
 from controller.requests import Failure, FailureKind
-from policies.load import Document, PolicyRefused, digest, from_object, load_paths, to_object
+from policies.load import Document, PolicyRefused, digest, files_of, from_object, load_paths, to_object
 from policies.schema import ReleasePolicy
 
 _OWNED = (("fieldManager", FIELD_MANAGER),)
@@ -35,8 +35,11 @@ class PolicyFiles:
         self._log = structlog.get_logger("nightferry")
         self._seen: object = None
 
-    def apply(self) -> int:
-        """Applies what differs -> number of writes. Where the cluster did not answer, the next call tries again."""
+    def apply(self, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Applies what differs -> number of writes. Where the cluster did not answer, the next call tries again.
+
+        Between two policies it asks whether it was `stopped`, and begins no other one then.
+        """
         seen = _shape_of(self._folder)
         if seen == self._seen:
             return 0
@@ -46,6 +49,8 @@ class PolicyFiles:
         self._report.metrics.policy_files.set(len(errors))
         wrote, failed = 0, False
         for document in documents:
+            if stopped():
+                return wrote
             if document.policy is None:
                 self._log.warning("not a policy", file=document.file, because="only ReleasePolicy files are applied")
                 continue
@@ -104,7 +109,7 @@ def _same(live: Mapping[str, Any], policy: ReleasePolicy) -> bool:
 def _shape_of(folder: Path) -> object:
     """Names, sizes and times of the folder's files: what must differ for it to be read again."""
     found = []
-    for file in sorted(path for end in ("*.yaml", "*.yml") for path in folder.rglob(end)):
+    for file in files_of(folder):
         try:
             stat = file.stat()
         except OSError:

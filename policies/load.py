@@ -232,11 +232,20 @@ def _too_big(data: Any) -> Iterator[Fault]:
     return (fault for fault in _plain_faults(data) if not fault.path)
 
 
+def files_of(folder: FilePath) -> list[FilePath]:
+    """The *.yaml and *.yml files below a folder, in order of name, without hidden ones.
+
+    A mounted ConfigMap keeps its files in a hidden folder beside the links that people see: each is read once.
+    """
+    found = [file for end in ("*.yaml", "*.yml") for file in folder.rglob(end) if file.is_file()]
+    return sorted(file for file in found if not any(p.startswith(".") for p in file.relative_to(folder).parts))
+
+
 def _files(paths: Iterable[str | os.PathLike[str]], errors: list[PolicyError]) -> Iterator[str]:
     for given in paths:
         path = FilePath(given)
         if path.is_dir():
-            found = sorted(str(file) for end in ("*.yaml", "*.yml") for file in path.rglob(end) if file.is_file())
+            found = [str(file) for file in files_of(path)]
             if not found:
                 message = "found a folder without *.yaml or *.yml; allowed: at least one"
                 errors.append(PolicyError(str(path), 1, 1, "document", message))

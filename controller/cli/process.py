@@ -29,6 +29,7 @@ from controller.report.server import Page, Server, words
 from controller.roster import Roster
 
 CACHE_BOUND = 90.0  # seconds: the reflectors hear the server at least every minute
+_FIRST_POLICIES = 5.0  # seconds for which the ticks wait for the folder of policies
 _PATIENCE = 3.0  # seconds for calls under way at the end; with the rest of the way out below five
 
 
@@ -97,19 +98,21 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     cache.start()
     if _synced(cache, clock, stop):
         if files is not None:
-            files.apply()
+            # In a thread of its own: a server that is slow to answer must keep neither the end nor the clock waiting.
+            once = threading.Event()
+            args = (files, clock, told.interval, stop, once)
+            threading.Thread(target=_apply, args=args, name="policies", daemon=True).start()
+            until = clock.monotonic() + _FIRST_POLICIES
+            while not (once.is_set() or stop.is_set()) and clock.monotonic() < until:
+                clock.wait(once, 0.1)
         loop.start()
         started.set()
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         log.info("ready", seconds=round(clock.monotonic() - began, 3), port=server.port)
-        again = clock.monotonic() + told.interval
         while not clock.wait(stop, 1.0):
             loop.mind_clock()
-            if files is not None and clock.monotonic() >= again:
-                files.apply()
-                again = clock.monotonic() + told.interval
     log.info("stopping", because="asked to stop")
     ended = loop.stop(_PATIENCE)
     log.info("stopped", calls="ended" if ended else "abandoned")
@@ -117,6 +120,20 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _apply(
+    files: PolicyFiles, clock: SystemClock, interval: float, stop: threading.Event, once: threading.Event
+) -> None:
+    """Applies the folder of policies at every interval, until the process is asked to stop; `once` it was tried."""
+    log = structlog.get_logger("nightferry")
+    while not stop.is_set():
+        try:
+            files.apply(stop.is_set)
+        except Exception:
+            log.exception("policies could not be applied")  # a fault of ours; the next round tries again
+        once.set()
+        clock.wait(stop, interval)
 
 
 def _synced(cache: Cache, clock: SystemClock, stop: threading.Event) -> bool:

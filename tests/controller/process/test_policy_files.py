@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from controller.policy_files import PolicyFiles, difference
 from controller.report import Report
-from policies.load import from_object
+from policies.load import from_object, load_paths
 from tests.controller.adapters.builders import connection_to
 from tests.controller.apiserver import ApiServer
 
@@ -147,3 +147,34 @@ def test_the_difference_is_the_patch_that_makes_both_the_same(live: dict[str, An
     live, wanted = without_nulls(live), without_nulls(wanted)
     assert merged(live, difference(live, wanted)) == wanted
     assert difference(wanted, wanted) == {}
+
+
+def test_a_mounted_config_map_is_read_once_and_its_hidden_copy_not_at_all(
+    api: ApiServer, files: PolicyFiles, tmp_path: Path
+) -> None:
+    """The kubelet mounts `..2026_01/checkout.yaml`, `..data` that links to it, and links from the folder into that."""
+    hidden = tmp_path / "..2026_01"
+    hidden.mkdir()
+    written(hidden, "checkout")
+    (tmp_path / "..data").symlink_to(hidden.name)
+    (tmp_path / "checkout.yaml").symlink_to("..data/checkout.yaml")
+    documents, errors = load_paths([tmp_path])
+    assert [document.file for document in documents] == [str(tmp_path / "checkout.yaml")]
+    assert errors == []
+    assert files.apply() == 1
+
+    newer = tmp_path / "..2026_02"
+    newer.mkdir()
+    written(newer, "checkout", canary=2)
+    (tmp_path / "..data").unlink()
+    (tmp_path / "..data").symlink_to(newer.name)
+    assert files.apply() == 1
+    assert str(canary(api, "checkout")) == "2"
+
+
+def test_a_folder_is_left_between_two_policies_when_the_process_stops(files: PolicyFiles, tmp_path: Path) -> None:
+    for name in ("checkout", "search", "basket"):
+        written(tmp_path, name)
+    asked = iter([False, False, True])
+    assert files.apply(lambda: next(asked)) == 2
+    assert files.apply() == 1

@@ -167,6 +167,33 @@ def test_a_folder_of_policies_is_applied_before_it_is_ready_and_read_again(
     assert "bad.yaml:1:1: error" in process.event("policy file refused")["because"]
 
 
+def test_a_server_that_is_silent_about_a_policy_file_keeps_nobody_from_the_end(
+    api: ApiServer, starts: Starts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    for name in ("checkout", "search"):
+        (folder / f"{name}.yaml").write_text(json.dumps({**POLICY, "metadata": {"name": name}}))
+    asked, over = threading.Event(), threading.Event()
+    answer = api._judge
+
+    def silent(method: str, path: str, body: Any) -> tuple[int, Any]:
+        if method == "POST" and path.endswith("/releasepolicies"):
+            asked.set()
+            over.wait(30)
+        return answer(method, path, body)
+
+    monkeypatch.setattr(api, "_judge", silent)
+    process = starts("--policies", str(folder))
+    try:
+        assert asked.wait(20)
+        code, seconds = process.ends()
+    finally:
+        over.set()
+    assert code == 0
+    assert seconds < 5.0
+
+
 def test_an_address_that_is_taken_is_said_in_one_line(api: ApiServer, tmp_path: Path, starts: Starts) -> None:
     first = starts()
     port = first.event("starting")["port"]
