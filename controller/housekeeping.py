@@ -100,12 +100,14 @@ def _lost_record(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> R
     claim = slot.claim
     if claim is None or any(each.uid == claim.uid and not _forgot(each, claim) for each in attempts):
         return None
+    name = f"{app.policy[:40].rstrip('-.')}-restore-{claim.uid[:8]}"
+    if any(each.name == name for each in attempts):
+        return None  # it was asked for once and ended; the next word is a person's
     answer = yield ReadRelease(app.namespace, claim.release)
     gone = isinstance(answer, Failure) and answer.kind is FailureKind.ABSENT
     other = isinstance(answer, Mapping) and (answer.get("metadata") or {}).get("uid") != claim.uid
     if not gone and not other and not any(each.uid == claim.uid for each in attempts):
         return None
-    name = f"{app.policy[:40].rstrip('-.')}-restore-{claim.uid[:8]}"
     created = yield CreateRelease(app.namespace, restore_manifest(app, name, claim.release, "its record was lost"))
     if isinstance(created, Failure):
         return TickResult(app, failure=created) if created.kind is not FailureKind.EXISTS else None
