@@ -125,7 +125,7 @@ def _slots(world: World, name: str, namespace: str = "shop") -> list[str]:
 def availability(world: World, memory: Memory) -> str:
     """Pods may be lost to what happens outside; what goes by our hand must leave D - U, or what was left of it."""
     need, ready = 0, frozenset[str]()
-    lost_outside = 0
+    current: set[str] = set()
     moved = False
     for _, life in memory.moving:
         record = life.record
@@ -140,20 +140,21 @@ def availability(world: World, memory: Memory) -> str:
             min_ready = float(obj["spec"].get("minReadySeconds") or 0)
             states = [pod.state for pod in world.pods_of(name)]
             ready |= {pod.name for pod in available_in(states, name, world.now, min_ready)}
-            current = _current_set(world, name)
-            lost_outside += sum(
-                pod.name in memory.served
-                and not pod.available(world.now, min_ready)
-                and (not pod.terminating or pod.name in memory.excused or pod.replica_set != current)
-                for pod in states
-            )
-    gone = memory.served - ready
-    lost_outside += sum(name in memory.excused and name not in world.pods for name in gone)
+            current.add(_current_set(world, name))
+    outside = sum(_lost_outside(world, memory, name, current) for name in memory.served - ready)
     before, memory.served = memory.level, ready
     memory.level = min(len(ready), need)
-    if len(ready) >= need or len(ready) + lost_outside >= before or moved:
+    if len(ready) >= need or len(ready) + outside >= before or moved:
         return ""
     return f"{len(ready)} pods are available, {before} were, {need} are promised"
+
+
+def _lost_outside(world: World, memory: Memory, name: str, current: set[str]) -> bool:
+    """Whether a pod that served before went for a reason that is not a slot's replicas."""
+    pod = world.pods.get(name)
+    if name in memory.excused or pod is None:
+        return name in memory.excused
+    return not pod.state.terminating or pod.state.replica_set not in current
 
 
 def _current_set(world: World, name: str) -> str:
