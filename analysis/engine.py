@@ -1,9 +1,10 @@
 """The evidence grid for counts: how strongly windows so far speak against "no change" and against "inside the margin".
 
 Two statistics look at the same windows. The pod contrast G compares pods' mean log rates, so that one noisy pod among
-few is not mistaken for a version; the share test B asks whether the contender's share of all events in a window exceeds
-its share of traffic, and is quick when incumbents show hardly any events. Both are mixtures over starts: the whole
-release (weight one half) and a fresh start every five minutes, so that a late regression is not diluted.
+few is not mistaken for a version. The other compares the sides' counts and is quick when incumbents show hardly any
+events: the share test B asks whether the contender's share of all events in a window exceeds its share of traffic; for
+a margin in points, A asks whether its rate exceeds the incumbents' rate plus the points. All are mixtures over starts:
+the whole release (weight one half) and a fresh start every five minutes, so that a late regression is not diluted.
 
 Notation: contender/incumbent counts x, X of m = x + X events and r = contender/incumbent exposure in a window; θ is the
 log ratio of event rates; δ is the log margin.
@@ -26,7 +27,7 @@ from analysis.assumptions import (
     WINDOW_NOISE_SD,
     WINDOW_RHO,
 )
-from analysis.points import ln_above_points
+from analysis.points import contender_gain, points_evidence
 from analysis.samples import BoolArray, Tally
 from analysis.shares import THETA_GRID, share_evidence, share_interval, share_log_likelihood
 from analysis.special import FloatArray, log_sum_exp, normal_cdf
@@ -116,10 +117,10 @@ def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int]) -> l
     thetas = np.append(THETA_GRID, delta)
     curve = share_log_likelihood(sides.ours, sides.theirs, sides.odds, thetas, noise.rho).T
     if margin.points:
-        noise_room = POD_QUANTILE * _side_noise(sides, starts, ends, noise)
-        counts = ln_above_points(
-            sides.ours, sides.theirs, sides.requests, sides.odds, margin.points, (starts, ends), noise_room
-        )
+        gained = _between(contender_gain(sides.ours, sides.odds), starts, ends)
+        theirs, requests = _between(np.stack([sides.theirs, sides.requests]), starts, ends)
+        room = POD_QUANTILE * _noise_between_sides(sides, starts, ends, noise)
+        counts = points_evidence(gained, theirs, requests, margin.points, room)
     else:
         counts = share_evidence(_between(curve, starts, ends), delta)
     ln_counts = log_sum_exp(counts + ln_weights)
@@ -257,7 +258,7 @@ def _contrast(
     return ours - theirs, np.sqrt(v_ours + v_theirs)
 
 
-def _side_noise(sides: _Sides, starts: IntArray, ends: IntArray, noise: Noise) -> FloatArray:
+def _noise_between_sides(sides: _Sides, starts: IntArray, ends: IntArray, noise: Noise) -> FloatArray:
     """Assumed standard deviation of the log ratio of the sides' pooled rates, without chance; shape of `starts`.
 
     A pod keeps pod_sd for good and of the window noise what is left in a mean over its windows; the pods of a side

@@ -3,12 +3,22 @@
 A ratio is the wrong scale for a margin in points where incumbents have hardly any errors: what is tolerated is then ten
 or a hundred times their rate, the share of all events is nearly one at the margin as well as in a disaster, and the
 chance in the log of a handful of incumbent events drowns a difference that is plain in points.
+
+Here the two sides bet against each other, window by window. With N incumbent requests, c contender requests for each of
+them and a stake λ in (0, 1), a contender event multiplies the evidence by 1 + λ/c, an incumbent event by 1 - λe^κ, and
+each incumbent request by exp(-λe^κ points). For independent counts, binomial or Poisson, E a^x <= exp((a - 1) E x), so
+at rates p and r the factor of a window has mean at most exp(λN [p - (r + points) e^κ]). That is at most 1 while
+p <= (r + points) e^κ, whatever r is and however it moves from window to window: the incumbents' rate is never
+estimated, and its uncertainty is paid for in full. κ is what pod noise may add to the contender's rate, as a log ratio.
+
+The product over windows is a test supermartingale, its mixture over λ an e-process (Ville 1939; the bets are those of
+Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"). It falls as κ grows, so that
+over looks at which κ differs it holds for pods that never differ by more than the smallest.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.special import FloatArray, log_sum_exp
 
@@ -16,43 +26,26 @@ STAKES: FloatArray = 1.0 / (1.0 + np.exp(-np.linspace(-5.0, 4.0, 19)))
 """λ: what part of the evidence an incumbent event takes away, from 0.7 % to 98 %."""
 
 
-def ln_above_points(
-    ours: FloatArray,
-    theirs: FloatArray,
-    requests: FloatArray,
-    odds: FloatArray,
-    points: float,
-    spans: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    noise: FloatArray,
-) -> FloatArray:
-    """ln evidence per span against: the contender's rate is at most (the incumbents' rate + points) e^κ.
+def contender_gain(ours: FloatArray, odds: FloatArray) -> FloatArray:
+    """ln of what contender events of each window multiply the evidence by, x ln(1 + λ/c); shape (stakes, windows).
 
-    ours, theirs: events per window; requests: the incumbents'; odds: contender over incumbent requests c; all of shape
-    (windows,). spans: first and last window of each sum. noise: κ >= 0, of the spans' shape, as is the result.
-
-    In a window with N incumbent requests a contender event multiplies the evidence by 1 + λ/c, an incumbent event by
-    1 - λe^κ, and every incumbent request by exp(-λe^κ points). For independent counts, binomial or Poisson,
-    E a^x <= exp(mean (a - 1)), so with rates r and p the factor's mean is at most
-    exp(λN [p - r e^κ - points e^κ]): at most 1 while p <= (r + points) e^κ, whatever r is and however it moves from
-    window to window. The incumbents' rate is never estimated, so its uncertainty is paid for. The product over windows
-    is a test supermartingale and its mixture over λ (equal weights; stakes with λe^κ >= 1 stay unspent) an e-process:
-    Ville 1939; the bets are those of Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by
-    betting", the counts those of Robbins 1970.
+    ours: contender events x, odds: contender over incumbent requests c > 0, both of shape (windows,).
     """
-    starts, ends = spans
-    ours_up = _between(ours * np.log1p(STAKES[:, None] / odds), starts, ends)
-    theirs_sum, requests_sum = _between(np.stack([theirs, requests]), starts, ends)
-    stakes = STAKES.reshape(-1, *([1] * starts.ndim)) * np.exp(noise)
-    with np.errstate(divide="ignore"):
-        down = np.log1p(-np.minimum(stakes, 1.0))
+    gain: FloatArray = ours * np.log1p(STAKES[:, None] / odds)
+    return gain
+
+
+def points_evidence(
+    gained: FloatArray, theirs: FloatArray, requests: FloatArray, points: float, noise: FloatArray
+) -> FloatArray:
+    """ln of the mixture over stakes against p <= (r + points) e^κ, equal weights, over spans of windows.
+
+    gained: `contender_gain` summed over each span, shape (stakes, ...). theirs, requests: incumbent events and requests
+    summed over it, and noise its κ >= 0, all of shape (...), as is the result. A stake with λe^κ >= 1 stays unspent.
+    """
+    stakes = STAKES.reshape(-1, *([1] * noise.ndim)) * np.exp(noise)
     spent = stakes < 1.0
-    each = ours_up + np.where(spent, theirs_sum * np.where(spent, down, 0.0) - stakes * points * requests_sum, -np.inf)
+    kept = np.where(spent, 1.0 - stakes, 1.0)
+    each = np.where(spent, gained + theirs * np.log(kept) - stakes * points * requests, -np.inf)
     result: FloatArray = log_sum_exp(each, axis=0) - np.log(STAKES.size)
-    return result
-
-
-def _between(values: FloatArray, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> FloatArray:
-    """Sums over the last axis from start to end; shape (rows, *starts.shape)."""
-    before = np.concatenate([np.zeros((values.shape[0], 1)), np.cumsum(values, axis=1)], axis=1)
-    result: FloatArray = before[:, ends] - before[:, starts]
     return result

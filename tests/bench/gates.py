@@ -49,11 +49,11 @@ REGRESSIONS = (
 
 DEFAULT = error_settings()
 POINTS = 0.005
-LOW, MIDDLE = 0.0005, 0.005
+IN_POINTS = error_settings(margin_points=POINTS)
 POINTS_WORLDS = tuple(
     replace(world, name=f"{world.name}, {100 * base:g} % errors", base=base)
-    for base in (LOW, MIDDLE)
-    for world in (CLEAN, ASSUMED, MODERATE, SMALL, HEAVY, BUSY)
+    for base, worlds in ((0.0005, (CLEAN, ASSUMED, MODERATE, SMALL, HEAVY, BUSY)), (0.005, (CLEAN, MODERATE, SMALL)))
+    for world in worlds
 )
 POINTS_HARMLESS = (Regression(), Regression(points=0.5 * POINTS), Regression(points=POINTS))
 POINTS_REGRESSIONS = (
@@ -150,6 +150,14 @@ def table(seed: int, releases: int) -> Iterator[str]:
             words = f"latency x{scale:g}" if not slow else f"{100 * slow:g} % slow tail"
             fates = [latency_fate(rng, world, scale=scale, slow_share=slow, every=2) for _ in range(trials)]
             yield row(world.name, words, fates)
+    for world in POINTS_WORLDS:
+        for wrong in (*POINTS_HARMLESS, *POINTS_REGRESSIONS):
+            cell += 1
+            rng = np.random.default_rng([seed, cell])
+            trials = max(releases // (2 if wrong in POINTS_HARMLESS else 10), 1)
+            where = ", one pod" if wrong.one_pod else ""
+            words = f"{100 * wrong.points:g}pp more from minute {wrong.onset * WINDOW / 60:g}{where}"
+            yield row(world.name, words, [error_fate(rng, world, wrong, IN_POINTS) for _ in range(trials)])
 
 
 def main() -> None:
