@@ -63,6 +63,7 @@ from policies.schema import ReleasePolicy, ReleaseSpec
 
 # A release and its policy may be applied in one go, the release first.
 POLICY_GRACE = 30.0
+UNOBSERVED = 30.0  # seconds after which a slot that nobody acts upon is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,10 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
     if case.origin == "restore":
         return None
     target = case.policy.spec.target.deployment
-    return preflight.of_slots(observed, case.origin, digest=template_digest(template), target=target)
+    finding = preflight.of_slots(observed, case.origin, digest=template_digest(template), target=target)
+    if finding is None and case.origin == "change":
+        return preflight.of_template(observed, template)
+    return finding
 
 
 def _of_surroundings(
@@ -326,17 +330,36 @@ def _step(case: Case, observed: Observation, template: Template, notes: tuple[st
     if case.origin == "restore":
         plan = case.strategy.move(_restoring(case, observed, record), observed, case.policy.spec, still=True)
         if plan.writes:
-            return (yield from _written(case, record, plan))
+            return (yield from _prepare(case, record, plan))
         return (yield from _written(case, _admit_restore(case, observed, record), Plan()))
     if not case.strategy.prepared(record, observed, template):
         plan = case.strategy.prepare(record, observed, template)
-        if not plan.writes:
-            return TickResult(case.app, case.attempt.name, record, again_in=SOON)
-        return (yield from _written(case, record, plan))
+        if plan.writes:
+            return (yield from _prepare(case, record, plan))
+        assert spare is not None
+        if case.now - case.attempt.record.written < UNOBSERVED:
+            return TickResult(case.app, case.attempt.name, case.attempt.record, again_in=SOON)
+        why = f"the API server's controllers have not seen the last change of {spare.name}"
+        return (yield from _not_now(case, Wait(HoldReason.NOT_OBSERVED, why)))
     assert spare is not None
     if finding := preflight.of_prepared(spare, template):
         return (yield from _not_now(case, finding))
     return (yield from _written(case, _admit(case, record, live, spare, notes), Plan()))
+
+
+def _prepare(case: Case, record: Record, plan: Plan) -> Reading[TickResult]:
+    """Write to the slots; what was tried and refused until the batch deadline ends the release, with nothing moved."""
+    again = plan.summary == record.intent and record.moving_since is not None
+    since = record.moving_since if again and record.moving_since is not None else case.now
+    limit = case.policy.spec.deadline.batch
+    if case.now - since >= limit.seconds:
+        because = f"could not {plan.summary} for {limit}: the WriteRefused events of this release say why"
+        return (
+            yield from _written(
+                case, applied(record, Finish(Phase.CANCELLED, Cause.REFUSED, because), (), case.now), Plan()
+            )
+        )
+    return (yield from _written(case, replace(record, moving_since=since), plan))
 
 
 def _admit(case: Case, record: Record, live: SlotState, spare: SlotState, notes: tuple[str, ...]) -> Record:

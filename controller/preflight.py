@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.release import HoldReason, Observation, Origin, SlotState
+from controller.release import SLOT_LABEL, HoldReason, Observation, Origin, SlotState
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
-from controller.slots import writer_of
+from controller.slots import match_labels, writer_of
 from controller.templates import images
 from policies.schema import ReleasePolicySpec
 
@@ -137,6 +137,21 @@ def of_plan(policy: ReleasePolicySpec, desired: int, window: float | None) -> Fi
             f"observe.atLeast {policy.observe.at_least} is shorter than a window of metric source "
             f"{policy.metrics.source} ({window:g} s): no gate could see anything"
         )
+    return None
+
+
+def of_template(seen: Observation, template: Mapping[str, Any]) -> Finding:
+    """Whether both slots would select the contender's pods: a selector is for good, and another's slot is not ours."""
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    for slot in filter(None, (seen.incumbent, seen.contender)):
+        for key, value in match_labels(slot.raw):
+            if key != SLOT_LABEL and labels.get(key) != value:
+                found = f"{key}={labels[key]}" if key in labels else f"no label {key}"
+                what = "keep the label in the release" if slot is seen.incumbent else "rename that Deployment"
+                return Refusal(
+                    f"Deployment {slot.name} selects pods with {key}={value}, and the contender's template has "
+                    f"{found}: {what}"
+                )
     return None
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controller.release import CreateSlot
+from controller.requests import Failure, FailureKind, WriteSlot
+from controller.simulation import manifests
+from controller.simulation.driver import Point, Refuse
 from controller.simulation.world import World
 from tests.kernel.memory import claim_of, replicas, slot
 from tests.kernel.night import Night, begin
-from tests.kernel.scenarios import APP, a_world, ask, in_batch, phase, status
+from tests.kernel.scenarios import APP, CALM, a_world, ask, in_batch, phase, status
 
 TWIN = f"{APP}-twin"
 
@@ -197,3 +202,46 @@ def test_a_policy_broken_by_an_edit_is_not_called_deleted() -> None:
     held = status(world)["held"]
     assert held["reason"] == "PolicyGone"
     assert "deleted" not in held["because"] and "atLeast" in held["because"]
+
+
+# --------------------------------------------------------------------------------------------------- preparation
+
+
+def _no_new_deployments(point: Point) -> Refuse | None:
+    creates = isinstance(point.request, WriteSlot) and isinstance(point.request.write, CreateSlot)
+    return Refuse(Failure(FailureKind.INVALID, "admission webhook denied the request: no")) if creates else None
+
+
+def test_a_slot_that_may_not_be_created_ends_the_release_before_its_start() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    night.faults = _no_new_deployments
+    night.run(10)
+    assert (phase(world), status(world)["cause"]) == ("Cancelled", "Refused")
+    assert "could not create checkout-twin at 0 for 3m" in status(world)["because"]
+    assert replicas(world, APP) == 4
+
+
+def test_a_slot_that_nobody_acts_upon_is_waited_for_with_a_word_and_a_bound() -> None:
+    world = a_world(conditions=replace(CALM, sync_lag=1e6))
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: bool(status(there).get("held")))
+    assert status(world)["held"]["reason"] == "NotObserved"
+    night.run(10)
+    assert phase(world) == "Cancelled"
+    assert both(world) == (4, 0)
+
+
+def test_a_deployment_of_somebody_else_is_not_taken_for_the_spare_slot() -> None:
+    world = a_world()
+    foreign = manifests.deployment(TWIN, "v9", 0)
+    world.create(foreign)
+    before = world.objects.items["Deployment", "shop", TWIN]["spec"]
+    ask(world)
+    night = a_night(world, "first")
+    night.run(10)
+    assert (phase(world), status(world)["cause"]) == ("Cancelled", "Refused")
+    assert "rename" in status(world)["because"]
+    assert world.objects.items["Deployment", "shop", TWIN]["spec"] == before
