@@ -104,8 +104,9 @@ class SourcePart(Part):
     def problems(self) -> Iterator[Problem]:
         if self.window.milliseconds < 2 * self.scrape_interval.milliseconds:
             yield Problem(("window",), str(self.window), f"at least two scrapes ({self.scrape_interval} each)")
-        if self.timeout is not None and self.timeout.seconds > 60:
-            yield Problem(("timeout",), str(self.timeout), "at most 1m")
+        if self.timeout is not None and self.timeout.seconds > 30:
+            # A tick writes only while it is young, so no single question may use that time up.
+            yield Problem(("timeout",), str(self.timeout), "at most 30s")
         if self.bearer_token_file is not None and self.basic_auth_file is not None:
             yield Problem(
                 ("basicAuthFile",), "a second kind of credentials", "one of bearerTokenFile and basicAuthFile"

@@ -14,6 +14,7 @@ from controller.release import (
     FORWARD,
     Advance,
     AppKey,
+    Cause,
     Decision,
     Finish,
     GateVerdict,
@@ -30,6 +31,16 @@ from controller.strategies import strategy_of
 from policies.load import digest
 from policies.schema import ReleasePolicy
 
+_BEFORE_GATES = frozenset(
+    {
+        Cause.ABORTED,
+        Cause.SUPERSEDED,
+        Cause.CONTENDER_MISSING,
+        Cause.CONTENDER_CHANGED,
+        Cause.CRASH_LOOP,
+        Cause.IMAGE_PULL,
+    }
+)
 PATIENCE = 3  # windows in which a gate may wait for its first samples before it counts as blind
 
 
@@ -65,8 +76,12 @@ def drive(
     if isinstance(seen, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=seen)
     first = _observe(attempt, seen, roles, current, refused, newer, now)
-    verdicts = yield from ask_gates(app, attempt.record, first, policy, source)
+    verdicts: tuple[GateVerdict, ...] = ()
     glance = _turn(attempt, first, verdicts, policy, source)
+    # What the cluster or a person says to turn back is not kept waiting by a store that may be slow to answer.
+    if not _turns_anyway(glance.decision):
+        verdicts = yield from ask_gates(app, attempt.record, first, policy, source)
+        glance = _turn(attempt, first, verdicts, policy, source) if verdicts else glance
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
 
@@ -158,6 +173,11 @@ def _observe(
 def _roles(record: Record) -> tuple[str, str]:
     assert record.incumbent is not None and record.contender is not None  # `read_record` refuses others
     return record.incumbent.name, record.contender.name
+
+
+def _turns_anyway(decision: Decision) -> bool:
+    """Whether a decision that was made without the gates comes before anything that they could say."""
+    return isinstance(decision, RollBack) and decision.cause in _BEFORE_GATES
 
 
 def _kind(decision: Decision) -> tuple[object, ...]:

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from controller.attempt import TickResult
 from controller.clock import Clock
 from controller.report import Report
-from controller.requests import Answer, Failure, FetchCounts, Request, WriteEvent
+from controller.requests import Answer, Failure, FailureKind, FetchCounts, Request, WriteEvent
 
 _MOST_NEWS = 500
+_STORE_SECONDS = 20.0  # after which a tick asks its store no more: many gates and a silent store must not outlast it
 
 Turn = Generator[Request, Answer, TickResult]
 
@@ -67,11 +68,20 @@ class Performer:
         """Performs the requests of one tick; None when it was stopped before its end. Raises what the tick raises."""
         self._shell.begin_tick()
         answer: Answer = None
+        asked = 0.0  # seconds that the metric store has had in this tick
         try:
             while True:
                 request = turn.send(answer)
                 if self._stopping.is_set():
                     return None
+                if isinstance(request, FetchCounts):
+                    if asked > _STORE_SECONDS:
+                        answer = Failure(FailureKind.UNAVAILABLE, f"the store took {asked:.0f} s of this tick already")
+                        continue
+                    began = self._clock.monotonic()
+                    answer = self._perform(request)
+                    asked += self._clock.monotonic() - began
+                    continue
                 answer = self._perform(request)
         except StopIteration as end:
             result: TickResult = end.value

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.release import CreateSlot
-from controller.requests import Failure, FailureKind, WriteSlot
+from controller.requests import Failure, FailureKind, FetchCounts, WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Point, Refuse
 from controller.simulation.world import World
@@ -245,3 +245,18 @@ def test_a_deployment_of_somebody_else_is_not_taken_for_the_spare_slot() -> None
     assert (phase(world), status(world)["cause"]) == ("Cancelled", "Refused")
     assert "rename" in status(world)["because"]
     assert world.objects.items["Deployment", "shop", TWIN]["spec"] == before
+
+
+# ----------------------------------------------------------------------------------------------------------- gates
+
+
+def test_an_abort_waits_for_no_answer_of_the_store() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1) and len(status(there)["record"]["observing"]) == 2)
+    world.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}})
+    points = night.points = []
+    until(night, lambda there: phase(there) == "RollingBack")
+    assert any(isinstance(point.request, WriteRecord) for point in points)
+    assert not any(isinstance(point.request, FetchCounts) for point in points)

@@ -127,7 +127,7 @@ def test_a_fault_has_its_place_and_says_what_is_allowed(text: str, start: str) -
             "{name: default, url: 'http://x', scrapeInterval: 20s}",
             "window: found 30s; allowed: at least two scrapes",
         ),
-        ("{name: default, url: 'http://x', timeout: 2m}", "timeout: found 2m; allowed: at most 1m"),
+        ("{name: default, url: 'http://x', timeout: 2m}", "timeout: found 2m; allowed: at most 30s"),
         ("{name: default, url: 'http://x', bearerTokenFile: a, basicAuthFile: b}", "one of bearerTokenFile and"),
         ("{name: default, url: 'http://x', bearerTokenFile: ''}", "found ''; allowed: the path of a file"),
         ("{name: default, url: 'http://x', caFile: a, insecureSkipVerify: true}", "one of caFile and insecureSkip"),
