@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -77,10 +78,20 @@ class Attempt:
     problem: str
 
     @property
+    def asked(self) -> str:
+        """Digest of the version that the release asks for, without the verbs beside it."""
+        version = self.spec.model_dump(mode="json", include={"images", "template", "env", "rollback_of", "restore_of"})
+        return hashlib.sha256(json.dumps(version, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
     def wishes(self) -> Wishes:
         if self.refused:
             return Wishes(unclear=self.refused)
+        changed = self.record.asked not in ("", self.asked)
         return Wishes(
+            unclear="the version it asks for is not the one it began with; set it back, or ask for a new release"
+            if changed
+            else "",
             paused=self.spec.paused,
             promote=self.spec.promote.batch if self.spec.promote is not None else None,
             abort=self.spec.abort.reason if self.spec.abort is not None else None,

@@ -374,6 +374,7 @@ def _admit(case: Case, record: Record, live: SlotState, spare: SlotState, notes:
         incumbent=SlotRecord(live.name, live.uid, live.digest),
         contender=SlotRecord(spare.name, spare.uid, spare.digest),
         stages=len(targets) - 1,
+        asked=case.attempt.asked,
         started=case.now,
         notes=(plan, *merged, *notes),
     )
@@ -400,6 +401,7 @@ def _admit_restore(case: Case, observed: Observation, record: Record) -> Record:
         else SlotRecord(
             next(n for n in case.strategy.slot_names(case.policy.spec.target.deployment) if n != live.name), "", ""
         ),
+        asked=case.attempt.asked,
         started=case.now,
         epoch=max(record.epoch, *(slot.claim.epoch for slot in (live, spare) if slot is not None and slot.claim), 0),
     )

@@ -165,6 +165,7 @@ class Record:
     because: str = ""
     cause: Cause | None = None
     origin: Origin = "change"
+    asked: str = ""  # digest of what the release asked for when it began; "" before
     epoch: int = 0  # raised at every change of phase and stamped on both slots: a paused writer is fenced by it
     sequence: int = 0  # raised at every write of the record
     written: float = 0.0  # when it was written last

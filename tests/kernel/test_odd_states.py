@@ -260,3 +260,33 @@ def test_an_abort_waits_for_no_answer_of_the_store() -> None:
     until(night, lambda there: phase(there) == "RollingBack")
     assert any(isinstance(point.request, WriteRecord) for point in points)
     assert not any(isinstance(point.request, FetchCounts) for point in points)
+
+
+# ---------------------------------------------------------------------------------------------------- the release
+
+
+def test_a_release_that_asks_for_another_version_in_mid_release_stands_still_and_says_so() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1))
+    spec = world.objects.items["Release", "shop", "first"]["spec"]
+    world.edit("Release", "first", {"spec": {"images": {"app": "registry.test/app:v9"}}})
+    until(night, lambda there: bool(status(there).get("held")))
+    assert "not the one it began with" in status(world)["held"]["because"]
+    night.driver.run_to(world.now + 600)
+    assert in_batch(world, 1)
+
+    world.edit("Release", "first", {"spec": {"images": spec["images"]}})
+    night.run(30)
+    assert phase(world) == "Succeeded"
+
+
+def test_a_release_that_asks_for_another_version_can_still_be_aborted() -> None:
+    world = a_world()
+    ask(world)
+    night = a_night(world, "first")
+    until(night, lambda there: in_batch(there, 1))
+    world.edit("Release", "first", {"spec": {"images": {"app": "registry.test/app:v9"}, "abort": {"reason": "no"}}})
+    night.run(30)
+    assert (phase(world), status(world)["cause"]) == ("RolledBack", "Aborted")
