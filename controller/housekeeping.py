@@ -44,8 +44,10 @@ def tidy(
             continue
         owner = ended.get(slot.claim.uid)
         if owner is not None and not _forgot(owner, slot.claim):
-            # A release that needs a person keeps its claims: they say who moved what until somebody restores.
-            if owner.record.phase is Phase.NEEDS_HUMAN and not _restored_since(owner, attempts):
+            # A release that needs a person keeps its claims: they say who moved what until somebody restores. So does
+            # a restore that was given up, because it has taken them over.
+            given_up = owner.record.phase is Phase.CANCELLED and owner.spec.restore_of is not None
+            if (given_up or owner.record.phase is Phase.NEEDS_HUMAN) and not _restored_since(owner, attempts):
                 continue
             return (yield from _release_claims(app, owner, slot.claim.uid, strategy, [one.name for one in slots]))
         if policy is not None and (lost := (yield from _lost_record(app, slot, attempts))) is not None:

@@ -92,7 +92,7 @@ def _claimed(access: Access, app: str, releases: list[Object]) -> str | None:
     from controller.strategies import strategy_of
     from policies.load import PolicyRefused, from_object
 
-    settled = {one["metadata"].get("uid") for one in releases if phase(one) != "NeedsHuman"}
+    settled = {one["metadata"].get("uid") for one in releases if phase(one) in ("Succeeded", "RolledBack")}
     obj = access.policy(app)
     if obj is None:
         return None

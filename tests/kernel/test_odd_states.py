@@ -290,3 +290,29 @@ def test_a_release_that_asks_for_another_version_can_still_be_aborted() -> None:
     world.edit("Release", "first", {"spec": {"images": {"app": "registry.test/app:v9"}, "abort": {"reason": "no"}}})
     night.run(30)
     assert (phase(world), status(world)["cause"]) == ("RolledBack", "Aborted")
+
+
+def test_a_restore_that_is_given_up_leaves_the_way_back_for_the_next_one() -> None:
+    night = stranded()
+    world = night.world
+    world.delete("Release", "first")  # its record is lost too: only the claims know
+    night.memory.lives.clear()
+    # From the loss of the record to the next write everything is at rest.
+    night.over = lambda there: bool(_restores(there))
+    until(night, lambda there: bool(_restores(there)))
+    [name] = _restores(world)
+    until(night, lambda there: getattr(claim_of(slot(there, TWIN)), "release", "") == name)
+    world.edit("Release", name, {"spec": {"abort": {"reason": "not now"}}})
+    until(night, lambda there: phase(there, name) == "Cancelled")
+    night.run(5)
+    assert both(world) == (2, 2)
+    ask(world, "", "again", restoreOf=name)
+    night.over = lambda there: bool(phase(there, "again"))
+    until(night, lambda there: phase(there, "again") == "RolledBack")
+    night.run(5)
+    assert both(world) == (4, 0)
+    assert claim_of(slot(world, APP)) is None
+
+
+def _restores(world: World) -> list[str]:
+    return [name for kind, _, name in world.objects.items if kind == "Release" and "-restore-" in name]
