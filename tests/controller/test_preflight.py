@@ -11,7 +11,7 @@ from analysis.samples import CounterSeries
 from controller.preflight import Refusal, Wait, of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots
 from controller.release import HoldReason, Observation
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
-from tests.controller.builders import a_policy, a_slot, a_twin, a_template, an_observation, pods
+from tests.controller.builders import a_policy, a_slot, a_template, a_twin, an_observation, pods
 
 SLOTS = ("checkout", "checkout-twin")
 
