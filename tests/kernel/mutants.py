@@ -17,9 +17,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record"))
-DRIVE, ATTEMPT, TICK, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "tick", "housekeeping"))
+DRIVE, ATTEMPT, PINNED, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "pinned", "housekeeping"))
 UNIT = ["tests/controller/test_decide.py", "tests/controller/test_record.py", "tests/controller/test_twin_moves.py"]
-KERNEL = ["tests/kernel/test_single_faults.py", "tests/kernel/test_pairs.py", "tests/kernel/test_rows.py"]
+ROWS = ["tests/kernel/test_rows.py", "tests/kernel/test_odd_states.py"]
+FAULTS = ["tests/kernel/test_hostile_answers.py", "tests/kernel/test_single_faults.py", "tests/kernel/test_pairs.py"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ MUTANTS = (
            "if False and spare is not None and record.contender is not None:"),
     Mutant("crash loops ignored", DECIDE, "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
     Mutant("abort ignored", DECIDE, "if seen.wishes.abort is not None:", "if False:"),
-    Mutant("blind passes", DECIDE, "if overall is Verdict.BLIND:", "if False:"),
+    Mutant("blind passes", DECIDE, "if overall is Verdict.BLIND or unseen:", "if False:"),
     Mutant("degraded passes", DECIDE, "if not degraded:\n        return None", "if True:\n        return None"),
     Mutant("observation skipped", DECIDE, "if observed < at_least:", "if observed < 0:"),
     Mutant("replaced slots trusted", DECIDE, "if known.uid and slot.uid != known.uid:", "if False:"),
@@ -68,7 +69,8 @@ MUTANTS = (
            "if seen.now >= until and not _can_step(record, seen, policy):", "if seen.now >= until:"),
     Mutant("never superseded", DECIDE, 'if seen.superseded_by and record.origin == "change":', "if False:"),
     Mutant("pause ignored", DECIDE, "if seen.wishes.paused:", "if False:"),
-    Mutant("people's D ignored", REVISE, "            desired = live.replicas\n", "            desired = record.desired\n"),
+    Mutant("people's D ignored", REVISE, "        else:\n            desired = live.replicas\n",
+           "        else:\n            desired = record.desired\n"),
     Mutant("reversals counted twice", REVISE, "if name not in record.reversals", "if True"),
     Mutant("settled time never ends", REVISE, "    record = closed(record, seen.now)\n    return record if",
            "    return record if"),
@@ -79,15 +81,15 @@ MUTANTS = (
     Mutant("holds without excuse", RECORD, "by_person = reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)",
            "by_person = False"),
     Mutant("record unbounded", RECORD, "MOST_BYTES = 60 * 1024", "MOST_BYTES = 60 * 1024 * 1024"),
-    Mutant("one look is enough", DRIVE, "if _kind(glance.decision) != _kind(leap.decision) or _being_deleted(second):",
-           "if _being_deleted(second):"),
-    Mutant("looser policy taken", DRIVE, "return tighten(pinned, current)", "return current"),
+    Mutant("one look is enough", DRIVE, "if _kind(glance.decision) != _kind(leap.decision):",
+           "if False:"),
+    Mutant("looser policy taken", PINNED, "return tighten(began, current)", "return current"),
     Mutant("slot before record", ATTEMPT,
            "    if isinstance(answer, Failure):\n        return TickResult(app, attempt.name, before, failure=answer",
            "    if False:\n        return TickResult(app, attempt.name, before, failure=answer"),
     Mutant("pods older than slots", ATTEMPT, "    if fresh and not all(", "    if False and not all(",
            "only an API server that answers a quorum read with the past shows it, and S1 is then measured on the lie"),
-    Mutant("claims stay", KEEPING, "if owner is not None:", "if False:"),
+    Mutant("claims stay", KEEPING, "if owner is not None and not _forgot(owner, slot.claim):", "if False:"),
 )  # fmt: skip
 
 
@@ -99,7 +101,7 @@ def killed_by(mutant: Mutant, copy: Path) -> str:
         return f"NOT PLANTED: found {text.count(mutant.old)} times"
     source.write_text(text.replace(mutant.old, mutant.new))
     try:
-        for tests in (UNIT, KERNEL):
+        for tests in (UNIT, ROWS, FAULTS):
             ran = subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests],
                 cwd=copy,
