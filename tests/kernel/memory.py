@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.attempt import parsed
 from controller.record import RecordInvalid, RecordTooNew, read_record
-from controller.release import CLAIM_ANNOTATION, FORWARD, Claim, Phase, PodList, PodState, Record
+from controller.release import CLAIM_ANNOTATION, FORWARD, Claim, PatchSlot, Phase, PodList, PodState, Record
 from controller.requests import (
     Answer,
     Failure,
@@ -23,6 +23,7 @@ from controller.requests import (
     Write,
     WriteEvent,
     WriteRecord,
+    WriteSlot,
 )
 from controller.simulation.world import Trace, World
 from controller.slots import read_claim
@@ -202,3 +203,23 @@ def releases(world: World) -> list[tuple[str, Record]]:
             attempt = parsed(obj)
             found.append((attempt.uid, attempt.record))
     return found
+
+
+def patched(now: Moment) -> tuple[PatchSlot, int, int] | None:
+    """(the patch, replicas before, replicas after) where this write is a patch of a slot."""
+    if not isinstance(now.request, WriteSlot) or not isinstance(now.request.write, PatchSlot):
+        return None
+    before, after = now.entry.before, now.entry.after
+    if before is None or after is None:
+        return None
+    return now.request.write, int(before["spec"]["replicas"]), int(after["spec"]["replicas"])
+
+
+def pinned_by(record: Record) -> ReleasePolicy:
+    """The policy of a record."""
+    return policy_of(record.policy)
+
+
+def ungated(record: Record) -> bool:
+    """Whether no gate is asked: the emergency door, a rollback, a restore."""
+    return bool(record.skip_gates) or record.origin != "change"

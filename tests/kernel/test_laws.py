@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from analysis.verdict import Verdict
 from controller.attempt import parsed
 from controller.record import to_status
 from controller.release import Cause, Claim, Held, HoldReason, PatchSlot, Phase, PodList, Record
 from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteEvent, WriteRecord, WriteSlot
-from tests.kernel import laws
 from tests.kernel.laws import SECRET, WRITE_LAWS, Broken, Law, judge_standing
 from tests.kernel.memory import Life, Moment, claim_of, moment, replicas, slot
 from tests.kernel.night import Night
@@ -112,7 +112,7 @@ def _go_on_at_once(night: Night) -> None:
 
 
 def _go_on_without_data(night: Night) -> None:
-    verdicts = tuple(replace(verdict, verdict=laws.Verdict.HEALTHY) for verdict in record_of(night).verdicts)
+    verdicts = tuple(replace(verdict, verdict=Verdict.HEALTHY) for verdict in record_of(night).verdicts)
     night.memory.of("a").fetched.clear()
     writes_record(night, stage=2, verdicts=verdicts)
 

@@ -1,0 +1,119 @@
+"""Laws of a release's course: its phases and its one end, its holds, its only writer, and what ignorance forbids."""
+
+from __future__ import annotations
+
+from controller.release import HoldReason, Phase
+from controller.requests import (
+    FetchCounts,
+)
+from controller.slots import template_digest
+from controller.transitions import MOVES
+from tests.kernel.memory import (
+    MOVING,
+    Moment,
+    available_in,
+    claim_of,
+    patched,
+    pinned_by,
+    replicas,
+    slot,
+    ungated,
+)
+
+
+def one_end(now: Moment) -> str:
+    record, life = now.record, now.life
+    if record is None or life is None or not life.ends:
+        return ""
+    says = (record.phase, record.cause.value if record.cause else "")
+    return f"it had ended {life.ends[0]} and was written {says}" if says != life.ends[0] else ""
+
+
+def legal_moves(now: Moment) -> str:
+    record, was, life = now.record, now.was, now.life
+    if record is None or was is None or life is None:
+        return ""
+    if record.phase is not was.phase and record.phase not in MOVES[was.phase]:
+        return f"{was.phase} -> {record.phase}"
+    if record.cause is not None and record.cause.value == "RecordInvalid":
+        return ""  # the record before was nobody's
+    if record.sequence <= was.sequence:
+        return f"sequence {was.sequence} -> {record.sequence}"
+    if record.epoch < was.epoch:
+        return f"epoch {was.epoch} -> {record.epoch}"
+    if record.phase is not was.phase and was.phase in MOVING and record.epoch == was.epoch:
+        return f"{was.phase} -> {record.phase} without a new epoch"
+    if record.phase is was.phase and record.stage < was.stage:
+        return f"stage {was.stage} -> {record.stage}"
+    return ""
+
+
+def restored(now: Moment) -> str:
+    record = now.record
+    if record is None or record.phase is not Phase.ROLLED_BACK or record.incumbent is None:
+        return ""
+    twin = pinned_by(record).spec.strategy.twin
+    live = slot(now.world, record.incumbent.name)
+    if live is None or twin is None:
+        return f"{record.incumbent.name} does not exist"
+    size, left = int(live["spec"]["replicas"]), replicas(now.world, record.contender.name) if record.contender else 0
+    if (size, left) != (record.desired, 0):
+        return f"incumbent {size} of {record.desired}, contender {left}"
+    if (digest := template_digest(live["spec"]["template"])) != record.incumbent.digest:
+        return f"{record.incumbent.name} holds {digest}, recorded was {record.incumbent.digest}"
+    pods = now.eyes.pods.items if now.eyes.pods is not None else ()
+    min_ready = float(live["spec"].get("minReadySeconds") or 0)
+    ready = len(available_in(pods, record.incumbent.name, now.entry.at, min_ready))
+    floor = record.desired - twin.unavailable(record.desired)
+    return f"{ready} of {floor} promised incumbent pods were seen ready" if ready < floor else ""
+
+
+def ended_hold(now: Moment) -> str:
+    held = now.record.held if now.record is not None else None
+    if held is None:
+        return ""
+    if not held.because or not held.then:
+        return f"{held.reason} says neither why nor what then"
+    by_person = held.reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)
+    return f"{held.reason} has no end" if held.until is None and not by_person else ""
+
+
+# ------------------------------------------------------------------------- S7, S8: ignorance and mutual exclusion
+
+
+def direction_of_ignorance(now: Moment) -> str:
+    found = patched(now)
+    if found is None or found[2] <= found[1]:
+        return ""
+    claim = claim_of(now.entry.after)
+    if claim is None or claim.role != "contender":
+        return ""
+    assert now.life is not None
+    policy = pinned_by(now.life.record).spec
+    asked_in_vain = policy.mode == "observe" or ungated(now.life.record)
+    needed = {gate.name for gate in policy.gates if gate.required and not asked_in_vain}
+    unread = [
+        (type(request).__name__, failure.message)
+        for request, failure in now.eyes.unread
+        if not isinstance(request, FetchCounts) or request.gate in needed
+    ]
+    return f"contender raised although {unread} could not be read" if unread else ""
+
+
+def one_writer(now: Moment) -> str:
+    moving = [uid for uid, life in now.memory.lives.items() if life.record.phase in MOVING]
+    if len(moving) > 1:
+        return f"{len(moving)} releases move one app"
+    found = patched(now)
+    if found is None:
+        return ""
+    before, after = claim_of(now.entry.before), claim_of(now.entry.after)
+    if after is None or now.life is None:
+        return ""
+    if before is not None and before.uid != after.uid and before.uid in moving:
+        return f"{found[0].name} was claimed by {before.release}, which still moves"
+    if after.epoch < now.life.record.epoch and found[1] != found[2]:
+        return f"{found[0].name} was moved at epoch {after.epoch}, the record stands at {now.life.record.epoch}"
+    if before is not None and before.uid == after.uid and after.epoch < before.epoch:
+        return f"epoch of {found[0].name} fell from {before.epoch} to {after.epoch}"
+    return ""

@@ -1,0 +1,113 @@
+"""Laws of writing: which objects and fields, with which intent on record, how much, and never a secret."""
+
+from __future__ import annotations
+
+import json
+
+from controller.record import read_record
+from controller.release import CLAIM_ANNOTATION, CreateSlot, PatchSlot, Phase
+from controller.requests import (
+    CreateRelease,
+    DeleteRelease,
+    WriteEvent,
+    WritePolicyStatus,
+    WriteRecord,
+    WriteSlot,
+)
+from tests.kernel.memory import (
+    Moment,
+    claim_of,
+    pinned_by,
+    slot,
+)
+
+SECRET = "correct-horse-battery-staple"  # stands in the app's environment and must never leave it
+MOST_RECORD = 64 * 1024
+
+
+def blast_radius(now: Moment) -> str:
+    request, before, after = now.request, now.entry.before, now.entry.after
+    match request:
+        case WriteRecord() | WritePolicyStatus():
+            if before is not None and after is not None and before["spec"] != after["spec"]:
+                return "a status write changed a spec"
+            return ""
+        case WriteEvent() | CreateRelease():
+            return ""
+        case DeleteRelease():
+            return (
+                "" if before is None or read_record(before.get("status")).ended else "a release under way was deleted"
+            )
+        case WriteSlot(_, CreateSlot(name)):
+            obj = after or {}
+            other = name.removesuffix("-twin") if name.endswith("-twin") else f"{name}-twin"
+            if slot(now.world, other) is None:
+                return f"created {name}, which is no slot beside another one"
+            if obj["spec"]["replicas"] != 0 or obj["metadata"].get("ownerReferences"):
+                return f"created {name} at {obj['spec']['replicas']}"
+            return ""
+    assert isinstance(request, WriteSlot)
+    if before is None or after is None:
+        return f"{request.write.name} was deleted"
+    fields = {key for key in {*before["spec"], *after["spec"]} if before["spec"].get(key) != after["spec"].get(key)}
+    allowed = {"replicas"}
+    claim = claim_of(after)
+    prepared = claim is not None and claim.role == "contender" and claim.phase is Phase.PREFLIGHT
+    if prepared and before["spec"]["replicas"] == 0:
+        allowed = {"template", "minReadySeconds"}
+    if fields - allowed:
+        return f"{request.write.name}: wrote {sorted(fields - allowed)}"
+    if _foreign_metadata(before) != _foreign_metadata(after):
+        return f"{request.write.name}: wrote metadata that is not ours"
+    return ""
+
+
+_OURS = ("resourceVersion", "generation", "managedFields")
+
+
+def _foreign_metadata(obj: object) -> object:
+    assert isinstance(obj, dict)
+    kept = {key: value for key, value in obj["metadata"].items() if key not in _OURS}
+    notes = {key: value for key, value in (kept.get("annotations") or {}).items() if key != CLAIM_ANNOTATION}
+    return {**kept, "annotations": notes}
+
+
+def intent_first(now: Moment) -> str:
+    if not isinstance(now.request, WriteSlot):
+        return ""
+    write = now.request.write
+    if isinstance(write, PatchSlot) and write.claim is None:
+        ended = now.life is not None and now.life.record.ended
+        return "" if ended else f"the claim on {write.name} was released before the end"
+    if any(write.summary in intent for intent in now.eyes.intents):
+        return ""
+    return f"{write.summary!r} is in no record of this tick ({now.eyes.intents})"
+
+
+def no_secret(now: Moment) -> str:
+    if isinstance(now.request, WriteSlot):
+        return ""  # the template itself carries it, there where the owner put it
+    return "it stands in a write" if SECRET in repr(now.request) else ""
+
+
+def bounded_record(now: Moment) -> str:
+    if not isinstance(now.request, WriteRecord):
+        return ""
+    size = len(json.dumps(now.request.status))
+    return f"{size} bytes" if size > MOST_RECORD else ""
+
+
+def bounded_tick(now: Moment) -> str:
+    """Watch-cache reads cost the API server nothing; every other request of a tick is counted."""
+    eyes = now.eyes
+    gates = len(pinned_by(now.life.record).spec.gates) if now.life is not None and now.life.record.policy else 2
+    for what, count, bound in (
+        ("cached reads", eyes.cached, 8),
+        ("metric queries", eyes.queries, 2 * gates),
+        ("quorum reads", eyes.quorum, 6),
+        ("writes", eyes.writes, 5),
+        ("events", eyes.events, 6),
+    ):
+        if count > bound:
+            return f"{count} {what}, bound {bound}"
+    return ""
