@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.release import ENDS, AppKey
 from controller.requests import Answer, Settings, WriteEvent
-from controller.simulation.driver import Driver, Fault, Freeze, Meddle, Point, Stale
+from controller.simulation.driver import Driver, Fault, Meddle, Point, Stale
 from controller.simulation.world import Trace, World
 from controller.slots import template_digest
 from tests.kernel.laws import Broken, judge_standing, judge_write
@@ -181,6 +181,7 @@ class Told:
     ending: Ending
     points: list[Point]
     forks: dict[int, Night]  # by the index of the first request of the tick
+    known: dict[Place, list[tuple[Night, Ending]]] = field(default_factory=dict)  # states whose ending is known
 
     def points_after(self, alike: Ready) -> list[Point]:
         """The requests from the first tick on before which the story was its own."""
@@ -205,30 +206,48 @@ def told(night: Night, minutes: float) -> Told:
     points, night.points = night.points, None
     ending = night.ending()
     night.stay_idle()
-    return Told(ending, points, forks)
+    story = Told(ending, points, forks)
+    for fork in forks.values():
+        for lying in (False, True):  # it was judged by the stricter laws
+            story.known.setdefault((*_place(fork)[:2], lying), []).append((fork, ending))
+    return story
 
 
 def with_faults(story: Told, faults: Mapping[int, Fault], minutes: float) -> tuple[Night, Ending]:
     """Run a night again with faults at these requests -> (the night, its ending).
 
-    Where the night meets the faultless one again in the same state at the same time, it ends as that one did.
+    Many faults leave the same world. Where a night is, after its last fault, in the very state of one that has been
+    run to its end already (the faultless one, or one with another fault), it ends as that one did.
     """
     night = story.before(min(faults)).fork(lambda point: faults.get(point.index))
-    by_time = {fork.world.now: fork for fork in story.forks.values()}
     last = max(faults)
+    mark: list[Night] = []
+    like: list[Ending] = []
 
     def met(at: Night) -> bool:
-        if at.driver.requests <= last or any(isinstance(fault, Freeze) for fault in faults.values()):
+        if at.driver.requests <= last or any(each.frozen is not None for each in at.driver.controllers.values()):
             return False
-        twin = by_time.get(at.world.now)
-        return twin is not None and at.same_as(twin)
+        like.extend(ending for known, ending in story.known.get(_place(at), ()) if at.same_as(known))
+        if not mark:
+            mark.append(at.fork())
+        return bool(like)
 
     night.run(minutes, met)
-    if not night.at_rest:
-        return night, story.ending
+    if like:
+        return night, like[0]
     ending = night.ending()
     night.stay_idle()
+    for at in mark:
+        story.known.setdefault(_place(at), []).append((at, ending))
     return night, ending
+
+
+Place = tuple[float, int, bool]
+
+
+def _place(night: Night) -> Place:
+    """Nights that differ in any of these are not in the same state, or not under the same laws."""
+    return night.world.now, night.world.objects.version, night.memory.lying
 
 
 __all__ = ["Ending", "Night", "Told", "begin", "releases", "told", "with_faults"]
