@@ -1,10 +1,12 @@
 """A person, a cluster and the API server do as they please; the laws hold, and once all is calm everything ends.
 
-Run one seed by hand: `pytest tests/kernel/test_machine.py --hypothesis-seed=N --hypothesis-profile=deep`.
+The suite tries the same nights each time. Many others, and one seed again:
+`NIGHTFERRY_NIGHTS=deep pytest tests/kernel/test_machine.py --hypothesis-seed=N`.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -19,7 +21,7 @@ from tests.kernel.memory import releases, replicas, slot
 from tests.kernel.night import Night, begin
 from tests.kernel.scenarios import APP, CALM, a_world
 
-settings.register_profile("kernel", max_examples=40, stateful_step_count=30, deadline=None, derandomize=True,
+settings.register_profile("kernel", max_examples=150, stateful_step_count=30, deadline=None, derandomize=True,
                           suppress_health_check=list(HealthCheck))  # fmt: skip
 settings.register_profile("deep", max_examples=1500, stateful_step_count=60, deadline=None,
                           suppress_health_check=list(HealthCheck))  # fmt: skip
@@ -280,4 +282,4 @@ def _promote_what_waits(world: World) -> None:
 
 MOVING = ("Preflight", "Canary", "Batch", "RollingBack")
 TestKernel = Kernel.TestCase
-TestKernel.settings = settings.get_profile("kernel")
+TestKernel.settings = settings.get_profile(os.environ.get("NIGHTFERRY_NIGHTS", "kernel"))
