@@ -208,7 +208,7 @@ class World:
         controllers.schedule(self)
         self.remember()
 
-    def add_actor(self, every: float, act: Callable[[World], None], *, until: float = NEVER) -> None:
+    def add_actor(self, every: float, act: Callable[[World], object], *, until: float = NEVER) -> None:
         """Something that acts on the world at intervals, such as a GitOps tool; first after one interval."""
         self.actors.append(Actor(every, act, self.now + every, until))
 
@@ -383,6 +383,6 @@ class Actor:
     """Something that acts on the world every so many seconds."""
 
     every: float
-    act: Callable[[World], None]
+    act: Callable[[World], object]
     due: float
     until: float = NEVER

@@ -217,7 +217,7 @@ def test_s9_a_controller_that_writes_while_idle_is_caught() -> None:
     night.stay_idle()
     obj = night.world.objects.items["Release", "shop", "first"]
     event = WriteEvent("shop", "e", "first", obj["metadata"]["uid"], "Normal", "Again", "again", 0.0)
-    night.world.add_actor(15.0, lambda world: world.answer(event, "a") and None)
+    night.world.add_actor(15.0, lambda world: world.answer(event, "a"))
     with pytest.raises(Broken, match="S9 quiescence"):
         night.stay_idle()
 
@@ -225,7 +225,7 @@ def test_s9_a_controller_that_writes_while_idle_is_caught() -> None:
 def test_s18_a_secret_told_in_an_event_is_caught_as_it_happens() -> None:
     night = SCENARIOS["crash loop"].night()
     event = WriteEvent("shop", "e", "first", "uid", "Normal", "Again", SECRET, 0.0)
-    night.world.add_actor(15.0, lambda world: world.answer(event, "a") and None)
+    night.world.add_actor(15.0, lambda world: world.answer(event, "a"))
     with pytest.raises(Broken, match="S18 no secrets"):
         night.run(30.0)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from controller.requests import Write
-from controller.simulation.driver import Freeze
+from controller.simulation.driver import Freeze, at
 from tests.kernel.events import EVENTS, Event, rotating_crash
 from tests.kernel.night import told, with_faults
 from tests.kernel.scenarios import SCENARIOS
@@ -71,9 +71,7 @@ def test_k14_k15_a_paused_writer_wakes_after_somebody_changed_the_plan(event: Ev
         if not isinstance(point.request, Write):
             continue
         nights += 1
-        night = story.before(point.index).fork(
-            lambda seen, index=point.index: Freeze(60.0, "b") if seen.index == index else None
-        )
+        night = story.before(point.index).fork(at(point.index, Freeze(60.0, "b")))
         try:
             night.advance()
             event.happen(night)
