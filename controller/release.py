@@ -81,7 +81,6 @@ class Cause(StrEnum):
     RECORD_INVALID = "RecordInvalid"
     STATE_REGRESSED = "StateRegressed"
     ROLLBACK_BLOCKED = "RollbackBlocked"
-    FORBIDDEN = "Forbidden"
 
 
 Role = Literal["incumbent", "contender"]

@@ -138,9 +138,13 @@ class _Judged:
                 f"{percent(self.settings.negligible)}",
                 f"extra failures that could reach {percent(self.settings.negligible)}",
             )
+        # Without an incumbent's event the ratio has no upper end.
+        not_ruled_out = (
+            f"harm up to {number(high)}x is not ruled out" if math.isfinite(high) else "no harm is ruled out"
+        )
         return self.evidence(
             Verdict.UNDECIDED,
-            f"{self.rates()}; " + (obstacle or f"harm up to {number(high)}x is not ruled out"),
+            f"{self.rates()}; " + (obstacle or not_ruled_out),
             f"this no longer holds: {obstacle}"
             if obstacle
             else what_is_missing(self.look, math.log(harm), self.settings.negligible, seen),
