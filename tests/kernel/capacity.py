@@ -45,6 +45,8 @@ def surge_of_a_write(now: Moment) -> str:
     claim, twin = claim_of(now.entry.after), pinned_by(now.life.record).spec.strategy.twin
     if claim is None or twin is None:
         return f"{write.name} was raised without a claim"
+    if after > claim.desired:
+        return f"{write.name} {before} -> {after}: more than the whole app of {claim.desired}"
     other = next((name for name in _slots(now.world, write.name) if name != write.name), None)
     if other is None:
         return ""

@@ -38,7 +38,7 @@ class Broken(AssertionError):
 WRITE_LAWS = (
     Law("S1 availability of a write", "Whoever lowers a slot leaves D - U available, even if only ready pods go.",
         availability_of_a_write),
-    Law("S2 surge", "No write raises the two slots above D + S.", surge_of_a_write),
+    Law("S2 surge", "No write raises a slot above D, nor both together above D + S.", surge_of_a_write),
     Law("S3 positive evidence", "No batch and no success without a healthy verdict on data of this tick.", evidence),
     Law("S4 analysed is promoted", "What succeeds is the version that was bound and judged.", one_version),
     Law("S5 one end", "A release ends once, and its end is absorbing.", one_end),

@@ -133,7 +133,10 @@ def _grow_the_record(night: Night) -> None:
 
 PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
     "S1 availability of a write": (("below D - U", _lower_to_nothing), ("on no list of pods", _lower_unread)),
-    "S2 surge": (("above D + S", lambda night: patches(night, TWIN, 4)),),
+    "S2 surge": (
+        ("above D + S", lambda night: patches(night, TWIN, 4)),
+        ("above D", lambda night: patches(night, TWIN, 5)),
+    ),
     "S3 positive evidence": (
         ("no verdict", lambda night: writes_record(night, stage=2, verdicts=())),
         ("no data of this tick", _go_on_without_data),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kernel.events import CrashAtWrite
 from tests.kernel.memory import replicas
 from tests.kernel.night import begin
 from tests.kernel.scenarios import APP, SCENARIOS, a_world, ask, in_batch, phase, status, whenever
@@ -123,6 +124,16 @@ def test_w16_a_tool_that_sets_replicas_back_is_named_and_not_fought() -> None:
     night = SCENARIOS["restore"].night()
     until(night, lambda there: phase(there) == "NeedsHuman")
     assert "argocd-controller" in status(night.world)["because"]
+
+
+@pytest.mark.parametrize("write", range(5))
+def test_w16_one_reversal_is_counted_once_although_the_controller_is_killed_over_it(write: int) -> None:
+    night = a_night()
+    until(night, lambda there: in_batch(there, 1) and replicas(there, TWIN) == 2)
+    night.world.edit("Deployment", TWIN, {"spec": {"replicas": 1}})
+    night.memory.level = 0
+    night.faults = CrashAtWrite(write)
+    assert ended(night) == ("Succeeded", "Completed")
 
 
 def test_w18_the_old_version_asked_for_in_mid_release_turns_back_under_all_laws() -> None:
