@@ -67,7 +67,7 @@ class Twin:
         one incumbent stays beside it, and leaves with the last stage.
         """
         want_c = self.targets(policy, desired)[stage]
-        control = stage == 0 and want_c == desired and _twin(policy).surge(desired) > 0
+        control = stage == 0 and want_c == desired > 0 and _twin(policy).surge(desired) > 0
         return want_c, max(desired - want_c, 1 if control else 0)
 
     # ------------------------------------------------------------------------------------------ preparation
