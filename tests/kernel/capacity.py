@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.release import FORWARD
+from controller.simulation.deployments import hash_of
 from controller.simulation.world import World
 from tests.kernel.memory import (
     Memory,
@@ -99,9 +100,9 @@ def _lost_outside(world: World, memory: Memory, name: str, current: set[str]) ->
 
 
 def _current_set(world: World, name: str) -> str:
+    """The ReplicaSet of the present template: pods of another one go because somebody edited it."""
     obj = slot(world, name)
-    sets = world.replica_sets.get(obj["metadata"]["uid"], ()) if obj is not None else ()
-    return max(sets, key=lambda each: each.replicas).name if sets else ""
+    return f"{name}-{hash_of(obj['spec']['template'])}" if obj is not None else ""
 
 
 def settling(world: World, memory: Memory) -> str:
