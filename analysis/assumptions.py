@@ -24,6 +24,9 @@ RESTARTS = 48
 MARGIN_ALPHA = 0.10
 """A contender exactly at the margin is rolled back with at most this chance (per release, by design)."""
 
+PAUSE_ALPHA = 0.05
+"""A healthy release is held back by evidence that leans towards harm with at most this chance."""
+
 INTERVAL_ALPHA = 0.05
 """Two-sided error of the interval that is shown and that lets a batch advance early."""
 
@@ -44,6 +47,9 @@ HEALTHY_MIN_WINDOWS = 2
 
 QUIET_REQUESTS = 1000.0
 """n0 of the bound on a rate: the bound is tightest near one event in this many requests."""
+
+MOST_STRATA = 10
+"""Strata of a mix that are told apart; everything else is one more."""
 
 EXCEEDANCE_TARGETS = (0.5, 0.1, 0.02, 0.005)
 """Latency boundaries are chosen where the incumbent's share of slower requests is nearest to these."""
