@@ -48,6 +48,24 @@ HEALTHY_MIN_WINDOWS = 2
 QUIET_REQUESTS = 1000.0
 """n0 of the bound on a rate: the bound is tightest near one event in this many requests."""
 
+AGE_SECONDS = (60.0, 120.0, 180.0, 300.0, 480.0, 960.0)
+"""Times T over which the youth of a pod may fade, in seconds."""
+
+AGE_EXTRA_SD = 1.0
+"""Prior standard deviation of ln(1 + b), b being the extra events of a pod at birth."""
+
+LEAST_ROLLOUTS = 3
+"""Past rollouts without which nothing is said about young pods."""
+
+LEAST_YOUNG_EVENTS = 30.0
+"""... and events that were due in them at old pods' rates."""
+
+MIX_PRIOR_EVENTS = 2.0
+"""Events by which each stratum's rate is drawn towards the rate of all."""
+
+MIX_ROUNDS = 30
+"""Turns of proportional scaling between strata and windows."""
+
 MOST_STRATA = 10
 """Strata of a mix that are told apart; everything else is one more."""
 
@@ -65,3 +83,60 @@ COARSE_TAIL = 0.05
 
 MIN_BUCKET_REQUESTS = 50.0
 """Latency boundaries are learned from at least this many incumbent requests."""
+
+LEVEL_BANDWIDTH = 0.05
+"""Gauges: least width of the kernels, and least spread, of ln levels of healthy pods."""
+
+LEVEL_HEAVY_SHARE = 0.13
+"""Gauges: the part of the density of levels that is Student's t with 3 degrees of freedom, so that nothing is impossible."""
+
+LEVEL_SHIFT_REACH = 2.2
+"""Gauges: the likelihood ratio is mixed evenly over shifts of ln level from the margin to this much beyond it (x9)."""
+
+LEVEL_SHIFTS = 23
+"""Gauges: points of that mixture, the margin itself included."""
+
+LEVEL_SCORE_CLIP = 0.02
+"""Gauges: ranks are kept this far from 0 and 1 before they become normal scores."""
+
+LEVEL_SURPLUS = 2.0
+"""Gauges: what a level beyond every reference level adds to its score, per standard deviation."""
+
+LEVEL_DRIFT_SHARE = 0.5
+"""Gauges: how much of the incumbents' own drift away from their history is taken off the contender's levels."""
+
+LEVEL_OFFSET_SHARE = 0.01
+"""Gauges: added to a reading before its logarithm, as a share of the median reading, so that zero has one."""
+
+LEAST_LEVELS = 12
+"""Gauges: a reference has at least this many pods of the role."""
+
+MOST_LEVELS = 200
+"""Gauges: a reference keeps at most this many pods, the latest ones."""
+
+MIXED_SD = 0.5
+"""Gauges: one role is doubted when ln levels of its pods have a larger standard deviation than this."""
+
+MIXED_GAP = 1.0
+"""Gauges: ... or when they fall into two groups of pods that lie further apart than this (x2.7) in ln level."""
+
+BURSTY_SHARE = 0.25
+"""Gauges: with more than this share of readings at zero a gauge has no level; it tells how often there is work."""
+
+LEVEL_NOISE_SD = 0.24
+"""Gauges without history: assumed standard deviation of ln level between healthy pods of one role."""
+
+LEAST_INCUMBENTS = 3
+"""Gauges without history: the contender is compared with at least this many incumbent pods."""
+
+NEWBORN_PODS = 8
+"""Gauges: how levels grow with age is learned from at least this many pods that were seen from their birth."""
+
+LEVEL_PLATEAU = 600.0
+"""Gauges: seconds after which a pod's level counts as grown up, unless history has shown another age."""
+
+LIMIT_READINGS = 3
+"""Gauges: a hard limit is broken by a pod whose last readings, this many of them, all lie beyond it."""
+
+SLOW_WINDOWS = 5.0
+"""Pod noise remembered for at least this many windows widens the interval; shorter noise is in the rho of the share."""
