@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from analysis.assumptions import SLOW_WINDOWS
 from analysis.special import FloatArray
 
 
@@ -69,6 +70,11 @@ class Variation:
             if variance > 0.0:
                 total = total + variance * averaging(windows, memory_of(time))
         return total
+
+    def slow(self) -> Variation:
+        """The parts that a pod remembers for longer than a few windows."""
+        parts = [p for p in zip(self.times, self.variances, strict=True) if p[0] >= SLOW_WINDOWS]
+        return Variation(tuple(time for time, _ in parts), tuple(variance for _, variance in parts))
 
 
 def memory_of(time: float) -> float:
@@ -150,7 +156,8 @@ class AgeCurve:
 class LearnedCounts:
     """errorRatio and throughput: the noise of the rate, the rate itself (events per unit of exposure), thresholds.
 
-    mix: stratum -> its rate over the overall rate; the exposure of a window is Σ requests · mix.
+    mix: stratum -> its rate over the overall rate; the exposure of a window is Σ requests · mix. usual: 5 and 95 %
+    points of the noise statistic D over the segments of history, None where it was not learned.
     """
 
     noise: Noise
@@ -159,6 +166,7 @@ class LearnedCounts:
     standing: Standing
     age: AgeCurve | None = None
     mix: tuple[tuple[str, float], ...] = ()
+    usual: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +183,13 @@ class LearnedBoundary:
 
 @dataclass(frozen=True, slots=True)
 class LearnedLatency:
-    """latency: the boundaries to watch, ascending; J joins the means over them."""
+    """latency: the boundaries to watch, ascending; J joins the means over them. usual: as for counts."""
 
     boundaries: tuple[LearnedBoundary, ...]
     calibration: Calibration
     standing: Standing
     age: AgeCurve | None = None
+    usual: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

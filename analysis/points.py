@@ -27,11 +27,11 @@ STAKES: FloatArray = 1.0 / (1.0 + np.exp(-np.linspace(-5.0, 4.0, 19)))
 
 
 def contender_gain(ours: FloatArray, odds: FloatArray) -> FloatArray:
-    """ln of what contender events of each window multiply the evidence by, x ln(1 + λ/c); shape (stakes, windows).
+    """ln of what contender events of each window multiply the evidence by, x ln(1 + λ/c); shape (stakes, *windows).
 
-    ours: contender events x, odds: contender over incumbent requests c > 0, both of shape (windows,).
+    ours: contender events x, odds: contender over incumbent requests c > 0, both of one shape.
     """
-    gain: FloatArray = ours * np.log1p(STAKES[:, None] / odds)
+    gain: FloatArray = ours * np.log1p(STAKES.reshape(-1, *([1] * ours.ndim)) / odds)
     return gain
 
 

@@ -22,14 +22,14 @@ _NORMAL_PRIOR: FloatArray = -0.5 * THETA_GRID**2 - log_sum_exp(-0.5 * THETA_GRID
 def share_log_likelihood(
     ours: FloatArray, theirs: FloatArray, odds: FloatArray, thetas: FloatArray, rho: float
 ) -> FloatArray:
-    """Beta-binomial log likelihood of the contender's share of events, shape (windows, thetas).
+    """Beta-binomial log likelihood of the contender's share of events, shape (*ours.shape, thetas).
 
     ours ~ BetaBinomial(m, K q, K (1 - q)) with m = ours + theirs, q = r e^θ / (1 + r e^θ), r = odds and
     K = 1/rho - 1; the binomial coefficient does not depend on θ and is left out. No events add nothing.
     """
     k = 1.0 / rho - 1.0
     used = ours + theirs > 0.0
-    out = np.zeros((ours.size, thetas.size))
+    out = np.zeros((*ours.shape, thetas.size))
     if not used.any():
         return out
     x, other = ours[used, None], theirs[used, None]
@@ -40,13 +40,20 @@ def share_log_likelihood(
     return out
 
 
+def beyond(delta: float) -> FloatArray:
+    """The grid points above δ."""
+    return THETA_GRID[delta + 1e-9 < THETA_GRID]
+
+
 def share_evidence(summed: FloatArray, delta: float) -> FloatArray:
-    """ln of the mixture over θ > δ against θ = δ, prior ∝ 1/(1 + (θ - δ)²); summed has shape (thetas and δ, ...)."""
-    beyond = delta + 1e-9 < THETA_GRID
-    ln_prior = -np.log1p((THETA_GRID[beyond] - delta) ** 2)
+    """ln of the mixture over θ > δ against θ = δ, prior ∝ 1/(1 + (θ - δ)²).
+
+    summed: log likelihood at `beyond(delta)` and then at δ, along the first axis.
+    """
+    ln_prior = -np.log1p((beyond(delta) - delta) ** 2)
     ln_prior = ln_prior - log_sum_exp(ln_prior)
     shaped = ln_prior.reshape(-1, *([1] * (summed.ndim - 1)))
-    result: FloatArray = log_sum_exp(summed[:-1][beyond] + shaped, axis=0) - summed[-1]
+    result: FloatArray = log_sum_exp(summed[:-1] + shaped, axis=0) - summed[-1]
     return result
 
 

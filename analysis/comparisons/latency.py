@@ -16,8 +16,6 @@ from analysis.assumptions import (
     HEALTHY_MIN_WINDOWS,
     MARGIN_ALPHA,
     MIN_BUCKET_REQUESTS,
-    POD_NOISE_SD,
-    WINDOW_NOISE_SD,
     WINDOW_RHO,
 )
 from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse, watched
@@ -33,7 +31,8 @@ from analysis.comparisons.grounds import (
     worse_lately,
 )
 from analysis.counting import count_buckets
-from analysis.engine import Look, Margin, Noise, look
+from analysis.engine import ASSUMED_NOISE, Look, Margin, look
+from analysis.learned import Noise, Variation
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
 from analysis.special import log_sum_exp
@@ -90,9 +89,9 @@ def noise_at(share: float) -> Noise:
     The spread of one count over its mean is 1 - p (Bernoulli); the prior over log ratios is half as wide as for errors.
     """
     rest = 1.0 - share
+    kept, passing = (variance * rest**2 for variance in ASSUMED_NOISE.variation.variances)
     return Noise(
-        pod_sd=max(POD_NOISE_SD * rest, math.sqrt(2e-5)),
-        window_sd=WINDOW_NOISE_SD * rest,
+        Variation(ASSUMED_NOISE.variation.times, (max(kept, 2e-5), passing)),
         rho=max(WINDOW_RHO * rest**2, 1e-4),
         spread=rest,
         prior_sd=0.5,
@@ -154,7 +153,7 @@ class _Judged:
 
         def contrast(bound: Boundary) -> float:
             noise = noise_at(bound.share)
-            variance = noise.pod_sd**2 + noise.spread / (bound.share * learned + 1.0)
+            variance = sum(noise.variation.slow().variances) + noise.spread / (bound.share * learned + 1.0)
             return bound.harm(self.settings.harm_ratio) / math.sqrt(variance)
 
         return int(np.argmax([contrast(bound) for bound in self.bounds]))

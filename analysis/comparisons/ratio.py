@@ -19,12 +19,12 @@ from analysis.comparisons.grounds import (
     worse_lately,
 )
 from analysis.counting import count_events
-from analysis.engine import Look, Noise, look
+from analysis.engine import ASSUMED_NOISE, Look, look
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
 from analysis.verdict import Absence, Effect, Evidence, Exposure, Verdict, blind
 
-NOISE = Noise()
+NOISE = ASSUMED_NOISE
 
 
 def compare(request: ComparisonInput) -> Evidence:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from analysis.engine import Margin, Noise, averaging, ln_half_normal_ratio, look
+from analysis.contrast import ln_half_normal_ratio
+from analysis.engine import ASSUMED_NOISE, Margin, look
+from analysis.learned import Noise, Variation, averaging, memory_of
 from analysis.rates import rate_upper_bound
 from analysis.samples import Tally
-from analysis.shares import THETA_GRID, share_evidence, share_interval, share_log_likelihood
+from analysis.shares import THETA_GRID, beyond, share_evidence, share_interval, share_log_likelihood
 from analysis.special import ln_gamma, log_sum_exp, normal_cdf
 from tests.bench.worlds import as_tally
 
@@ -93,7 +95,7 @@ def test_share_evidence_is_an_e_value_at_the_margin() -> None:
     q = odds * math.exp(delta) / (1.0 + odds * math.exp(delta))
     for m in (1, 4, 30):
         x = np.arange(m + 1.0)
-        curve = share_log_likelihood(x, m - x, np.full(m + 1, odds), np.append(THETA_GRID, delta), rho)
+        curve = share_log_likelihood(x, m - x, np.full(m + 1, odds), np.append(beyond(delta), delta), rho)
         evidence = share_evidence(curve.T, delta)
         weights = stats.betabinom.pmf(x, m, k * q, k * (1.0 - q))
         assert float((weights * np.exp(evidence)).sum()) == pytest.approx(1.0, abs=1e-9)
@@ -152,10 +154,12 @@ def a_tally(seed: int, *, windows: int = 25, pods: int = 6, ours: int = 2, facto
 
 
 @pytest.mark.parametrize("points", [0.0, 0.004])
-@pytest.mark.parametrize("noise", [Noise(), Noise(pod_sd=0.05, window_sd=0.2, spread=0.7, prior_sd=0.5)])
+@pytest.mark.parametrize(
+    "noise", [ASSUMED_NOISE, Noise(Variation((math.inf, 7.0), (0.0025, 0.04)), 0.03, spread=0.7, prior_sd=0.5)]
+)
 def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) -> None:
     """The formulas of the page, pod by pod and start by start, without arrays."""
-    tally, phi = a_tally(3), 0.6
+    tally = a_tally(3)
     margin = Margin(points=points) if points else Margin(1.25)
 
     def contrast(start: int, extra: float) -> tuple[float, float]:
@@ -167,7 +171,8 @@ def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) ->
             e = sum(tally.exposure[pod, u] * (r + extra * bool(mine)) for u, r in zip(served, pooled, strict=True))
             x = sum(tally.events[pod, u] for u in served)
             lags = np.abs(np.subtract.outer(np.arange(len(served)), np.arange(len(served))))
-            v = noise.pod_sd**2 + noise.window_sd**2 * float((phi**lags).mean())
+            parts = zip(noise.variation.times, noise.variation.variances, strict=True)
+            v = math.log1p(sum(c * float((memory_of(t) ** lags).mean()) for t, c in parts))
             side[bool(mine)].append((math.log((x + 1) / (e + 1)), v, e))
 
         def mean(rows: list[tuple[float, float, float]], b: float) -> tuple[float, float]:
@@ -195,13 +200,13 @@ def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) ->
 
 
 def test_interval_is_widened_by_pod_noise_in_squares() -> None:
-    tally, noise = a_tally(4, pods=8, ours=3), Noise()
+    tally, noise = a_tally(4, pods=8, ours=3), ASSUMED_NOISE
     seen = look(tally, Margin(1.25), noise)
     x, other = tally.events[:3].sum(axis=0), tally.events[3:].sum(axis=0)
     odds = tally.exposure[:3].sum(axis=0) / tally.exposure[3:].sum(axis=0)
     low, likely, high = share_interval(share_log_likelihood(x, other, odds, THETA_GRID, noise.rho).sum(axis=0))
     loads = [tally.exposure[:3].sum(axis=1), tally.exposure[3:].sum(axis=1)]
-    pods = 1.645 * 0.15 * math.sqrt(sum(float((n**2).sum() / n.sum() ** 2) for n in loads))
+    pods = 1.645 * math.sqrt(math.log1p(0.15**2)) * math.sqrt(sum(float((n**2).sum() / n.sum() ** 2) for n in loads))
     assert math.log(seen.high) == pytest.approx(likely + math.sqrt((high - likely) ** 2 + pods**2))
     assert math.log(seen.low) == pytest.approx(likely - math.sqrt((likely - low) ** 2 + pods**2))
     assert seen.ratio == pytest.approx(float(x.sum() / (odds * other).sum()))

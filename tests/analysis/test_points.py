@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from analysis.comparisons import error_settings, ratio
-from analysis.engine import Margin, Noise, look, look_path, planned_starts
+from analysis.engine import ASSUMED_NOISE, Margin, look, look_path, planned_starts
+from analysis.learned import Noise, Variation
 from analysis.points import STAKES, contender_gain, points_evidence
 from analysis.samples import Frame, Groups, Tally
 from analysis.special import FloatArray, log_sum_exp
@@ -94,7 +95,14 @@ def test_the_evidence_is_an_e_value_at_the_points_whatever_the_incumbents_rate(
     assert float((inside * np.exp(bet(x, other, n, big_n, points, kappa))).sum()) < mean
 
 
-@pytest.mark.parametrize("noise", [Noise(), Noise(pod_sd=0.0, window_sd=0.0), Noise(pod_sd=0.6, window_sd=0.5)])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        ASSUMED_NOISE,
+        Noise(Variation((), ()), 0.03),
+        Noise(Variation((math.inf, -1.0 / math.log(0.6)), (0.36, 0.25)), 0.03),
+    ],
+)
 def test_the_look_is_the_formula_written_out(noise: Noise) -> None:
     """Pod by pod, stake by stake and start by start, without arrays."""
     tally = error_release(np.random.default_rng(11), SMALL, Regression(2.0)).shared().keep_windows(np.arange(60) < 25)
@@ -109,7 +117,8 @@ def test_the_look_is_the_formula_written_out(noise: Noise) -> None:
                 served = [u for u in used if tally.exposure[pod, u] > 0]
                 lags = np.abs(np.subtract.outer(np.arange(len(served)), np.arange(len(served))))
                 left = float((phi**lags).mean()) if served else 0.0
-                steady = noise.pod_sd**2 + noise.window_sd**2 * left
+                lasting, passing = noise.variation.variances or (0.0, 0.0)
+                steady = math.log1p(lasting + passing * left)
                 variance += (tally.exposure[pod, start:].sum() / load) ** 2 * steady
         room = math.exp(1.645 * math.sqrt(variance))
         value = 0.0

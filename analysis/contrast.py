@@ -1,0 +1,183 @@
+"""The pod contrast: do the contender's pods differ from the incumbents' by more than healthy pods do?
+
+Pods are the units, not requests: one noisy pod among few is not mistaken for a version. Everything here works on many
+releases side by side (axis 0), so that replays of history cost little; a single release is a batch of one.
+
+A span is a run of windows [begin, end): from a start of the evidence to a look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.assumptions import POD_QUANTILE
+from analysis.learned import Noise
+from analysis.samples import BoolArray
+from analysis.special import FloatArray, normal_cdf
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """Counts of releases of one shape: exposure and events, shape (releases, rows, windows), zero where void.
+
+    contender: (rows,), which rows are the contender's; a row is a pod, or a pod's time on one side. window: seconds.
+    Windows in which one side served nothing count for no one: they must hold zeros on both sides.
+    """
+
+    contender: BoolArray
+    exposure: FloatArray
+    events: FloatArray
+    window: float
+
+    def some(self, which: slice) -> Releases:
+        """A slice of the releases."""
+        return Releases(self.contender, self.exposure[which], self.events[which], self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Running sums over windows, with a zero in front: (releases, rows, windows + 1) per side, and the sides' totals.
+
+    ours, theirs, odds, requests: events per side, contender over incumbent exposure, and incumbent exposure, each of
+    shape (releases, windows); odds are 0 where nothing was served.
+    """
+
+    mine: Side
+    other: Side
+    ours: FloatArray
+    theirs: FloatArray
+    odds: FloatArray
+    requests: FloatArray
+
+    @classmethod
+    def of(cls, batch: Releases) -> Sums:
+        c = batch.contender
+        n, x = batch.exposure, batch.events
+        n_ours, n_theirs = n[:, c].sum(axis=1), n[:, ~c].sum(axis=1)
+        ours, theirs = x[:, c].sum(axis=1), x[:, ~c].sum(axis=1)
+        served = n_theirs > 0.0
+        safe = np.where(served, n_theirs, 1.0)
+        rate = np.where(served, theirs / safe, 0.0)[:, None, :]
+        odds = np.where(served, n_ours / safe, 0.0)
+        return cls(Side.of(n[:, c], x[:, c], rate), Side.of(n[:, ~c], x[:, ~c], rate), ours, theirs, odds, n_theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Running sums of one side's rows: events, events expected at the incumbents' rate, exposure, windows served."""
+
+    events: FloatArray
+    expected: FloatArray
+    exposure: FloatArray
+    served: FloatArray
+
+    @classmethod
+    def of(cls, exposure: FloatArray, events: FloatArray, rate: FloatArray) -> Side:
+        return cls(
+            running(events), running(exposure * rate), running(exposure), running((exposure > 0.0).astype(np.float64))
+        )
+
+
+def running(values: FloatArray) -> FloatArray:
+    """Sums over the first 0, 1, 2, ... entries of the last axis."""
+    out = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=out[..., 1:])
+    return out
+
+
+def between(sums: FloatArray, begin: IntArray, end: IntArray) -> FloatArray:
+    """Totals over spans from running sums; the last axis becomes the spans."""
+    result: FloatArray = sums[..., end] - sums[..., begin]
+    return result
+
+
+def contrast(
+    sums: Sums, begin: IntArray, end: IntArray, noise: Noise, points: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Difference of the sides' mean log rates and its standard error over spans, each of shape (releases, spans).
+
+    Per row h = ln((X + 1)/(E + 1)) with E its exposure times the incumbents' pooled rate of the same windows, weighted
+    by 1 / (ln(1 + v(L)) + spread/(bE + 1)), v(L) being the noise left in a mean over its L windows. A side without pods
+    knows nothing. `points` are added to the contender's expected rate (absolute margin). The contender's second pass
+    takes b = exp(2/3 d): more events than expected also mean less chance in their log.
+    """
+    known = log_variances(noise, sums.mine.served.shape[-1])
+    theirs, v_theirs = _mean_log(*_parts(sums.other, begin, end, known, 0.0), noise.spread, None)
+    parts = _parts(sums.mine, begin, end, known, points)
+    ours, _ = _mean_log(*parts, noise.spread, None)
+    ours, v_ours = _mean_log(*parts, noise.spread, np.exp(np.clip(ours - theirs, 0.0, 3.5) * (2.0 / 3.0)))
+    return ours - theirs, np.sqrt(v_ours + v_theirs)
+
+
+def ln_half_normal_ratio(d: FloatArray, se: FloatArray, delta: float, prior_sd: float) -> FloatArray:
+    """ln of the likelihood ratio of d ~ N(θ, se²) with θ - δ half-normal of scale τ, against θ = δ.
+
+    With z = (d - δ)/se and k² = τ²/(τ² + se²), completing the square in
+    ∫₀^∞ (2/τ) φ(t/τ) exp(t z/se - t²/(2 se²)) dt gives 2 Φ(k z) (1 + τ²/se²)^(-1/2) exp(k² z²/2).
+    """
+    z = (d - delta) / se
+    k2 = prior_sd**2 / (prior_sd**2 + se**2)
+    tail = np.maximum(normal_cdf(z * np.sqrt(k2)), 1e-300)
+    value = np.log(2.0 * tail) - 0.5 * np.log1p(prior_sd**2 / se**2) + 0.5 * k2 * z**2
+    result: FloatArray = np.where(z <= 0.0, np.minimum(value, 0.0), value)
+    return result
+
+
+def noise_between_sides(sums: Sums, begin: IntArray, end: IntArray, noise: Noise, *, slow: bool = False) -> FloatArray:
+    """Standard deviation of the log ratio of the sides' pooled rates, without chance; shape (releases, spans).
+
+    The pods of a side weigh by their exposure. slow: only what pods keep for longer than a few windows, which the
+    window-by-window likelihood of shares does not know of.
+    """
+    known = log_variances(noise, sums.mine.served.shape[-1], slow=slow)
+    total = np.zeros((sums.ours.shape[0], begin.size))
+    for side in (sums.mine, sums.other):
+        exposure = between(side.exposure, begin, end)
+        windows = between(side.served, begin, end).astype(np.int64)
+        load = exposure.sum(axis=1)
+        weighed = (exposure**2 * known[windows]).sum(axis=1)
+        # A side that served nothing is as uncertain as one pod.
+        total += np.where(load > 0.0, weighed / np.maximum(load, 1e-12) ** 2, known[1])
+    result: FloatArray = np.sqrt(total)
+    return result
+
+
+def widening(sums: Sums, looks: IntArray, noise: Noise) -> FloatArray:
+    """Half width, on the log scale, that pod noise adds to the interval of the ratio at looks; (releases, looks)."""
+    result: FloatArray = POD_QUANTILE * noise_between_sides(sums, np.zeros_like(looks), looks, noise, slow=True)
+    return result
+
+
+def log_variances(noise: Noise, windows: int, *, slow: bool = False) -> FloatArray:
+    """ln(1 + v(L)) for L = 0 .. windows - 1: the variance of a log rate whose relative variance is v."""
+    lengths = np.arange(windows, dtype=np.float64)
+    variation = noise.variation.slow() if slow else noise.variation
+    result: FloatArray = np.log1p(variation.of(lengths))
+    return result
+
+
+def _parts(
+    side: Side, begin: IntArray, end: IntArray, known: FloatArray, points: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """h, E, ln(1 + v) and whether the row served, of each row over each span."""
+    expected = between(side.expected, begin, end)
+    if points:
+        expected = expected + points * between(side.exposure, begin, end)
+    served = between(side.served, begin, end)
+    h = np.log((between(side.events, begin, end) + 1.0) / (expected + 1.0))
+    return h, expected, known[served.astype(np.int64)], (served > 0.0).astype(np.float64)
+
+
+def _mean_log(
+    h: FloatArray, expected: FloatArray, steady: FloatArray, served: FloatArray, spread: float, b: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Precision-weighted mean of h over rows, and its variance."""
+    known = expected if b is None else b[:, None, :] * expected
+    precision = served / (steady + spread / (known + 1.0))
+    total = np.maximum(precision.sum(axis=1), 1e-12)
+    return (precision * h).sum(axis=1) / total, 1.0 / total
