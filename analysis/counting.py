@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.samples import BoolArray, CounterSeries, Frame, Histogram, Tally, lately
+from analysis.assumptions import MOST_STRATA
+from analysis.samples import REST, BoolArray, CounterSeries, Frame, Histogram, Strata, Tally, lately
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Freshness, NoData
 
@@ -27,25 +28,55 @@ ALIGNMENT = 0.01
 MOST_INSTANTS = 20_000
 """More instants than this is a malformed answer: a week of 30 s windows."""
 
+_Key = tuple[str, str, float | None, str | None]  # term, pod, bucket bound, stratum
 
-def count_events(requests: Iterable[CounterSeries], events: Iterable[CounterSeries], frame: Frame) -> Tally | Absence:
+
+def count_events(
+    requests: Iterable[CounterSeries],
+    events: Iterable[CounterSeries],
+    frame: Frame,
+    strata: Collection[str] | None = None,
+) -> Tally | Absence:
     """Exact requests and events per pod and settled window, or why there are none.
 
-    Both terms are cumulative counters summed to one series per pod on the server.
+    Both terms are cumulative counters summed on the server to one series per pod, or per pod and stratum. Of strata
+    the tally keeps those named, or without names the ten with most requests, and the rest as one.
     """
     grid = _grid({"requests": requests, "events": events}, frame)
     if isinstance(grid, Absence):
         return grid
-    asked = grid.matrix("requests", None)
-    if not np.isfinite(asked).any():
+    split = {term: _Split(grid, term) for term in ("requests", "events")}
+    scraped = split["requests"].anywhere()
+    if not scraped.any():
         return Absence(NoData.NO_SERIES, "no request series for any pod of the release")
-    reset = grid.restarted | _drops(asked)
-    failed = _absent_is_zero(grid.matrix("events", None), asked, reset)
+    reset = grid.restarted | split["requests"].drops(scraped, None)
     # Only now: across a restart, a smaller event count after a gap is the new process and not a second drop.
-    reset |= _drops(failed)
-    n, x = np.diff(asked, axis=1), np.diff(failed, axis=1)
+    reset = reset | split["events"].drops(scraped, reset)
+    counted = {term: one.differences(scraped, reset) for term, one in split.items()}
+    n, x = (sum(many.values(), np.zeros(scraped[:, 1:].shape)) for many in counted.values())
+    n = np.where(scraped[:, 1:] & scraped[:, :-1], n, np.nan)
     seen = np.isfinite(n) & np.isfinite(x) & ~reset[:, 1:]
-    return grid.tally(n, x, seen)
+    tally = grid.tally(n, x, seen)
+    if isinstance(tally, Absence) or not split["requests"].is_split:
+        return tally
+    kept = _largest(counted["requests"], seen) if strata is None else [name for name in strata if name != REST]
+    return replace(tally, strata=_stratified(counted["requests"], counted["events"], kept, tally.seen, grid.countable))
+
+
+def count_rate(events: Iterable[CounterSeries], frame: Frame) -> Tally | Absence:
+    """Exact events of one counter per pod and settled window; the exposure of a pod is 1 in each window it was seen.
+
+    A counter that is split by a label is summed.
+    """
+    grid = _grid({"events": events}, frame)
+    if isinstance(grid, Absence):
+        return grid
+    split = _Split(grid, "events")
+    scraped = split.anywhere()
+    reset = grid.restarted | split.drops(scraped, None)
+    x = sum(split.differences(scraped, reset).values(), np.zeros(scraped[:, 1:].shape))
+    seen = np.isfinite(x) & scraped[:, 1:] & scraped[:, :-1] & ~reset[:, 1:]
+    return grid.tally(np.ones(x.shape), x, seen)
 
 
 def count_buckets(buckets: Iterable[CounterSeries], frame: Frame) -> Histogram | Absence:
@@ -80,15 +111,15 @@ class _Grid:
     pods: tuple[str, ...]
     start: float
     instants: int
-    lookup: Mapping[tuple[str, str, float | None], tuple[npt.NDArray[np.int64], FloatArray]]
+    lookup: Mapping[_Key, tuple[npt.NDArray[np.int64], FloatArray]]
     restarted: BoolArray
     countable: BoolArray
 
-    def matrix(self, term: str, le: float | None) -> FloatArray:
+    def matrix(self, term: str, le: float | None, stratum: str | None = None) -> FloatArray:
         """Cumulative values, shape (pods, instants), NaN where absent."""
         out = np.full((len(self.pods), self.instants), np.nan)
         for row, pod in enumerate(self.pods):
-            found = self.lookup.get((term, pod, le))
+            found = self.lookup.get((term, pod, le, stratum))
             if found is not None:
                 out[row, found[0]] = found[1]
         return out
@@ -101,7 +132,7 @@ class _Grid:
         ours = np.array([pod in set(groups.contender) for pod in self.pods], dtype=np.bool_)
         ends = self.start + self.frame.window * np.arange(1, self.instants, dtype=np.float64)[keep]
         seen = seen[:, keep]
-        named = {pod for _, pod, _ in self.lookup}
+        named = {pod for _, pod, _, _ in self.lookup}
         ran = np.array([[pod in named] for pod in self.pods], dtype=np.bool_)
         return Tally(
             pods=self.pods,
@@ -132,15 +163,15 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
     pods = frame.groups.contender + frame.groups.incumbent
     ours = set(pods)
     kept = [(term, one) for term, many in terms.items() for one in many if one.pod in ours]
-    series: dict[tuple[str, str, float | None], CounterSeries] = {}
+    series: dict[_Key, CounterSeries] = {}
     for term, one in kept:
         bound = _bound(one.le)
         defect = _defect(one, bound, histogram=term == "buckets")
         if defect is not None:
             return defect
-        key = (term, one.pod, bound)
+        key = (term, one.pod, bound, one.stratum)
         if key in series:
-            return Absence(NoData.DUPLICATE, f"{term} of pod {one.pod} came twice{_le(one)}")
+            return Absence(NoData.DUPLICATE, f"{term} of pod {one.pod} came twice{_part(one)}")
         series[key] = one
     sampled = [one for one in series.values() if one.times]
     if not sampled:
@@ -151,7 +182,7 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
     if instants > MOST_INSTANTS:
         return Absence(NoData.MISALIGNED, f"pod {latest.pod} has a sample more than {MOST_INSTANTS} windows off")
     size = round(instants)
-    lookup: dict[tuple[str, str, float | None], tuple[npt.NDArray[np.int64], FloatArray]] = {}
+    lookup: dict[_Key, tuple[npt.NDArray[np.int64], FloatArray]] = {}
     # Most series of an answer have the very same instants: their places are worked out once.
     places: dict[tuple[float, ...], npt.NDArray[np.int64] | None] = {}
     for key, one in series.items():
@@ -159,7 +190,7 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
             places[one.times] = _places(one.times, start, frame.window)
         index = places[one.times]
         if index is None:
-            return Absence(NoData.MISALIGNED, f"{key[0]} of pod {one.pod} is off the common instants{_le(one)}")
+            return Absence(NoData.MISALIGNED, f"{key[0]} of pod {one.pod} is off the common instants{_part(one)}")
         lookup[key] = (index, np.asarray(one.values, dtype=np.float64))
     ends = start + frame.window * np.arange(1, size)
     countable = np.zeros(max(size - 1, 0), dtype=np.bool_)
@@ -192,17 +223,23 @@ def _bound(le: str | None) -> float | None:
         return math.nan
 
 
-def _le(one: CounterSeries) -> str:
-    return "" if one.le is None else f" (le {one.le[:20]!r})"
+def _part(one: CounterSeries) -> str:
+    """Which series of a pod, for a sentence."""
+    labels = [
+        f"{name} {value[:20]!r}" for name, value in (("le", one.le), ("stratum", one.stratum)) if value is not None
+    ]
+    return f" ({', '.join(labels)})" if labels else ""
 
 
 def _defect(one: CounterSeries, bound: float | None, *, histogram: bool) -> Absence | None:
     """Why a single series cannot be trusted, or None."""
-    where = f"pod {one.pod}{_le(one)}"
+    where = f"pod {one.pod}{_part(one)}"
     if len(one.times) != len(one.values) or (bound is not None and math.isnan(bound)):
         return Absence(NoData.MALFORMED, f"times, values or bucket of {where} do not fit together")
     if histogram != (bound is not None):
         return Absence(NoData.WRONG_TYPE, f"{where} is {'not ' if histogram else ''}a bucket of a histogram")
+    if histogram and one.stratum is not None:
+        return Absence(NoData.WRONG_TYPE, f"{where}: buckets must be summed over every label but the pod")
     if not all(map(math.isfinite, one.values)) or not all(map(math.isfinite, one.times)):
         return Absence(NoData.NON_FINITE, f"{where} holds a value that is not a finite number")
     if one.values and min(one.values) < 0.0:
@@ -210,6 +247,70 @@ def _defect(one: CounterSeries, bound: float | None, *, histogram: bool) -> Abse
     if not all(map(operator.lt, one.times, one.times[1:])):
         return Absence(NoData.DUPLICATE, f"{where} has an instant twice or out of order")
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """One term of an answer, stratum by stratum; each is read when it is needed, so that many cost no memory."""
+
+    grid: _Grid
+    term: str
+
+    @property
+    def strata(self) -> list[str | None]:
+        names = {stratum for term, _, _, stratum in self.grid.lookup if term == self.term}
+        return sorted(names, key=lambda name: (name is not None, name or ""))
+
+    @property
+    def is_split(self) -> bool:
+        return any(name is not None for name in self.strata)
+
+    def anywhere(self) -> BoolArray:
+        """Where any stratum of a pod has a sample, shape (pods, instants)."""
+        out = np.zeros((len(self.grid.pods), self.grid.instants), dtype=np.bool_)
+        for (term, pod, _, _), (index, _) in self.grid.lookup.items():
+            if term == self.term:
+                out[self.grid.pods.index(pod), index] = True
+        return out
+
+    def drops(self, scraped: BoolArray, reset: BoolArray | None) -> BoolArray:
+        """Instants at which some stratum has dropped; with known resets, absence before the first value is zero."""
+        out = np.zeros(scraped.shape, dtype=np.bool_)
+        for stratum in self.strata:
+            values = self.grid.matrix(self.term, None, stratum)
+            out |= _drops(values if reset is None else _absent_is_zero(values, scraped, reset))
+        return out
+
+    def differences(self, scraped: BoolArray, reset: BoolArray) -> dict[str | None, FloatArray]:
+        """Fresh counts per stratum, shape (pods, instants - 1), NaN where unknown."""
+        return {
+            stratum: np.diff(_absent_is_zero(self.grid.matrix(self.term, None, stratum), scraped, reset), axis=1)
+            for stratum in self.strata
+        }
+
+
+def _largest(counts: Mapping[str | None, FloatArray], seen: BoolArray) -> list[str]:
+    """Names of the strata with most requests, ten at most."""
+    totals = {name or "": float(many[seen].sum()) for name, many in counts.items()}
+    return sorted(totals, key=lambda name: (-totals[name], name))[:MOST_STRATA]
+
+
+def _stratified(
+    requests: Mapping[str | None, FloatArray],
+    events: Mapping[str | None, FloatArray],
+    kept: list[str],
+    seen: BoolArray,
+    countable: BoolArray,
+) -> Strata:
+    """Counts per kept stratum and of the rest; a counter without the label belongs to the stratum of no name."""
+    rows = {name: place for place, name in enumerate((*kept, REST))}
+    sums = []
+    for counts in (requests, events):
+        out = np.zeros((len(rows), *seen.shape))
+        for name, many in counts.items():
+            out[rows.get(name or "", len(kept))] += np.where(seen, many[:, countable], 0.0)
+        sums.append(out)
+    return Strata(tuple(rows), *sums)
 
 
 def _drops(values: FloatArray) -> BoolArray:
@@ -224,24 +325,24 @@ def _drops(values: FloatArray) -> BoolArray:
     return out
 
 
-def _absent_is_zero(events: FloatArray, requests: FloatArray, reset: BoolArray) -> FloatArray:
-    """Zero where the event series does not exist yet in this life of the process but its requests were scraped.
+def _absent_is_zero(events: FloatArray, scraped: BoolArray, reset: BoolArray) -> FloatArray:
+    """Zero where a series does not exist yet in this life of the process but the pod was scraped.
 
-    An event series that was there and is gone, while requests go on, is a hole: its count is unknown.
+    A series that was there and is gone, while the pod's requests go on, is a hole: its count is unknown.
     """
     present = np.isfinite(events)
     counted = np.cumsum(present, axis=1)
     born = np.maximum.accumulate(np.where(reset, np.arange(events.shape[1]), 0), axis=1)
     before = np.where(born > 0, np.take_along_axis(counted, np.maximum(born - 1, 0), axis=1), 0)
     unseen = counted - before == 0
-    filled: FloatArray = np.where(~present & np.isfinite(requests) & unseen, 0.0, events)
+    filled: FloatArray = np.where(~present & scraped & unseen, 0.0, events)
     return filled
 
 
 def _common_bounds(grid: _Grid) -> list[float] | Absence:
     """Bucket bounds that every pod with buckets has, ascending, the last one infinite."""
     by_pod: dict[str, set[float]] = {}
-    for _, pod, bound in grid.lookup:
+    for _, pod, bound, _ in grid.lookup:
         if bound is not None:
             by_pod.setdefault(pod, set()).add(bound)
     without_total = sorted(pod for pod, bounds in by_pod.items() if math.inf not in bounds)

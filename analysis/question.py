@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from analysis.engine import Margin
+from analysis.assumptions import PAUSE_ALPHA
+from analysis.engine import Margin, Worse
+from analysis.learned import Learned, NotLearned
 from analysis.samples import CounterSeries, Frame
 from analysis.verdict import Absence
 
@@ -17,7 +19,8 @@ class Settings:
 
     alpha: promise.falseRollback. margin: tolerated change. limit: hard bound on the share of events (errors, or
     requests slower than `objective`). harm_ratio: the smallest ratio that must be ruled out before advancing early.
-    negligible: extra share of bad requests too small to wait for. Raises ValueError for anything out of range.
+    negligible: extra share of bad requests too small to wait for. worse: which direction is harm; only throughput asks
+    for anything but higher. pause_alpha: promise.falsePause. Raises ValueError for anything out of range.
     """
 
     margin: Margin
@@ -26,9 +29,16 @@ class Settings:
     alpha: float = 0.01
     limit: float | None = None
     objective: float | None = None
+    worse: Worse = Worse.HIGHER
+    pause_alpha: float = PAUSE_ALPHA
 
     def __post_init__(self) -> None:
-        shares = {"alpha": self.alpha, "limit": self.limit, "negligible": self.negligible}
+        shares = {
+            "alpha": self.alpha,
+            "limit": self.limit,
+            "negligible": self.negligible,
+            "pause_alpha": self.pause_alpha,
+        }
         for name, share in shares.items():
             if share is not None and not 0.0 < share < 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, not {share!r}")
@@ -78,18 +88,36 @@ def latency_settings(
     return Settings(Margin(margin_ratio), max(harm_ratio, margin_ratio * 1.15), 0.005, alpha, limit, objective)
 
 
+def throughput_settings(
+    *,
+    alpha: float = 0.01,
+    margin_ratio: float = 1.10,
+    harm_ratio: float = 1.5,
+    worse: Worse = Worse.LOWER,
+) -> Settings:
+    """Settings of a throughput gate: margin and harm are ratios of events per pod, 1.5 being half as many more.
+
+    For a decrease the same ratios count the other way round: harm is then a contender that does less than 1/harm. A
+    rate of events has no share that would be negligible whatever the incumbents do; the field is not read.
+    """
+    return Settings(Margin(margin_ratio), max(harm_ratio, margin_ratio * 1.15), 0.001, alpha, worse=worse)
+
+
 @dataclass(frozen=True, slots=True)
 class ComparisonInput:
     """One question to one comparison.
 
-    terms: counters by name; errorRatio reads "requests" and "errors", latency reads "buckets". unread: set when the
-    store's answer was unusable as a whole; the answer is then Blind with that reason.
+    terms: counters by name; errorRatio reads "requests" and "errors", latency reads "buckets", throughput reads
+    "events". unread: set when the store's answer was unusable as a whole; the answer is then Blind with that reason.
+    learned: what history has taught about this gate, or why it has not; None before anything was learned. Without it
+    the gate acts on assumed pod noise.
     """
 
     frame: Frame
     settings: Settings
     terms: Mapping[str, tuple[CounterSeries, ...]] = field(default_factory=dict)
     unread: Absence | None = None
+    learned: Learned | NotLearned | None = None
 
     def term(self, name: str) -> tuple[CounterSeries, ...]:
         """Counters of a term; none when the store had none."""

@@ -20,13 +20,15 @@ BoolArray = npt.NDArray[np.bool_]
 class CounterSeries:
     """One counter of one pod as the store answered: cumulative values at instants (seconds), ascending, with holes.
 
-    le is the bucket boundary text of a histogram (`"0.25"`, `"+Inf"`), None otherwise.
+    le is the bucket boundary text of a histogram (`"0.25"`, `"+Inf"`), None otherwise. stratum is the value of the
+    label by which requests differ (a route), None when the counter is not split.
     """
 
     pod: str
     le: str | None
     times: tuple[float, ...]
     values: tuple[float, ...]
+    stratum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Groups:
 
     restarts: container restart times per pod, as far as known. reporting: contender pods that must have recent
     samples before the contender may be called healthy; None means all of `contender`. incumbent_serving: False once
-    no incumbent pod is left, so that its silence is expected. Raises ValueError for a pod on both sides.
+    no incumbent pod is left, so that its silence is expected. born: start times of pods in seconds, as far as known; a
+    pod without one counts as old. Raises ValueError for a pod on both sides.
     """
 
     contender: tuple[str, ...]
@@ -43,6 +46,7 @@ class Groups:
     restarts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     reporting: tuple[str, ...] | None = None
     incumbent_serving: bool = True
+    born: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = self.contender + self.incumbent
@@ -63,12 +67,38 @@ class Frame:
             raise ValueError(f"window must be a positive number of seconds, not {self.window!r}")
 
 
+REST = "*"
+"""The stratum of everything that has none of the largest strata's names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """The same counts split by a label, such as the route.
+
+    names: one per stratum, REST among them where there is one. exposure, events: shape (strata, pods, windows), zero
+    where void; summed over strata they are those of the tally.
+    """
+
+    names: tuple[str, ...]
+    exposure: FloatArray
+    events: FloatArray
+
+    def keep_windows(self, keep: BoolArray) -> Strata:
+        """The same counts in fewer windows."""
+        return replace(self, exposure=self.exposure[:, :, keep], events=self.events[:, :, keep])
+
+    def keep_pods(self, keep: BoolArray) -> Strata:
+        """The same counts of fewer pods."""
+        return replace(self, exposure=self.exposure[:, keep], events=self.events[:, keep])
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Sufficient statistics of counts: exposure and events per pod and window; they add up over both axes.
 
     exposure, events: shape (pods, windows), zero where void. seen: usable pod-windows. contender: (pods,) flags.
-    ends: window ends in seconds. Windows are all settled windows of the grid, shared by both sides or not.
+    ends: window ends in seconds. Windows are all settled windows of the grid, shared by both sides or not. strata: the
+    counts split by a label, None where they were not.
     """
 
     pods: tuple[str, ...]
@@ -79,6 +109,7 @@ class Tally:
     ends: FloatArray
     window: float
     freshness: Freshness
+    strata: Strata | None = None
 
     def shared(self) -> Tally:
         """Only the windows in which both sides served requests: the same windows for both, or the test is biased."""
@@ -94,6 +125,7 @@ class Tally:
             events=self.events[:, keep],
             seen=self.seen[:, keep],
             ends=self.ends[keep],
+            strata=None if self.strata is None else self.strata.keep_windows(keep),
         )
 
     def without(self, pod: str) -> Tally:
@@ -106,6 +138,7 @@ class Tally:
             exposure=self.exposure[keep],
             events=self.events[keep],
             seen=self.seen[keep],
+            strata=None if self.strata is None else self.strata.keep_pods(keep),
         )
 
     def summary(self) -> Exposure:

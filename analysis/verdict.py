@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from analysis.learned import Standing
+
 
 class Verdict(StrEnum):
     """What the numbers of one gate say; never an exception, never a boolean."""
@@ -53,6 +55,11 @@ class NoData(StrEnum):
     PARTIAL = "Partial"
     WRONG_TYPE = "WrongType"
     TOO_LARGE = "TooLarge"
+    TOO_FEW_PODS = "TooFewPods"
+    TOO_YOUNG = "TooYoung"
+    MIXED_ROLES = "MixedRoles"
+    CONSTANT = "Constant"
+    NO_HISTORY = "NoHistory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +70,8 @@ class Absence:
     detail: str
 
 
-class Guarantee(StrEnum):
-    """What stands behind the false-rollback figure of a verdict."""
-
-    ASSUMED_POD_NOISE = "assumed pod noise: no promised rate"
+ASSUMED: Final = Standing()
+"""What stands behind a gate that has learned nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,10 @@ class Evidence:
 
     log_evidence / threshold: natural log of the evidence against "no change" and what it must exceed.
     margin_evidence / margin_threshold: the same against "inside the margin". Degraded needs both, or a broken limit.
-    boundary, quantiles: latency only, in seconds; quantiles is ((name, contender, incumbent), ...).
+    leaning: the evidence is above the threshold at which a release stops going on by itself. could_hide: the largest
+    harm that is not ruled out, in the gate's own measure (a ratio of error rates, of latencies, of throughputs); None
+    when nothing is ruled out. boundary, quantiles: latency only, in seconds; quantiles is ((name, contender,
+    incumbent), ...).
     """
 
     verdict: Verdict
@@ -133,7 +141,9 @@ class Evidence:
     threshold: float = 0.0
     margin_evidence: float = 0.0
     margin_threshold: float = 0.0
-    guarantee: Guarantee = Guarantee.ASSUMED_POD_NOISE
+    standing: Standing = ASSUMED
+    leaning: bool = False
+    could_hide: float | None = None
     no_data: NoData | None = None
     blame: str | None = None
     limit_broken: bool = False
@@ -157,8 +167,12 @@ class Evidence:
             },
             "logEvidence": [_round(self.log_evidence), _round(self.threshold)],
             "marginEvidence": [_round(self.margin_evidence), _round(self.margin_threshold)],
-            "guarantee": self.guarantee.value,
+            "guarantee": str(self.standing),
         }
+        if self.leaning:
+            out["leaning"] = True
+        if self.could_hide is not None and math.isfinite(self.could_hide):
+            out["couldHide"] = _round(self.could_hide)
         if self.effect is not None:
             out["effect"] = {
                 "ratio": _round(self.effect.ratio),
