@@ -1,4 +1,4 @@
-"""The gates of a policy: which counters are compared, with what margin, under which bound."""
+"""The gates of a policy: what is measured and compared, with what margin, under which bound."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
@@ -6,11 +6,15 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from policies.model import Part, Problem
-from policies.names import DnsLabel
+from policies.names import DnsLabel, MetricLabel
+from policies.query import Query
 from policies.selector import Selector
-from policies.values import Duration, Percent, Tolerance
+from policies.values import Bound, Duration, Percent, Tolerance
 
-_WHOLE = Percent(1_000_000)
+_WHOLE = Bound(percent=Percent(1_000_000))
+
+GateKind = Literal["errorRatio", "latency", "gauge", "throughput"]
+_KINDS = "exactly one of errorRatio, latency, gauge, throughput"
 
 
 class ErrorRatio(Part):
@@ -18,6 +22,11 @@ class ErrorRatio(Part):
 
     errors: Selector = Field(description='Counter of failed requests, such as http_requests_total{code=~"5.."}.')
     requests: Selector = Field(description="Counter of all requests, failed ones included.")
+    mix: MetricLabel | None = Field(
+        default=None,
+        description="A label that both counters have, such as route: shares of requests are then compared as if both "
+        "versions had served the same mix of its values.",
+    )
 
     later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
 
@@ -51,10 +60,58 @@ class Latency(Part):
         return {"histogram": self.histogram}
 
 
+class Gauge(Part):
+    """A level of each pod: one number per pod, such as its memory or its goroutines."""
+
+    query: Query = Field(
+        description='PromQL with the matcher pod="$pods" where the pods belong (and namespace="$namespace" where the '
+        "metric has that label); its result is one series per pod. Zero or above."
+    )
+    worse: Literal["higher", "lower"] = Field(default="higher", description="Which direction is worse: higher, lower.")
+
+    later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
+
+    def selectors(self) -> Mapping[str, Selector]:
+        return {}
+
+
+class Throughput(Part):
+    """How much each pod gets done: a counter of events, compared per ready pod."""
+
+    events: Selector = Field(description="Counter of events, such as orders_completed_total.")
+    worse: Literal["lower", "higher", "either"] = Field(
+        default="lower", description="Which direction is worse: lower, higher or either."
+    )
+
+    later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
+
+    def selectors(self) -> Mapping[str, Selector]:
+        return {"events": self.events}
+
+
+Measure = ErrorRatio | Latency | Gauge | Throughput
+
+_MARGINS: Mapping[GateKind, Tolerance] = {
+    "errorRatio": Tolerance(ratio=1.25),
+    "latency": Tolerance(ratio=1.08),
+    "gauge": Tolerance(ratio=1.10),
+    "throughput": Tolerance(ratio=1.25),
+}
+
+
 class Gate(Part):
     """One comparison of contender and incumbent over the same time."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["errorRatio"]}, {"required": ["latency"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["errorRatio"]},
+                {"required": ["latency"]},
+                {"required": ["gauge"]},
+                {"required": ["throughput"]},
+            ]
+        }
+    )
 
     name: DnsLabel = Field(description="The gate's name in verdicts and reports; unique in the policy.")
     required: bool = Field(
@@ -62,49 +119,71 @@ class Gate(Part):
     )
     error_ratio: ErrorRatio | None = Field(default=None, description="Compares the shares of failed requests.")
     latency: Latency | None = Field(default=None, description="Compares the distributions of response times.")
+    gauge: Gauge | None = Field(default=None, description="Compares a level of the pods, such as memory.")
+    throughput: Throughput | None = Field(default=None, description="Compares how much the pods get done.")
     tolerate: Tolerance | None = Field(
         default=None,
         description="The margin: a ratio such as 1.25x, or for errorRatio percentage points such as 0.2pp. "
-        "Default: 1.25x for errorRatio, 1.08x for latency.",
+        "Default: 1.25x for errorRatio and throughput, 1.08x for latency, 1.1x for gauge.",
     )
-    limit: Percent | None = Field(
+    limit: Bound | None = Field(
         default=None,
-        description="A hard bound, whatever the incumbent does: the share of failed requests (errorRatio), or of "
-        "requests slower than `objective` (latency).",
+        description="A hard bound, whatever the incumbent does: the share of failed requests (errorRatio) or of "
+        "requests slower than `objective` (latency), such as 5%; for gauge the level that no pod may pass, a number.",
     )
 
     later: ClassVar[Mapping[str, str]] = {
-        "gauge": "gauge gates",
-        "throughput": "throughput gates",
         "job": "gates that run a Kubernetes Job",
         "webhook": "gates that ask a webhook",
         "at": "gates bound to a stage",
         "by": "groups told apart by a label other than the pod",
     }
 
+    def measures(self) -> Mapping[GateKind, Measure]:
+        """What the gate measures, by its kind: one item once the gate is legal."""
+        fields: Mapping[GateKind, Measure | None] = {
+            "errorRatio": self.error_ratio,
+            "latency": self.latency,
+            "gauge": self.gauge,
+            "throughput": self.throughput,
+        }
+        return {kind: measure for kind, measure in fields.items() if measure is not None}
+
     @property
-    def kind(self) -> Literal["errorRatio", "latency"]:
-        return "errorRatio" if self.error_ratio is not None else "latency"
+    def kind(self) -> GateKind:
+        return next(iter(self.measures()))
 
     @property
     def margin(self) -> Tolerance:
         """`tolerate`, or the default of the gate's kind."""
-        default = Tolerance(ratio=1.25) if self.error_ratio is not None else Tolerance(ratio=1.08)
-        return self.tolerate if self.tolerate is not None else default
+        return self.tolerate if self.tolerate is not None else _MARGINS[self.kind]
 
     def selectors(self) -> Mapping[str, Selector]:
-        """The selectors by the name of their field."""
-        measure = self.error_ratio or self.latency
-        return measure.selectors() if measure is not None else {}
+        """The selectors by the name of their field; a gauge has a query instead."""
+        return {name: each for measure in self.measures().values() for name, each in measure.selectors().items()}
 
     def problems(self) -> Iterator[Problem]:
-        if self.error_ratio is None and self.latency is None:
-            yield Problem((), "a gate that measures nothing", "exactly one of errorRatio, latency")
-        if self.error_ratio is not None and self.latency is not None:
-            yield Problem((), "a gate with errorRatio and latency", "exactly one of errorRatio, latency")
-        if self.latency is not None and self.tolerate is not None and self.tolerate.points is not None:
-            yield Problem(("tolerate",), str(self.tolerate), "a ratio such as 1.08x; pp is for errorRatio only")
-        if self.limit == _WHOLE:
+        kinds = list(self.measures())
+        if len(kinds) != 1:
+            found = f"a gate with {' and '.join(kinds)}" if kinds else "a gate that measures nothing"
+            yield Problem((), found, _KINDS)
+            return
+        kind = kinds[0]
+        if kind != "errorRatio" and self.tolerate is not None and self.tolerate.points is not None:
+            like = _MARGINS[kind].written()
+            yield Problem(("tolerate",), str(self.tolerate), f"a ratio such as {like}; pp is for errorRatio only")
+        if self.limit is not None:
+            yield from self._limit_problems(kind, self.limit)
+
+    def _limit_problems(self, kind: GateKind, limit: Bound) -> Iterator[Problem]:
+        if kind == "throughput":
+            yield Problem(("limit",), "a limit of a throughput gate", "no limit: it depends on the traffic of the hour")
+        elif kind == "gauge":
+            if limit.level is None:
+                yield Problem(("limit",), str(limit), "a number, the level that no pod may pass")
+        elif limit.percent is None:
+            yield Problem(("limit",), "", "a percent as text, such as 5% or 0.5%")
+        elif limit == _WHOLE:
             yield Problem(("limit",), "100%", "a bound that can be exceeded, below 100% (VacuousGate)")
-        if self.latency is not None and self.limit is not None and self.latency.objective is None:
+        elif self.latency is not None and self.latency.objective is None:
             yield Problem(("limit",), "a limit without an objective", "latency.objective beside it, such as 300ms")

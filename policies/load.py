@@ -15,6 +15,7 @@ from policies.errors import PolicyError, PolicyRefused, path_text, shown
 from policies.model import NOT_AVAILABLE, Part
 from policies.pin import digest, tighten, to_object
 from policies.schema import API_VERSION, Release, ReleasePolicy
+from policies.shipped import origin
 from policies.translate import Fault, Path, faults, meant
 from policies.yaml_tree import DEEPEST, MOST_BYTES, MOST_ERRORS, MOST_NODES, Tree, YamlReader
 
@@ -181,11 +182,24 @@ def _validated(
         value = model.model_validate(data)
     except ValidationError as error:
         known = {fault.path for fault in plain}
+        found = (_at_preset(fault, data) for fault in faults(model, error, data, raw))
         # Only so many are worked out: each looks for the name that was meant.
-        plain += islice((fault for fault in faults(model, error, data, raw) if fault.path not in known), MOST_ERRORS)
+        plain += islice((fault for fault in found if fault.path not in known), MOST_ERRORS)
         return None, plain[:MOST_ERRORS]
     assert isinstance(value, ReleasePolicy | Release)
     return (value if not plain else None), plain
+
+
+def _at_preset(fault: Fault, data: Any) -> Fault:
+    """A fault of a gate that a preset brought stands where the preset is named."""
+    spec = data.get("spec")
+    if fault.path[:2] != ("spec", "gates") or len(fault.path) < 3 or not isinstance(fault.path[2], int):
+        return fault
+    added = origin(spec, fault.path[2])
+    if added is None:
+        return fault
+    index, gate = added
+    return Fault(("spec", "presets", index), f"{fault.message} (gate {gate} of the preset)")
 
 
 def _plain_faults(data: Any) -> Iterator[Fault]:

@@ -67,7 +67,7 @@ def _source(text: str) -> str:
 def _metric_label(text: str) -> str:
     allowed = "a label name of Prometheus: a-z, A-Z, 0-9 and '_', no digit first"
     if text in {"le", "__name__"}:
-        raise refused("a label that names a pod or a namespace; this one has a meaning of its own")
+        raise refused("a label that tells pods, namespaces or requests apart; this one has a meaning of its own")
     return _named(text, _METRIC_LABEL, "[a-zA-Z0-9_]", 128, allowed)
 
 

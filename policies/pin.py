@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from policies.schema import Gate, ReleasePolicy
+from policies.schema import Baseline, Gate, OnShared, Promise, ReleasePolicy
 
 # From careless to careful.
 _MODE = ("observe", "enforce")
 _ADVANCE = ("auto", "manual")
 _UNDECIDED = ("advance", "pause", "rollBack")
 _THEN = ("pause", "rollBack")
+_MEASURES = ("error_ratio", "latency", "gauge", "throughput")
 
 
 def to_object(policy: ReleasePolicy) -> dict[str, Any]:
@@ -25,8 +26,18 @@ def digest(policy: ReleasePolicy) -> str:
     spec = to_object(policy)["spec"]
     for gate, plain in zip(policy.spec.gates, spec["gates"], strict=True):
         plain["tolerate"] = gate.margin.written()
+    _drop_younger_defaults(spec)
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _drop_younger_defaults(spec: dict[str, Any]) -> None:
+    """Leaves out later fields at their defaults: records of running releases hold digests that never had them."""
+    if spec["promise"]["falsePause"] == Promise().false_pause.written():
+        del spec["promise"]["falsePause"]
+    for name, default in (("onShared", OnShared()), ("baseline", Baseline())):
+        if spec[name] == default.model_dump(mode="json", by_alias=True):
+            del spec[name]
 
 
 def tighten(pinned: ReleasePolicy, edited: ReleasePolicy) -> ReleasePolicy:
@@ -34,7 +45,8 @@ def tighten(pinned: ReleasePolicy, edited: ReleasePolicy) -> ReleasePolicy:
 
     Taken over where it is tighter: limits and margins lower, required gates, enforce instead of observe, a longer
     least observation, more cautious ends, shorter holds and deadlines, manual instead of automatic advance, and
-    new gates. Everything else stays as pinned: a gate that was removed, weakened or measures something else too.
+    new gates. Everything else stays as pinned: a gate that was removed, weakened or measures something else, the
+    promise and what is learned from too.
     """
     result = to_object(pinned)
     for path, value in _tighter(pinned, edited):
@@ -75,6 +87,8 @@ def _tighter(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, 
         (("spec", "onDegraded"), max(old.on_degraded, new.on_degraded, key=_THEN.index)),
         (("spec", "onBlind", "hold"), min(old.on_blind.hold, new.on_blind.hold).written()),
         (("spec", "onBlind", "then"), max(old.on_blind.then, new.on_blind.then, key=_THEN.index)),
+        (("spec", "onShared", "hold"), min(old.on_shared.hold, new.on_shared.hold).written()),
+        (("spec", "onShared", "then"), max(old.on_shared.then, new.on_shared.then, key=_THEN.index)),
         (("spec", "deadline", "batch"), min(old.deadline.batch, new.deadline.batch).written()),
         (("spec", "deadline", "release"), min(old.deadline.release, new.deadline.release).written()),
     ]
@@ -95,7 +109,7 @@ def _tighter(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, 
 
 def _tighter_gate(old: Gate, new: Gate) -> list[tuple[_Path, Any]]:
     # Another measure under the same name is another gate: the pinned one stays.
-    if old.kind != new.kind or old.selectors() != new.selectors():
+    if _measured(old) != _measured(new):
         return []
     changes: list[tuple[_Path, Any]] = [(("required",), old.required or new.required)]
     # A ratio and a difference in points do not compare: which one is tighter depends on the error rate.
@@ -110,6 +124,15 @@ def _tighter_gate(old: Gate, new: Gate) -> list[tuple[_Path, Any]]:
             objective = min(objective, old.latency.objective)
         changes.append((("latency", "objective"), objective.written()))
     if new.limit is not None:
-        limit = new.limit if old.limit is None else min(old.limit, new.limit)
+        # The limit of a gauge whose lower levels are worse is a floor.
+        tighter = max if old.gauge is not None and old.gauge.worse == "lower" else min
+        limit = new.limit if old.limit is None else tighter(old.limit, new.limit)
         changes.append((("limit",), limit.written()))
     return changes
+
+
+def _measured(gate: Gate) -> dict[str, Any]:
+    """What a gate measures, and nothing of how it judges: not the bound of a latency gate."""
+    plain = gate.model_dump(mode="json", by_alias=True, exclude_none=True, include={*_MEASURES})
+    plain.get("latency", {}).pop("objective", None)
+    return plain

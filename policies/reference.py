@@ -8,16 +8,19 @@ from typing import Any
 from policies import names
 from policies.model import NOT_AVAILABLE, Part
 from policies.openapi import inline
+from policies.query import Query
 from policies.release import Release, ReleaseSpec
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 from policies.selector import Selector
 from policies.status import ReleaseStatus
 from policies.translate import aliases, inner
 from policies.twin import BatchPlan
-from policies.values import Amount, Duration, Percent, Tolerance, Written
+from policies.values import Amount, Bound, Duration, Percent, Tolerance, Written
 
 _WORDS: dict[type[Any], str] = {
     Selector: "selector",
+    Query: "query",
+    Bound: "percent, or number",
     BatchPlan: "number, or list of pods or percents",
     Amount: "pods or percent",
     Duration: "duration",
@@ -45,6 +48,11 @@ _VALUES = """## How values are written
 | pods or percent | `2`, `25%` | a percent of the desired pods; rounded up, for maxUnavailable rounded down |
 | margin | `1.25x`, `0.2pp` | a ratio above 1x and at most 10x, or percentage points (errorRatio only) |
 | selector | `http_requests_total{code=~"5.."}` | PromQL: a metric name and matchers; no function, range, offset, @ |
+| query | `go_goroutines{pod="$pods"}` | PromQL with the place of the pods marked; one series per pod; see below |
+
+A query marks the place of the pods with the matcher `pod="$pods"` (with the label that `metrics.pod` names) in every
+selector that reads them, and may mark the namespace with `namespace="$namespace"`. The query is parsed and the matcher
+replaced in its syntax tree; a mark anywhere else is refused. What aggregates must keep the pod: `sum by (pod) (...)`.
 
 Names are DNS-1123 names. Unknown keys, duplicate keys, anchors and aliases, tags, empty values, nesting deeper than 32
 and files above 256 KiB are refused. Scalars follow YAML 1.2: `22:30` and `no` are texts, and `010` is refused.

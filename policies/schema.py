@@ -1,22 +1,25 @@
 """ReleasePolicy: what an app's owner asks of every release; frozen, and an illegal one cannot be built."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from policies.gates import ErrorRatio, Gate, Latency
+from policies.gates import ErrorRatio, Gate, GateKind, Gauge, Latency, Throughput
 from policies.model import Part, Problem
 from policies.names import DeploymentName, DnsLabel, MetricLabel, ObjectName, SourceName
+from policies.query import Query
 from policies.release import Release, ReleaseSpec
 from policies.selector import Matcher, Selector, regex_quoted
+from policies.shipped import PresetName, expanded
 from policies.twin import AdvanceBy, BatchPlan, Twin
-from policies.values import Amount, Duration, Percent, Tolerance
+from policies.values import Amount, Bound, Duration, Percent, Tolerance
 
 __all__ = [
-    "API_VERSION", "AdvanceBy", "Amount", "BatchPlan", "Deadline", "Duration", "ErrorRatio", "Gate", "Latency",
-    "Matcher", "Metadata", "Metrics", "Observe", "OnBlind", "Percent", "Promise", "Release", "ReleasePolicy",
-    "ReleasePolicySpec", "ReleaseSpec", "Selector", "Strategy", "Target", "Tolerance", "Twin", "regex_quoted",
+    "API_VERSION", "AdvanceBy", "Amount", "Baseline", "BatchPlan", "Bound", "Deadline", "Duration", "ErrorRatio",
+    "Gate", "GateKind", "Gauge", "Latency", "Matcher", "Metadata", "Metrics", "Observe", "OnBlind", "OnShared",
+    "Percent", "Promise", "Query", "Release", "ReleasePolicy", "ReleasePolicySpec", "ReleaseSpec", "Selector",
+    "Strategy", "Target", "Throughput", "Tolerance", "Twin", "regex_quoted",
 ]  # fmt: skip
 
 API_VERSION = "nightferry.dev/v1alpha1"
@@ -24,6 +27,7 @@ API_VERSION = "nightferry.dev/v1alpha1"
 # A gate counts in windows of 30 s by default and never under two scrapes; an observation shorter than this
 # holds no window with any of them.
 _SHORTEST_OBSERVATION = Duration.of("10s")
+_SHORTEST_HISTORY = Duration.of("24h")
 
 OnDegraded = Literal["rollBack", "pause"]
 OnUndecided = Literal["pause", "advance", "rollBack"]
@@ -96,11 +100,42 @@ class Promise(Part):
         description="The share of releases without any change that may be rolled back by a gate.",
     )
 
-    later: ClassVar[Mapping[str, str]] = {"falsePause": "a promise about pauses"}
+    false_pause: Percent = Field(
+        default=Percent(50_000),
+        description="The share of releases without any change that gates may keep from going on by themselves.",
+    )
 
     def problems(self) -> Iterator[Problem]:
-        if self.false_rollback > Percent(500_000):
+        most = Percent(500_000)
+        if self.false_rollback > most:
             yield Problem(("falseRollback",), str(self.false_rollback), "at most 50%")
+        if self.false_pause > most:
+            yield Problem(("falsePause",), str(self.false_pause), "at most 50%")
+        elif self.false_pause < self.false_rollback <= most:
+            found = f"falsePause {self.false_pause} below falseRollback {self.false_rollback}"
+            yield Problem(("falsePause",), found, "falsePause >= falseRollback: a pause asks less than a rollback")
+
+
+class Baseline(Part):
+    """How much of the app's own history the gates learn from."""
+
+    history: Duration = Field(
+        default=Duration.of("28d"), description="How far back to look; the store may keep less, and less is used then."
+    )
+    minimum: Duration = Field(
+        default=Duration.of("3d"),
+        description="The least history from which the usual course of a day is forecast. The noise of pods is learned "
+        "from three hours up.",
+    )
+    season: Literal["week", "day"] = Field(
+        default="week", description="Whether weekdays differ (week), or every day is like the one before (day)."
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        if self.minimum < _SHORTEST_HISTORY:
+            yield Problem(("minimum",), str(self.minimum), f"at least {_SHORTEST_HISTORY}: a day has a course")
+        if self.minimum > self.history:
+            yield Problem(("minimum",), f"minimum {self.minimum} above history {self.history}", "minimum <= history")
 
 
 class OnBlind(Part):
@@ -108,6 +143,13 @@ class OnBlind(Part):
 
     hold: Duration = Field(default=Duration.of("10m"), description="How long to stand still and wait for data.")
     then: OnDegraded = Field(default="rollBack", description="What follows: rollBack or pause.")
+
+
+class OnShared(Part):
+    """What follows when incumbent and contender are worse than usual together: the environment, not the version."""
+
+    hold: Duration = Field(default=Duration.of("15m"), description="How long to stand still and wait for it to end.")
+    then: OnDegraded = Field(default="pause", description="What follows: pause (wait for a person) or rollBack.")
 
 
 class Deadline(Part):
@@ -123,11 +165,18 @@ class ReleasePolicySpec(Part):
     target: Target = Field(description="What is released.")
     metrics: Metrics = Field(default=Metrics(), description="Where the numbers come from and how they name a pod.")
     strategy: Strategy = Field(description="How the app moves from one version to the next; exactly one.")
-    gates: tuple[Gate, ...] = Field(
+    presets: tuple[PresetName, ...] | None = Field(
+        default=None,
         strict=False,
-        min_length=1,
+        max_length=8,
+        description="Shipped gate sets, such as http/promhttp or go: their gates are added to `gates`. A gate of "
+        "`gates` stands in for one of the same name. See policies/presets.",
+    )
+    gates: tuple[Gate, ...] = Field(
+        default=(),
+        strict=False,
         max_length=32,
-        description="What is compared; at least one gate.",
+        description="What is compared; at least one gate, here or in a preset.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     mode: Literal["enforce", "observe"] = Field(
@@ -139,13 +188,17 @@ class ReleasePolicySpec(Part):
         default="rollBack", description="What follows when a required gate finds the contender worse: rollBack, pause."
     )
     on_blind: OnBlind = Field(default=OnBlind(), description="What follows when a required gate has no usable data.")
+    on_shared: OnShared = Field(
+        default=OnShared(), description="What follows when both versions are worse than their history."
+    )
+    baseline: Baseline = Field(
+        default=Baseline(), description="How much of the app's own history the gates learn from."
+    )
     deadline: Deadline = Field(default=Deadline(), description="When a release has taken too long.")
     history_limit: int = Field(default=20, ge=1, le=100, description="Finished releases kept per policy.")
 
     later: ClassVar[Mapping[str, str]] = {
         "control": "a fresh control group",
-        "baseline": "learned baselines",
-        "onShared": "the verdict Shared",
         "alerts": "alerts",
         "watch": "watching after the last batch",
         "window": "release windows",
@@ -155,20 +208,46 @@ class ReleasePolicySpec(Part):
         "trigger": "releases started by a change of the template",
     }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_presets(cls, data: Any) -> Any:
+        """The gates of the presets written out, so that a policy that exists has all its gates, and nothing else."""
+        return expanded(data)
+
     def problems(self) -> Iterator[Problem]:
+        if not self.gates:
+            yield Problem(("gates",), "no gate", "at least one gate, here or in a preset")
+            return
         names = [gate.name for gate in self.gates]
         for index, gate in enumerate(self.gates):
             if gate.name in names[:index]:
                 first = names.index(gate.name)
                 yield Problem(("gates", index, "name"), f"{gate.name} again, as gates[{first}]", "a name of its own")
-            for field, selector in gate.selectors().items():
-                for label in (self.metrics.pod, self.metrics.namespace):
-                    if selector.matches_on(label):
-                        at = ("gates", index, gate.kind, field)
-                        yield Problem(at, f"a matcher on {label}", f"no matcher on {label}: the controller adds it")
+            yield from self._label_problems(index, gate)
         if self.mode == "enforce" and not any(gate.required for gate in self.gates):
             yield Problem(("gates",), "no required gate", "at least one required gate, or mode: observe")
         yield from self._time_problems()
+
+    def _label_problems(self, index: int, gate: Gate) -> Iterator[Problem]:
+        """Whether a gate leaves the labels of pods and namespaces to the controller."""
+        at = ("gates", index, gate.kind)
+        pod, namespace = self.metrics.pod, self.metrics.namespace
+        for field, selector in gate.selectors().items():
+            for label in (pod, namespace):
+                if selector.matches_on(label):
+                    yield Problem(
+                        (*at, field), f"a matcher on {label}", f"no matcher on {label}: the controller adds it"
+                    )
+        if gate.error_ratio is not None and gate.error_ratio.mix in (pod, namespace):
+            yield Problem((*at, "mix"), str(gate.error_ratio.mix), "a label of requests, such as route")
+        if gate.gauge is not None:
+            query = gate.gauge.query
+            if query.pod != pod:
+                found = f'{query.pod}="$pods"'
+                yield Problem((*at, "query"), found, f'{pod}="$pods", the label of metrics.pod')
+            if query.namespace not in (None, namespace):
+                found = f'{query.namespace}="$namespace"'
+                yield Problem((*at, "query"), found, f'{namespace}="$namespace", the label of metrics.namespace')
 
     def _time_problems(self) -> Iterator[Problem]:
         release, at_most, at_least = self.deadline.release, self.observe.at_most, self.observe.at_least

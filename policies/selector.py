@@ -99,20 +99,8 @@ class Selector(Written):
             raise ValueError(f"{_kind(expression)} is not a plain selector")
         if expression.offset is not None or expression.at is not None:
             raise ValueError("a selector with offset or @ is not a plain selector")
-        if expression.matchers.or_matchers:
-            raise ValueError("a selector with alternatives (or) is not a plain selector")
-        metric, matchers = expression.name, []
-        for matcher in expression.matchers.matchers:
-            op = _OPS[str(matcher.op)]
-            if matcher.name != "__name__":
-                matchers.append(Matcher(matcher.name, op, matcher.value))
-            elif op == "=" and metric is None and matcher.value:
-                metric = matcher.value
-            else:
-                raise ValueError("a selector names its metric once, not by a pattern")
-        if metric is None:
-            raise ValueError("a selector without a metric name")
-        return cls(metric, tuple(matchers))
+        plain = selector_of(expression)
+        return cls(plain.metric, plain.matchers)
 
     def with_matchers(self, *matchers: Matcher) -> Self:
         """The same selector, narrowed by more conditions."""
@@ -141,6 +129,24 @@ class Selector(Written):
 
     def written(self) -> str:
         return self.text()
+
+
+def selector_of(node: promql_parser.VectorSelector) -> Selector:
+    """The selector at a node of a syntax tree, without its offset and @. Raises `ValueError` for alternatives."""
+    if node.matchers.or_matchers:
+        raise ValueError("a selector with alternatives (or) is not a plain selector")
+    metric, matchers = node.name, []
+    for matcher in node.matchers.matchers:
+        op = _OPS[str(matcher.op)]
+        if matcher.name != "__name__":
+            matchers.append(Matcher(matcher.name, op, matcher.value))
+        elif op == "=" and metric is None and matcher.value:
+            metric = matcher.value
+        else:
+            raise ValueError("a selector names its metric once, not by a pattern")
+    if metric is None:
+        raise ValueError("a selector without a metric name")
+    return Selector(metric, tuple(matchers))
 
 
 def _kind(expression: object) -> str:

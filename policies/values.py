@@ -1,5 +1,6 @@
 """Durations, percents, amounts of pods and margins: each one type with one spelling back."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -13,6 +14,7 @@ from policies.model import refused
 _MILLION = 1_000_000
 _NUMBER = r"(0|[1-9][0-9]{0,6})(\.[0-9]{1,4})?"
 _LONGEST_MS = 30 * 24 * 3600 * 1000
+_LARGEST = 1e15  # a level above it is not written exactly any more
 
 
 def _millionths(number: str) -> int:
@@ -214,3 +216,39 @@ class Tolerance(Written):
         if self.ratio is not None:
             return f"{_decimal(round(self.ratio * 10_000))}x"
         return f"{_decimal(round((self.points or 0) * _MILLION))}pp"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Bound(Written):
+    """A hard bound: a share of requests (a percent), or a level of a gauge (a number); exactly one of the two is set.
+
+    Two bounds of one kind compare; `percent` is above 0%, `level` any finite number.
+    """
+
+    percent: Percent | None = None
+    level: float | None = None
+
+    # A structural schema of Kubernetes cannot say "a number or a text"; the loader says it instead.
+    json_schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$"}],
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+
+    @classmethod
+    def read(cls, raw: object) -> Self:
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            if not math.isfinite(raw) or abs(raw) > _LARGEST:
+                raise refused(f"a number between -{_LARGEST:g} and {_LARGEST:g}")
+            return cls(level=float(raw))
+        return cls(percent=Percent.read(raw))
+
+    @property
+    def share(self) -> float | None:
+        """The bound as a share of requests, 0 to 1; None for a level."""
+        return self.percent.fraction if self.percent is not None else None
+
+    def written(self) -> str | int | float:
+        if self.percent is not None:
+            return self.percent.written()
+        level = self.level or 0.0
+        return int(level) if level.is_integer() else level

@@ -34,9 +34,11 @@ def test_a_short_policy_has_the_defaults_of_the_documentation() -> None:
         ],
         "mode": "enforce",
         "observe": {"atLeast": "2m", "atMost": "20m", "onUndecided": "pause"},
-        "promise": {"falseRollback": "1%"},
+        "promise": {"falseRollback": "1%", "falsePause": "5%"},
         "onDegraded": "rollBack",
         "onBlind": {"hold": "10m", "then": "rollBack"},
+        "onShared": {"hold": "15m", "then": "pause"},
+        "baseline": {"history": "672h", "minimum": "72h", "season": "week"},
         "deadline": {"batch": "10m", "release": "4h"},
         "historyLimit": 20,
     }
