@@ -22,18 +22,13 @@ def rollback(
     context: options.Context = None,
 ) -> None:
     """After a success: bring the version before it back, which is still warm. Asks no gate."""
-    from controller.cli.access import Access, current, ended, name_of, phase
+    from controller.cli.access import Access, name_of, phase
     from controller.cli.ends import Refusal
     from controller.cli.waiting import patience
 
     seconds = patience(timeout, wait=wait)
     access = Access.open(namespace, kubeconfig, context)
-    releases = access.releases(app)
-    latest = current(releases)
-    if latest is not None and not ended(latest):
-        raise Refusal(
-            f"release {name_of(latest)} is under way ({phase(latest)}); `nightferry abort {app}` turns it back"
-        )
+    releases = _at_rest(access, app)
     good = next((one for one in releases if phase(one) == "Succeeded"), None)
     if good is None:
         _known(access, app)
@@ -51,23 +46,32 @@ def restore(
     context: options.Context = None,
 ) -> None:
     """Bring the incumbent back to its full size where a release ended in need of a person."""
-    from controller.cli.access import Access, current, ended, name_of, phase
+    from controller.cli.access import Access
     from controller.cli.ends import Refusal
     from controller.cli.waiting import patience
 
     seconds = patience(timeout, wait=wait)
     access = Access.open(namespace, kubeconfig, context)
+    releases = _at_rest(access, app)
+    of = _stranded(releases) or _claimed(access, app, releases)
+    if of is None:
+        _known(access, app)
+        raise Refusal(f"nothing to restore: no release of {app} waits for a person or left its mark on a Deployment")
+    _ask(access, app, {"restoreOf": of}, reason, wait=wait, seconds=seconds, restore=True)
+
+
+def _at_rest(access: Access, app: str) -> list[Object]:
+    """The app's releases, newest first; refuses while one of them is under way."""
+    from controller.cli.access import current, ended, name_of, phase
+    from controller.cli.ends import Refusal
+
     releases = access.releases(app)
     latest = current(releases)
     if latest is not None and not ended(latest):
         raise Refusal(
             f"release {name_of(latest)} is under way ({phase(latest)}); `nightferry abort {app}` turns it back"
         )
-    of = _stranded(releases) or _claimed(access, app, releases)
-    if of is None:
-        _known(access, app)
-        raise Refusal(f"nothing to restore: no release of {app} waits for a person or left its mark on a Deployment")
-    _ask(access, app, {"restoreOf": of}, reason, wait=wait, seconds=seconds, restore=True)
+    return releases
 
 
 def _stranded(releases: list[Object]) -> str | None:
