@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from analysis.assumptions import SLOW_WINDOWS
+from analysis.assumptions import LEVEL_PLATEAU, SLOW_WINDOWS
 from analysis.special import FloatArray
 
 
@@ -193,10 +193,24 @@ class LearnedLatency:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """How levels of pods up to an age differ from what they become: readings at ages below `until` seconds.
+
+    shift: median ln of level over the same pod's level once grown up. spread: sd of that between pods.
+    """
+
+    until: float
+    shift: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
 class LearnedLevels:
     """gauge: ln levels of pods of the role in history (12 to 200), their spread inside a pod, and thresholds.
 
-    offset: added to a reading before its logarithm, so that zero has one. within: sd of a pod's half-hour mean.
+    pods: the names of those pods, in the same order. offset: added to a reading before its logarithm, so that zero has
+    one. within: sd of a pod's half-hour mean. plateau: age in seconds from which a pod is grown up. growth: steps by
+    age below the plateau, ascending; without them younger pods cannot be compared.
     """
 
     levels: tuple[float, ...]
@@ -204,6 +218,9 @@ class LearnedLevels:
     offset: float
     calibration: Calibration
     standing: Standing
+    pods: tuple[str, ...] = ()
+    plateau: float = LEVEL_PLATEAU
+    growth: tuple[Growth, ...] = ()
 
 
 Learned = LearnedCounts | LearnedLatency | LearnedLevels
