@@ -112,7 +112,7 @@ def judge(
 def settings(gate: Gate, policy: ReleasePolicy) -> Settings:
     """The comparison's settings from the words of the policy."""
     alpha = policy.spec.promise.false_rollback.fraction
-    limit = gate.limit.fraction if gate.limit is not None else None
+    limit = gate.limit.share if gate.limit is not None else None
     margin = gate.margin
     if gate.latency is not None:
         objective = gate.latency.objective

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from analysis.samples import CounterSeries
 from controller.release import PodList, SlotWrite
-from policies.schema import Selector
+from policies.schema import GateKind, Query, Selector
 
 
 class FailureKind(StrEnum):
@@ -126,16 +126,24 @@ class ReviewAccess:
     permissions: tuple[Permission, ...]
 
 
-Term = Literal["errors", "requests", "buckets"]
+@dataclass(frozen=True, slots=True)
+class ReadBaseline:
+    """-> the Baseline object called as the policy, as a dict from the watch cache; a Failure ABSENT without one."""
+
+    namespace: str
+    name: str
+
+
+Term = Literal["errors", "requests", "buckets", "events", "readings"]
 
 
 @dataclass(frozen=True, slots=True)
 class FetchCounts:
     """-> Counts: cumulative counters of the pods of some ReplicaSets, at `start, start + step, ... <= end`.
 
-    Aggregated on the store to one series per pod (and per `le` for term "buckets") and no further. Pods are matched by
-    the names of their ReplicaSets, so that pods already gone still count. `fresh_within` is the greatest age, in
-    seconds, that a sample may have at an instant.
+    Aggregated on the store to one series per pod (and per `le` for term "buckets", and per value of the label
+    `stratum`, if given) and no further. Pods are matched by the names of their ReplicaSets, so that pods already gone
+    still count. `fresh_within` is the greatest age, in seconds, that a sample may have at an instant.
     """
 
     source: str
@@ -150,6 +158,29 @@ class FetchCounts:
     end: float
     step: float
     fresh_within: float
+    stratum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReadings:
+    """-> Counts: what a gauge's query says of the pods of some ReplicaSets, at `start, start + step, ... <= end`.
+
+    One series per pod, `le` and `stratum` None; a reading may be any finite number.
+    """
+
+    source: str
+    gate: str
+    query: Query
+    namespace: str
+    pod_label: str
+    replica_sets: tuple[str, ...]
+    start: float
+    end: float
+    step: float
+
+    @property
+    def term(self) -> Term:
+        return "readings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +188,38 @@ class Counts:
     """The usable answer of a metric store: a success without warnings, of the declared type."""
 
     series: tuple[CounterSeries, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchTotals:
+    """-> Totals: one number for all pods of some Deployments together, at `start, start + step, ... <= end`.
+
+    The very series from which the band of a gate is learned. errorRatio: the share of failed requests. latency: the
+    95th percentile in seconds. throughput: events per second. gauge: the mean over pods. `selectors` by the names of
+    the policy's fields; `query` for a gauge.
+    """
+
+    source: str
+    gate: str
+    of: GateKind
+    selectors: tuple[tuple[str, Selector], ...]
+    query: Query | None
+    namespace: str
+    namespace_label: str
+    pod_label: str
+    deployments: tuple[str, ...]
+    start: float
+    end: float
+    step: float
+    fresh_within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Numbers at instants in seconds, ascending, with holes where there was nothing."""
+
+    times: tuple[float, ...]
+    values: tuple[float, ...]
 
 
 # ------------------------------------------------------------------------------------------------ writes
@@ -224,7 +287,9 @@ class WriteEvent:
     at: float
 
 
-Read = ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReviewAccess | FetchCounts
+Fetch = FetchCounts | FetchReadings | FetchTotals  # what a metric store answers
+Look = ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReadBaseline | ReviewAccess
+Read = Look | Fetch
 Write = WriteRecord | WriteSlot | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
 Request = Read | Write
 
@@ -235,6 +300,7 @@ Answer = (
     | Neighbours
     | tuple[Permission, ...]
     | Counts
+    | Totals
     | Failure
     | None
 )
@@ -258,3 +324,4 @@ class Settings:
 
     sources: Mapping[str, Source] = field(default_factory=lambda: {"default": Source()})
     interval: float = 15.0  # seconds between ticks of an active release
+    learns: bool = False  # whether somebody keeps Baseline objects: else no release asks or waits for one

@@ -1,6 +1,5 @@
 """Durations, percents, amounts of pods and margins: each one type with one spelling back."""
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -222,7 +221,7 @@ class Tolerance(Written):
 class Bound(Written):
     """A hard bound: a share of requests (a percent), or a level of a gauge (a number); exactly one of the two is set.
 
-    Two bounds of one kind compare; `percent` is above 0%, `level` any finite number.
+    Two bounds of one kind compare; `percent` is above 0%, `level` 0 or more.
     """
 
     percent: Percent | None = None
@@ -230,15 +229,15 @@ class Bound(Written):
 
     # A structural schema of Kubernetes cannot say "a number or a text"; the loader says it instead.
     json_schema: ClassVar[dict[str, Any]] = {
-        "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$"}],
+        "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$"}],
         "x-kubernetes-preserve-unknown-fields": True,
     }
 
     @classmethod
     def read(cls, raw: object) -> Self:
         if isinstance(raw, int | float) and not isinstance(raw, bool):
-            if not math.isfinite(raw) or abs(raw) > _LARGEST:
-                raise refused(f"a number between -{_LARGEST:g} and {_LARGEST:g}")
+            if not 0 <= raw <= _LARGEST:
+                raise refused(f"a number of 0 or more, at most {_LARGEST:g}")
             return cls(level=float(raw))
         return cls(percent=Percent.read(raw))
 
