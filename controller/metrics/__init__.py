@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from controller.clock import Clock
+from controller.learning.asks import History
+from controller.metrics.past import Past
 from controller.metrics.prometheus import Prometheus
 from controller.metrics.settings import SourceSettings
 from controller.requests import Counts, Failure, FailureKind, FetchCounts
@@ -20,9 +23,17 @@ class MetricSource(Protocol):
         """The counters of a request, or why there are none that can be trusted. Never raises for the store's faults."""
 
 
-# A new kind of source is one file and one line here.
-KINDS: Mapping[str, Callable[[SourceSettings, Clock], MetricSource]] = {
-    "prometheus": Prometheus.open,
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of source is opened: for the questions of gates, and for those about the past."""
+
+    source: Callable[[SourceSettings, Clock], MetricSource]
+    history: Callable[[SourceSettings, Clock], History]
+
+
+# A new kind of source is one file each and one line here.
+KINDS: Mapping[str, Kind] = {
+    "prometheus": Kind(Prometheus.open, Past.open),
 }
 
 
@@ -31,12 +42,14 @@ class Sources:
 
     def __init__(self, settings: Iterable[SourceSettings], clock: Clock) -> None:
         self._sources: dict[str, MetricSource] = {}
+        self._histories: dict[str, History] = {}
         for one in settings:
             if one.kind not in KINDS:
                 raise ValueError(f"source {one.name}: unknown kind {one.kind!r}; allowed: {', '.join(KINDS)}")
             if one.name in self._sources:
                 raise ValueError(f"two sources are named {one.name}")
-            self._sources[one.name] = KINDS[one.kind](one, clock)
+            self._sources[one.name] = KINDS[one.kind].source(one, clock)
+            self._histories[one.name] = KINDS[one.kind].history(one, clock)
 
     def perform(self, ask: FetchCounts) -> Counts | Failure:
         """The answer to a tick's request."""
@@ -45,3 +58,7 @@ class Sources:
             known = ", ".join(self._sources) or "none"
             return Failure(FailureKind.INVALID, f"no metric source is named {ask.source!r}; configured: {known}")
         return source.fetch(ask)
+
+    def history(self, name: str) -> History | None:
+        """The past of a source; None where no source has this name."""
+        return self._histories.get(name)

@@ -9,7 +9,9 @@ override the library's, which it rounds to whole seconds.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -38,6 +40,23 @@ _KINDS: dict[int, FailureKind] = {
     422: FailureKind.INVALID,
     429: FailureKind.THROTTLED,
 }
+
+
+class Cause(StrEnum):
+    """What a caller may do about a fault other than to wait."""
+
+    TOO_LARGE = "TooLarge"
+    TIMED_OUT = "TimedOut"
+    REFUSED = "Refused"
+    OTHER = "Other"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A Failure, and what it comes from."""
+
+    failure: Failure
+    cause: Cause = Cause.OTHER
 
 
 class _Said(msgspec.Struct):
@@ -138,6 +157,11 @@ class Transport:
 
     def query_range(self, query: str, *, start: float, end: float, step: float) -> bytes | Failure:
         """The body of a successful answer, not judged further. `start` and `end` in epoch seconds, both asked for."""
+        answer = self.ask_range(query, start=start, end=end, step=step)
+        return answer.failure if isinstance(answer, Fault) else answer
+
+    def ask_range(self, query: str, *, start: float, end: float, step: float) -> bytes | Fault:
+        """As `query_range`, for callers that need the cause of a failure."""
         exact = {
             "start": f"{start:.3f}",
             "end": f"{end:.3f}",
@@ -153,11 +177,16 @@ class Transport:
                 params=exact,
             )
         except _Refused as refused:
-            return self._failure(refused)
+            return Fault(self._failure(refused), _cause(refused))
         except UnreadableCredentials as error:
-            return Failure(FailureKind.UNAUTHORIZED, f"source {self._settings.name}: {error}")
+            failure = Failure(FailureKind.UNAUTHORIZED, f"source {self._settings.name}: {error}")
+            return Fault(failure, Cause.REFUSED)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
-            return Failure(FailureKind.UNAVAILABLE, f"source {self._settings.name}: {_reason(error)}")
+            reason = _reason(error)
+            failure = Failure(FailureKind.UNAVAILABLE, f"source {self._settings.name}: {reason}")
+            if isinstance(error, wire.TooLarge):
+                return Fault(failure, Cause.TOO_LARGE)
+            return Fault(failure, Cause.TIMED_OUT if reason == "timed out" else Cause.OTHER)
         return body
 
     def _connect(self) -> PrometheusConnect:
@@ -187,6 +216,15 @@ class Transport:
     def hidden(self, text: str) -> str:
         """A server's own words without our secrets."""
         return self._credentials.hidden(text)
+
+
+def _cause(refused: _Refused) -> Cause:
+    """What an answer with another status than 200 comes from, as far as its status and its own words say."""
+    if refused.status in (400, 401, 403, 422):
+        # Stores with limits of their own say in words that a query has hit one (Prometheus: 422, "too many samples").
+        limits = (b"too many samples", b"exceeded maximum resolution", b"(limit: ")
+        return Cause.TOO_LARGE if any(words in refused.body for words in limits) else Cause.REFUSED
+    return Cause.TIMED_OUT if refused.status in (408, 504) or b"timed out" in refused.body else Cause.OTHER
 
 
 def excerpt(body: bytes) -> str:

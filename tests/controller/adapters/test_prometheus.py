@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.samples import CounterSeries
-from controller.metrics import Sources, SourceSettings, prometheus
+from controller.metrics import Sources, SourceSettings, answers
 from controller.metrics.prometheus import compose
 from controller.requests import Counts, Failure, FailureKind, FetchCounts
 from policies.schema import Matcher, Selector
@@ -315,7 +315,7 @@ def test_p20_a_small_body_that_unpacks_to_a_large_one_is_not_held() -> None:
 
 
 def test_p20_too_many_series_blind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prometheus, "MAX_SERIES", 3)
+    monkeypatch.setattr(answers, "MAX_SERIES", 3)
     many = [series("5", pod=f"checkout-7d9f8c-abcd{i}") for i in range(4)]
     assert "4 series" in failure(obj(matrix(*many))).message
     assert isinstance(fetched(obj(matrix(*many[:3])))[0], Counts)

@@ -1,0 +1,1 @@
+"""Learns baselines from the history in a metric store: what to fetch, what follows from it, and when it is due."""
