@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from controller.attempt import TickResult
 from controller.clock import Clock
 from controller.report import Report
-from controller.requests import Answer, Failure, FailureKind, FetchCounts, Request, WriteEvent
+from controller.requests import Answer, Failure, FailureKind, Fetch, Request, WriteEvent
 
 _MOST_NEWS = 500
 _STORE_SECONDS = 20.0  # after which a tick asks its store no more: many gates and a silent store must not outlast it
@@ -35,7 +35,7 @@ class Shell(Protocol):
 class Store(Protocol):
     """What answers the questions of the gates."""
 
-    def perform(self, ask: FetchCounts) -> Answer:
+    def perform(self, ask: Fetch) -> Answer:
         """The answer; a fault of a store is a Failure."""
 
 
@@ -74,7 +74,7 @@ class Performer:
                 request = turn.send(answer)
                 if self._stopping.is_set():
                     return None
-                if isinstance(request, FetchCounts):
+                if isinstance(request, Fetch):
                     if asked > _STORE_SECONDS:
                         answer = Failure(FailureKind.UNAVAILABLE, f"the store took {asked:.0f} s of this tick already")
                         continue
@@ -94,7 +94,7 @@ class Performer:
             self._drop(request)
             return None
         began = self._clock.monotonic()
-        answer = self._store.perform(request) if isinstance(request, FetchCounts) else self._shell.perform(request)
+        answer = self._store.perform(request) if isinstance(request, Fetch) else self._shell.perform(request)
         self._count(request, answer, began)
         return answer
 

@@ -7,12 +7,12 @@ exception, and an empty answer is not the same as none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from analysis.samples import CounterSeries
-from controller.requests import Term
+from controller.requests import FetchTotals, Term, Totals
 from policies.query import Query
 from policies.schema import Selector
 
@@ -111,34 +111,7 @@ class Presence:
     pods: Mapping[str, tuple[tuple[float, int], ...]]
 
 
-BandOf = Literal["errorRatio", "latency", "throughput", "gauge"]
-
-
-@dataclass(frozen=True, slots=True)
-class FetchBand:
-    """-> Line: one number per instant for all pods together, from which the history band is learned.
-
-    errorRatio: share of failed requests. latency: 95th percentile in seconds. throughput: events per second.
-    gauge: mean over pods. `selectors` by the policy's field names; `query` for gauges.
-    """
-
-    scope: Scope
-    gate: str
-    of: BandOf
-    stretch: Stretch
-    selectors: Mapping[str, Selector] = field(default_factory=dict)
-    query: Query | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Values at instants, ascending, with holes where there was nothing."""
-
-    times: tuple[float, ...]
-    values: tuple[float, ...]
-
-
-HistoryAsk = FetchPods | FetchLevels | FetchPresence | FetchBand
+HistoryAsk = FetchPods | FetchLevels | FetchPresence | FetchTotals
 
 
 class History(Protocol):
@@ -150,5 +123,8 @@ class History(Protocol):
     def presence(self, ask: FetchPresence) -> Presence | Unfetched:
         """Which ReplicaSets had pods."""
 
-    def band(self, ask: FetchBand) -> Line | Unfetched:
-        """One line for all pods."""
+    def totals(self, ask: FetchTotals) -> Totals | Unfetched:
+        """One number for all pods at each instant; no series at all is an answer without points."""
+
+    def diagnose(self, scope: Scope, gate: str, selector: Selector, at: float, fresh: float) -> Unfetched | None:
+        """What is the matter with a selector's series at one instant, or None where they are sound."""

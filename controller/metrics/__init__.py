@@ -11,7 +11,7 @@ from controller.learning.asks import History
 from controller.metrics.past import Past
 from controller.metrics.prometheus import Prometheus
 from controller.metrics.settings import SourceSettings
-from controller.requests import Counts, Failure, FailureKind, FetchCounts
+from controller.requests import Counts, Failure, FailureKind, Fetch, Totals
 
 __all__ = ["KINDS", "MetricSource", "SourceSettings", "Sources"]
 
@@ -19,8 +19,8 @@ __all__ = ["KINDS", "MetricSource", "SourceSettings", "Sources"]
 class MetricSource(Protocol):
     """What a kind of source must do."""
 
-    def fetch(self, ask: FetchCounts) -> Counts | Failure:
-        """The counters of a request, or why there are none that can be trusted. Never raises for the store's faults."""
+    def fetch(self, ask: Fetch) -> Counts | Totals | Failure:
+        """The answer to a request, or why there are none that can be trusted. Never raises for the store's faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sources:
             self._sources[one.name] = KINDS[one.kind].source(one, clock)
             self._histories[one.name] = KINDS[one.kind].history(one, clock)
 
-    def perform(self, ask: FetchCounts) -> Counts | Failure:
+    def perform(self, ask: Fetch) -> Counts | Totals | Failure:
         """The answer to a tick's request."""
         source = self._sources.get(ask.source)
         if source is None:

@@ -16,6 +16,7 @@ import msgspec
 
 from analysis.samples import CounterSeries
 from controller.metrics.transport import excerpt
+from controller.requests import Totals
 
 MAX_SERIES = 20_000
 _SHOWN = 256  # characters of a server's own words in a message
@@ -98,7 +99,7 @@ class Grid:
     start: float
     end: float
     step: float
-    counter: bool = True  # a counter is never negative; a gauge may be
+    counter: bool = True  # a counter is never negative and always a number; a gauge's query may be neither
 
     def samples(
         self, one: Series, known: dict[tuple[float, ...], tuple[float, ...]]
@@ -111,17 +112,18 @@ class Grid:
             raise Native("a native histogram where numbers were asked for")
         if not one.values:
             return (), ()
-        stamps, texts = zip(*one.values, strict=True)
+        values = one.values
+        if not self.counter:
+            # 0/0 of a query that divides: nothing was served, so there is no reading.
+            values = [pair for pair in values if pair[1] != "NaN"]
+            if not values:
+                return (), ()
+        stamps, texts = zip(*values, strict=True)
         # Most series of an answer have the very same stamps: they are judged once.
         times = known.get(stamps)
         if times is None:
             times = known[stamps] = self._instants(stamps)
         return times, self._numbers(texts)
-
-    def line(self, one: Series) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """As `samples`, where a value that is not a number is a hole: nothing was served in it. Raises Unusable."""
-        kept = [(at, text) for at, text in one.values or () if text not in ("NaN", "+Inf", "-Inf")]
-        return self.samples(Series(one.metric, kept, one.histograms), {})
 
     def _instants(self, stamps: Iterable[float]) -> tuple[float, ...]:
         times: list[float] = []
@@ -189,3 +191,11 @@ def pod_series(series: list[Series], labels: PodLabels, grid: Grid) -> tuple[Cou
         times, values = grid.samples(one, known)
         found[key] = CounterSeries(pod, le, times, values, stratum)
     return tuple(found[key] for key in sorted(found))
+
+
+def totals(series: list[Series], grid: Grid) -> Totals:
+    """The one series of an answer that asked for one number per instant. Raises Unusable."""
+    if len(series) > 1 or any(one.metric for one in series):
+        raise Unusable(f"{len(series)} series with labels where one number per instant was asked for")
+    times, values = grid.samples(series[0], {}) if series else ((), ())
+    return Totals(times, values)

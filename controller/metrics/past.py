@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from analysis.samples import CounterSeries
 from controller.clock import Clock
 from controller.learning.asks import (
-    FetchBand,
     FetchLevels,
     FetchPods,
     FetchPresence,
-    Line,
     PodSeries,
     Presence,
     Scope,
@@ -27,13 +25,23 @@ from controller.learning.asks import (
     Unfetched,
     Why,
 )
-from controller.metrics.answers import Grid, Native, PodLabels, Series, TooMany, Unusable, pod_series, read_matrix
+from controller.metrics.answers import (
+    Grid,
+    Native,
+    PodLabels,
+    Series,
+    TooMany,
+    Unusable,
+    pod_series,
+    read_matrix,
+    totals,
+)
 from controller.metrics.promql import (
-    compose_band,
     compose_levels,
     compose_pods,
     compose_presence,
     compose_replicas,
+    compose_totals,
     duration,
     pods_of,
     recorded,
@@ -41,6 +49,7 @@ from controller.metrics.promql import (
 )
 from controller.metrics.settings import SourceSettings
 from controller.metrics.transport import Cause, Fault, Transport
+from controller.requests import FetchTotals, Totals
 from controller.wire import one_line
 from policies.schema import Selector
 
@@ -111,22 +120,22 @@ class Past:
             return self._unusable(ask.gate, error)
         return Presence(pods)
 
-    def band(self, ask: FetchBand) -> Line | Unfetched:
-        """One number for all pods at each instant; no series at all is a line without points."""
+    def totals(self, ask: FetchTotals) -> Totals | Unfetched:
+        """One number for all pods at each instant; no series at all is an answer without points."""
         try:
-            query = compose_band(ask)
-        except (ValueError, KeyError) as error:
+            query = compose_totals(ask)
+        except ValueError as error:
             return Unfetched(Why.REFUSED, f"gate {ask.gate}: {error}")
-        series = self._matrix(ask.gate, query, ask.stretch)
-        if isinstance(series, Unfetched):
-            return series
-        try:
-            if len(series) > 1 or any(one.metric for one in series):
-                raise Unusable(f"{len(series)} series with labels where one number was asked for")
-            times, values = _grid(ask.stretch, counter=False).line(series[0]) if series else ((), ())
-        except Unusable as error:
-            return self._unusable(ask.gate, error)
-        return Line(times, values)
+        parts: list[Totals] = []
+        for stretch in _chunks(Stretch(ask.start, ask.end, ask.step, ask.fresh_within)):
+            series = self._matrix(ask.gate, query, stretch)
+            if isinstance(series, Unfetched):
+                return series
+            try:
+                parts.append(totals(series, _grid(stretch, counter=False)))
+            except Unusable as error:
+                return self._unusable(ask.gate, error)
+        return Totals(sum((part.times for part in parts), ()), sum((part.values for part in parts), ()))
 
     def diagnose(self, scope: Scope, gate: str, selector: Selector, at: float, fresh: float) -> Unfetched | None:
         """What is the matter with a selector's series at one instant, or None where they are sound.
@@ -224,6 +233,15 @@ _ADVICE: Mapping[Cause, str] = {
     Cause.TOO_LARGE: "; narrow the selector",
     Cause.TIMED_OUT: f" after {LEAST_TIMEOUT:g} s; raise the source's timeout, or narrow the selector",
 }
+
+
+def _chunks(stretch: Stretch) -> Iterator[Stretch]:
+    """A stretch in parts that a store takes."""
+    start = stretch.start
+    while start <= stretch.end:
+        end = min(stretch.end, start + (MOST_POINTS - 1) * stretch.step)
+        yield replace(stretch, start=start, end=end)
+        start = end + stretch.step
 
 
 def _grid(stretch: Stretch, *, counter: bool = True) -> Grid:

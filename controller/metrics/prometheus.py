@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 
 from controller.clock import Clock
-from controller.metrics.answers import Grid, PodLabels, Unusable, pod_series, read_matrix
-from controller.metrics.promql import POD_SUFFIX, compose, recorded, records_a_rate
+from controller.metrics.answers import Grid, PodLabels, Series, Unusable, pod_series, read_matrix, totals
+from controller.metrics.promql import POD_SUFFIX, compose, compose_readings, compose_totals, recorded, records_a_rate
 from controller.metrics.settings import SourceSettings
 from controller.metrics.transport import Transport
-from controller.requests import Counts, Failure, FailureKind, FetchCounts
+from controller.requests import Counts, Failure, FailureKind, Fetch, FetchCounts, FetchReadings, FetchTotals, Totals
 from controller.wire import one_line
 
 __all__ = ["Prometheus", "compose"]
@@ -31,24 +31,42 @@ class Prometheus:
         """A source that has not been asked anything yet; it needs no server to be there."""
         return cls(Transport(settings, clock))
 
-    def fetch(self, ask: FetchCounts) -> Counts | Failure:
-        """The counters of a request, or why there are none that can be trusted."""
-        if not ask.replica_sets:
+    def fetch(self, ask: Fetch) -> Counts | Totals | Failure:
+        """The answer to a request, or why there is none that can be trusted."""
+        if not isinstance(ask, FetchTotals) and not ask.replica_sets:
             return Counts(())
-        if records_a_rate(ask.selector):
+        if isinstance(ask, FetchCounts) and records_a_rate(ask.selector):
             return Failure(FailureKind.INVALID, f"gate {ask.gate}: {recorded(ask.selector)}")
         try:
-            query = compose(ask)
+            query = _composed(ask)
         except ValueError as error:
             return Failure(FailureKind.INVALID, f"gate {ask.gate}: {error}")
         answer = self.transport.query_range(query, start=ask.start, end=ask.end, step=ask.step)
         if isinstance(answer, Failure):
             return answer
-        names = "|".join(re.escape(name) for name in ask.replica_sets)
-        ours = re.compile(f"(?:{names}){POD_SUFFIX}", re.ASCII)
-        labels = PodLabels(ask.pod_label, ours, buckets=ask.term == "buckets")
         try:
-            return Counts(pod_series(read_matrix(answer), labels, Grid(ask.start, ask.end, ask.step)))
+            return _judged(ask, read_matrix(answer))
         except Unusable as error:
             said = self.transport.hidden(one_line(str(error)))
             return Failure(FailureKind.UNAVAILABLE, f"source {ask.source}: {said}")
+
+
+def _composed(ask: Fetch) -> str:
+    match ask:
+        case FetchCounts():
+            return compose(ask)
+        case FetchReadings():
+            return compose_readings(ask)
+        case FetchTotals():
+            return compose_totals(ask)
+
+
+def _judged(ask: Fetch, series: list[Series]) -> Counts | Totals:
+    grid = Grid(ask.start, ask.end, ask.step, counter=isinstance(ask, FetchCounts))
+    if isinstance(ask, FetchTotals):
+        return totals(series, grid)
+    names = "|".join(re.escape(name) for name in ask.replica_sets)
+    ours = re.compile(f"(?:{names}){POD_SUFFIX}", re.ASCII)
+    if isinstance(ask, FetchReadings):
+        return Counts(pod_series(series, PodLabels(ask.query.pod, ours, exact=False), grid))
+    return Counts(pod_series(series, PodLabels(ask.pod_label, ours, ask.stratum, ask.term == "buckets"), grid))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from controller.learning.asks import FetchBand, FetchLevels, FetchPods, FetchPresence, Scope
-from controller.requests import FetchCounts
+from controller.learning.asks import FetchLevels, FetchPods, FetchPresence, Scope
+from controller.requests import FetchCounts, FetchReadings, FetchTotals
 from policies.schema import Matcher, Selector, regex_quoted
 
 POD_SUFFIX = "-[a-z0-9]{5}"
@@ -38,7 +38,7 @@ def recorded(selector: Selector) -> str:
 
 def compose(ask: FetchCounts) -> str:
     """The PromQL of a tick's request. Raises ValueError for label names that are none."""
-    labels = [ask.pod_label, "le"] if ask.term == "buckets" else [ask.pod_label]
+    labels = [ask.pod_label, *(["le"] if ask.term == "buckets" else []), *([ask.stratum] if ask.stratum else [])]
     _legal(ask.namespace_label, *labels)
     # By the ReplicaSet's name, so that pods that are gone still count.
     pods = f"(?:{_alternatives(ask.replica_sets)}){POD_SUFFIX}"
@@ -46,6 +46,11 @@ def compose(ask: FetchCounts) -> str:
         Matcher(ask.namespace_label, "=", ask.namespace), Matcher(ask.pod_label, "=~", pods)
     )
     return f"sum by ({', '.join(labels)}) ({_newest(narrowed, ask.fresh_within)})"
+
+
+def compose_readings(ask: FetchReadings) -> str:
+    """A gauge's query about the pods of some ReplicaSets."""
+    return ask.query.filled(f"(?:{_alternatives(ask.replica_sets)}){POD_SUFFIX}", ask.namespace)
 
 
 def compose_pods(ask: FetchPods) -> str:
@@ -77,26 +82,32 @@ def compose_presence(ask: FetchPresence) -> str:
     return f"count by (replica_set) ({cut})"
 
 
-def compose_band(ask: FetchBand) -> str:
-    """One number for all pods at each instant. Raises ValueError for a label that is none.
+def compose_totals(ask: FetchTotals) -> str:
+    """One number for all pods at each instant. Raises ValueError for a label that is none, or a missing selector.
 
     Rates are right here: the band forecasts how the whole app looks, and what rates miss at the birth of a pod they
     miss in history too. A failure series that never existed is zero wherever requests were counted.
     """
-    chosen = {name: _narrowed(ask.scope, selector).text() for name, selector in ask.selectors.items()}
+    scope = Scope(ask.source, ask.namespace, ask.namespace_label, ask.pod_label, ask.deployments)
+    selectors = dict(ask.selectors)
+
+    def rate(name: str) -> str:
+        if name not in selectors:
+            raise ValueError(f"no selector {name} for {ask.of}")
+        return f"rate({_narrowed(scope, selectors[name]).text()}[{_BAND_RANGE}])"
+
     match ask.of:
         case "errorRatio":
-            requests = f"sum(rate({chosen['requests']}[{_BAND_RANGE}]))"
-            return f"(sum(rate({chosen['errors']}[{_BAND_RANGE}])) or 0 * {requests}) / {requests}"
+            requests = f"sum({rate('requests')})"
+            return f"(sum({rate('errors')}) or 0 * {requests}) / {requests}"
         case "latency":
-            return f"histogram_quantile({BAND_QUANTILE}, sum by (le) (rate({chosen['histogram']}[{_BAND_RANGE}])))"
+            return f"histogram_quantile({BAND_QUANTILE}, sum by (le) ({rate('histogram')}))"
         case "throughput":
-            (counter,) = chosen.values()
-            return f"sum(rate({counter}[{_BAND_RANGE}]))"
+            return f"sum({rate('events')})"
         case "gauge":
             if ask.query is None:
                 raise ValueError("a gauge without a query")
-            return f"avg({ask.query.filled(pods_of(ask.scope.deployments), ask.scope.namespace)})"
+            return f"avg({ask.query.filled(pods_of(ask.deployments), ask.namespace)})"
 
 
 def compose_replicas(scope: Scope, selector: Selector, labels: Iterable[str], fresh: float) -> str:
