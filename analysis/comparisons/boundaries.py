@@ -13,6 +13,7 @@ from analysis.samples import Histogram
 from analysis.special import FloatArray
 
 _LEAST_MARGIN, _MOST_MARGIN = 0.02, 0.5
+_MOST_LATENCY = 100.0  # a boundary says nothing about latency that is a hundred times worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Boundary:
         """Log ratio of shares at which latency is `ratio` times worse; never beyond every request being slower."""
         most = -math.log(self.share) if self.share > 0.0 else math.inf
         return min(self.slope * math.log(ratio), 0.9 * most)
+
+    def latency(self, ratio: float) -> float | None:
+        """How much worse latency would make this ratio of shares > 0; None where that cannot be told."""
+        worse = math.log(ratio) / self.slope if math.isfinite(ratio) and self.slope > 0.0 else math.inf
+        return math.exp(worse) if worse < math.log(_MOST_LATENCY) else None
 
 
 def log_odds(share: float) -> float:

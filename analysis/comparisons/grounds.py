@@ -1,24 +1,73 @@
-"""What all comparisons of counts share: when they are blind, who is to blame, and how much more would decide."""
+"""What all comparisons of counts share: thresholds, when they are blind, whom to blame, how much more would decide."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.assumptions import (
     INTERVAL_ALPHA,
     LIMIT_MIN_EVENTS,
+    MARGIN_ALPHA,
     NOTICED_REQUESTS,
-    POD_NOISE_SD,
     POD_QUANTILE,
     STALE_WINDOWS,
 )
 from analysis.engine import Look
+from analysis.learned import Calibration, Learned, LearnedCounts, Noise, NotLearned, Standing
+from analysis.learning.ages import aged
+from analysis.learning.mix import mixed
+from analysis.question import Settings
 from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, lately
-from analysis.verdict import Absence, NoData
+from analysis.verdict import ASSUMED, Absence, NoData
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """What evidence must exceed, in natural logs, and what stands behind that.
+
+    change, margin: both at one look for Degraded. pause: above it a release does not go on by itself.
+    """
+
+    change: float
+    margin: float
+    pause: float
+    standing: Standing
+
+    @classmethod
+    def assumed(cls, settings: Settings, boundaries: int = 1) -> Bars:
+        """Of e-values: one over the level; the best of several margin tests needs as many times more."""
+        return cls(
+            math.log(1.0 / settings.alpha),
+            math.log(boundaries / MARGIN_ALPHA),
+            math.log(1.0 / settings.pause_alpha),
+            ASSUMED,
+        )
+
+    @classmethod
+    def learned(cls, calibration: Calibration, standing: Standing) -> Bars:
+        """Of replays."""
+        return cls(calibration.change, calibration.margin, calibration.pause, standing)
+
+
+def why_not_learned(learned: Learned | NotLearned | None) -> tuple[str, ...]:
+    """A warning that says why the noise is assumed although history was asked, or none."""
+    return (f"noise is assumed, {learned.reason}: {learned.detail}",) if isinstance(learned, NotLearned) else ()
+
+
+def weighed(tally: Tally, frame: Frame, learned: LearnedCounts | None) -> Tally:
+    """The same events over requests that count by route and by the age of their pod, as far as history has taught it.
+
+    A tally that nothing is allowed for keeps its own exposure.
+    """
+    if learned is None:
+        return tally
+    fair = mixed(tally, learned.mix) if learned.mix and tally.strata is not None else tally
+    return fair if learned.age is None or not frame.groups.born else aged(fair, frame.groups.born, learned.age)
 
 
 def missing_side(tally: Tally) -> Absence | None:
@@ -88,12 +137,13 @@ def pod_to_blame(tally: Tally, innocent: Callable[[Tally], bool]) -> str | None:
     return suspect if rest.ends.size and innocent(rest) else None
 
 
-def extra_share(tally: Tally, seen: Look) -> float:
+def extra_share(tally: Tally, seen: Look, noise: Noise) -> float:
     """Upper bound on the extra share of bad requests: by the ratio interval, or by the contender's own count alone."""
     total = tally.summary()
     theirs = total.incumbent_events / total.incumbent_requests
-    noise = math.exp(POD_QUANTILE * POD_NOISE_SD / math.sqrt(max(total.contender_pods, 1)))
-    own = rate_upper_bound(total.contender_events, total.contender_requests, INTERVAL_ALPHA) * noise
+    pods = math.log1p(sum(noise.variation.slow().variances)) / max(total.contender_pods, 1)
+    room = math.exp(POD_QUANTILE * math.sqrt(pods))
+    own = rate_upper_bound(total.contender_events, total.contender_requests, INTERVAL_ALPHA) * room
     by_ratio = (seen.high - 1.0) * theirs if math.isfinite(seen.high) and theirs > 0.0 else math.inf
     return max(min(own, by_ratio), 0.0)
 

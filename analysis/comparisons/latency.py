@@ -1,13 +1,14 @@
 """latency: are the contender's requests slower than the incumbent's, in the middle or in the tail?
 
 Each watched bucket boundary counts the requests above it and runs the same evidence as errors do. The gate's evidence
-is the mean of the boundaries' e-values, which is an e-value again; the margin must be exceeded at one of them.
+is the mean over the boundaries; the margin must be exceeded at one of them. Where noise is assumed the evidences are
+e-values, and so is their mean; where history has taught it, boundaries, margins, noise and thresholds come from there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from analysis.assumptions import (
 )
 from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse, watched
 from analysis.comparisons.grounds import (
+    Bars,
     extra_share,
     limit_evidence,
     missing_side,
@@ -28,11 +30,13 @@ from analysis.comparisons.grounds import (
     pod_to_blame,
     stale_side,
     what_is_missing,
+    why_not_learned,
     worse_lately,
 )
 from analysis.counting import count_buckets
 from analysis.engine import ASSUMED_NOISE, Look, Margin, look
-from analysis.learned import Noise, Variation
+from analysis.learned import Learned, LearnedLatency, Noise, NotLearned, Scale, Variation
+from analysis.learning.ages import aged
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
 from analysis.special import log_sum_exp
@@ -44,19 +48,22 @@ LEVELS = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
 def compare(request: ComparisonInput) -> Evidence:
     """Evidence on a classic latency histogram in the settled windows of a release.
 
-    Degraded: mean no-change evidence above ln(1/alpha) and margin evidence of some boundary above ln(10 x boundaries)
-    at this look, or more than `limit` of requests slower than `objective` beyond chance. Healthy: the harm is
-    ruled out at the sharpest boundary and likely at none. Blind: no usable data for a side. Otherwise Undecided.
+    Degraded: mean evidence against no change and margin evidence of some boundary above their thresholds at this look
+    (those of replays, or ln(1/alpha) and ln(10 x boundaries) where noise is assumed), or more than `limit` of requests
+    slower than `objective` beyond chance. Healthy: the harm is ruled out at the sharpest boundary and likely at none.
+    Blind: no usable data for a side. Otherwise Undecided.
     """
     if request.unread is not None:
         return blind(request.unread)
     histogram = count_buckets(request.term("buckets"), request.frame)
     if isinstance(histogram, Absence):
         return blind(histogram)
-    return judge(histogram, request.settings, request.frame)
+    return judge(histogram, request.settings, request.frame, request.learned)
 
 
-def judge(histogram: Histogram, settings: Settings, frame: Frame) -> Evidence:
+def judge(
+    histogram: Histogram, settings: Settings, frame: Frame, learned: Learned | NotLearned | None = None
+) -> Evidence:
     """The same for counts that are at hand already."""
     tally = histogram.tally
     slow = _slower_than_objective(histogram, settings)
@@ -67,14 +74,15 @@ def judge(histogram: Histogram, settings: Settings, frame: Frame) -> Evidence:
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
     shared = histogram.shared()
-    if shared.tally.exposure[~tally.contender].sum() < MIN_BUCKET_REQUESTS:
+    known, warnings = _usable(shared, learned)
+    if known is None and shared.tally.exposure[~tally.contender].sum() < MIN_BUCKET_REQUESTS:
         few = Absence(NoData.TOO_FEW_EVENTS, f"fewer than {MIN_BUCKET_REQUESTS:.0f} incumbent requests to learn from")
         return blind(few, exposure=shared.tally.summary(), freshness=tally.freshness)
-    bounds = watched(shared)
-    if not bounds:
+    watches = _assumed(shared, settings) if known is None else _learned(shared, known)
+    if not watches:
         coarse = Absence(NoData.BUCKETS_TOO_COARSE, "every incumbent request lies above the last finite bucket")
         return blind(coarse, exposure=shared.tally.summary(), freshness=tally.freshness)
-    judged = _Judged.of(shared, bounds, settings, frame)
+    judged = _Judged.of(shared, watches, settings, frame, known, warnings)
     if judged.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame)
@@ -99,44 +107,117 @@ def noise_at(share: float) -> Noise:
 
 
 @dataclass(frozen=True, slots=True)
+class _Watch:
+    """One watched boundary: δ of the margin, the noise there, and what brings its margin evidence to a common scale."""
+
+    bound: Boundary
+    delta: float
+    noise: Noise
+    scale: Scale | None = None
+
+    def margin(self, seen: Look) -> float:
+        """Margin evidence of a look at this boundary, on the scale of the gate's threshold."""
+        if self.scale is None:
+            return seen.ln_margin
+        return (seen.ln_pods_margin - self.scale.location) / self.scale.spread
+
+
+def _usable(
+    histogram: Histogram, learned: Learned | NotLearned | None
+) -> tuple[LearnedLatency | None, tuple[str, ...]]:
+    """What was learned, if all its boundaries are still there, and otherwise why not.
+
+    The thresholds are those of the mean over all boundaries; with one of them gone they promise nothing.
+    """
+    if not isinstance(learned, LearnedLatency):
+        return None, why_not_learned(learned)
+    gone = [one.seconds for one in learned.boundaries if _place(histogram, one.seconds) is None]
+    if gone:
+        return None, (f"noise is assumed: the learned bucket of {gone[0]:g} s is gone, learn again",)
+    return (learned, ()) if learned.boundaries else (None, ("noise is assumed: no boundary was learned",))
+
+
+def _place(histogram: Histogram, seconds: float) -> int | None:
+    """The number of a boundary, or None when the histogram does not have it."""
+    near = np.flatnonzero(np.abs(histogram.boundaries - seconds) <= 1e-9 * abs(seconds))
+    return int(near[0]) if near.size else None
+
+
+def _learned(histogram: Histogram, learned: LearnedLatency) -> list[_Watch]:
+    found = ((_place(histogram, one.seconds), one) for one in learned.boundaries)
+    return [
+        _Watch(Boundary(place, one.seconds, one.share, one.slope), one.margin, one.noise, one.scale)
+        for place, one in found
+        if place is not None
+    ]
+
+
+def _assumed(histogram: Histogram, settings: Settings) -> list[_Watch]:
+    return [_Watch(bound, bound.margin(settings.margin.ratio), noise_at(bound.share)) for bound in watched(histogram)]
+
+
+@dataclass(frozen=True, slots=True)
 class _Judged:
-    """One look at the shared windows at every watched boundary, weighed against the settings."""
+    """One look at the shared windows at every watched boundary, held against its thresholds.
+
+    counts: per boundary the requests above it, over requests with youth allowed for, which the looks have seen.
+    """
 
     histogram: Histogram
-    bounds: list[Boundary]
+    watches: list[_Watch]
+    counts: list[Tally]
     looks: list[Look]
     settings: Settings
     frame: Frame
+    bars: Bars
+    learned: LearnedLatency | None
+    warnings: tuple[str, ...]
 
     @classmethod
-    def of(cls, histogram: Histogram, bounds: list[Boundary], settings: Settings, frame: Frame) -> _Judged:
-        looks = [
-            look(histogram.above(b.index), Margin(math.exp(b.margin(settings.margin.ratio))), noise_at(b.share))
-            for b in bounds
-        ]
-        return cls(histogram, bounds, looks, settings, frame)
+    def of(
+        cls,
+        histogram: Histogram,
+        watches: list[_Watch],
+        settings: Settings,
+        frame: Frame,
+        learned: LearnedLatency | None,
+        warnings: tuple[str, ...],
+    ) -> _Judged:
+        bars = (
+            Bars.assumed(settings, len(watches))
+            if learned is None
+            else Bars.learned(learned.calibration, learned.standing)
+        )
+        counts = [above(histogram, one.bound, frame, learned) for one in watches]
+        looks = [look(many, Margin(math.exp(w.delta)), w.noise) for many, w in zip(counts, watches, strict=True)]
+        coarse = too_coarse(histogram)
+        told = (*warnings, *((coarse,) if coarse else ()))
+        return cls(histogram, watches, counts, looks, settings, frame, bars, learned, told)
+
+    @property
+    def bounds(self) -> list[Boundary]:
+        return [one.bound for one in self.watches]
 
     @property
     def change(self) -> float:
-        """ln of the mean of the boundaries' e-values."""
-        values = np.array([one.ln_change for one in self.looks])
-        return float(log_sum_exp(values)) - math.log(len(self.looks))
+        """Evidence against no change, on the scale of its threshold: the mean over the boundaries."""
+        if self.learned is None:
+            return _ln_mean(one.ln_change for one in self.looks)
+        pods, shares = _ln_mean(one.ln_pods for one in self.looks), _ln_mean(one.ln_counts for one in self.looks)
+        return float(self.learned.calibration.joined(np.array(pods), np.array(shares)))
 
     @property
     def margin(self) -> float:
-        return max(one.ln_margin for one in self.looks)
-
-    @property
-    def change_threshold(self) -> float:
-        return math.log(1.0 / self.settings.alpha)
-
-    @property
-    def margin_threshold(self) -> float:
-        return math.log(len(self.looks) / MARGIN_ALPHA)
+        return max(watch.margin(one) for watch, one in zip(self.watches, self.looks, strict=True))
 
     @property
     def degraded(self) -> bool:
-        return self.change > self.change_threshold and self.margin > self.margin_threshold
+        return self.change > self.bars.change and self.margin > self.bars.margin
+
+    @property
+    def leaning(self) -> bool:
+        beyond = self.learned is not None or self.margin > 0.0
+        return self.change > self.bars.pause and beyond
 
     @property
     def carrier(self) -> int:
@@ -151,12 +232,12 @@ class _Judged:
         """
         learned = self.histogram.first(learning_windows(self.histogram)).tally.summary().contender_requests
 
-        def contrast(bound: Boundary) -> float:
-            noise = noise_at(bound.share)
+        def contrast(watch: _Watch) -> float:
+            bound, noise = watch.bound, watch.noise
             variance = sum(noise.variation.slow().variances) + noise.spread / (bound.share * learned + 1.0)
             return bound.harm(self.settings.harm_ratio) / math.sqrt(variance)
 
-        return int(np.argmax([contrast(bound) for bound in self.bounds]))
+        return int(np.argmax([contrast(watch) for watch in self.watches]))
 
     @property
     def open_boundary(self) -> int | None:
@@ -168,7 +249,11 @@ class _Judged:
         sharpest, harm = self.sharpest, self.settings.harm_ratio
         counts = self.histogram.above(self.bounds[sharpest].index)
         excluded = math.log(self.looks[sharpest].high) < self.bounds[sharpest].harm(harm)
-        if not excluded and extra_share(counts, self.looks[sharpest]) >= self.settings.negligible:
+        if (
+            not excluded
+            and extra_share(counts, self.looks[sharpest], noise_at(self.bounds[sharpest].share))
+            >= self.settings.negligible
+        ):
             return sharpest
         likely = (
             place
@@ -181,7 +266,6 @@ class _Judged:
         bound, one = self.bounds[place], self.looks[place]
         counts = self.histogram.above(bound.index)
         seen = counts.summary()
-        warning = too_coarse(self.histogram)
         return Evidence(
             verdict=verdict,
             because=because,
@@ -196,24 +280,26 @@ class _Judged:
                 incumbent_rate=seen.incumbent_events / seen.incumbent_requests,
             ),
             log_evidence=self.change,
-            threshold=self.change_threshold,
+            threshold=self.bars.change,
             margin_evidence=self.margin,
-            margin_threshold=self.margin_threshold,
+            margin_threshold=self.bars.margin,
+            standing=self.bars.standing,
+            leaning=self.leaning,
+            could_hide=bound.latency(one.high) if verdict is Verdict.UNDECIDED else None,
             boundary=bound.seconds,
             quantiles=quantiles(self.histogram),
-            warnings=(warning,) if warning else (),
+            warnings=self.warnings,
         )
 
     def degradation(self) -> Evidence:
         place = self.carrier
-        blame = pod_to_blame(self.histogram.above(self.bounds[place].index), lambda rest: not self._over(rest, place))
+        blame = pod_to_blame(self.counts[place], lambda rest: not self._over(rest, place))
         told = self.evidence(
             Verdict.DEGRADED,
-            f"{self.slower(place)}; evidence {self.change:.1f} above {self.change_threshold:.1f}, margin "
-            f"{self.settings.margin.ratio:.3g}x exceeded by {self.margin:.1f} above {self.margin_threshold:.1f}"
+            f"{self.slower(place)}; evidence {self.change:.1f} above {self.bars.change:.1f}, margin "
+            f"{self.settings.margin.ratio:.3g}x exceeded by {self.margin:.1f} above {self.bars.margin:.1f}"
             + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
-            f"evidence at or below {self.change_threshold:.1f}, or margin evidence at or below "
-            f"{self.margin_threshold:.1f}",
+            f"evidence at or below {self.bars.change:.1f}, or margin evidence at or below {self.bars.margin:.1f}",
             place,
         )
         return replace(told, blame=blame)
@@ -243,11 +329,12 @@ class _Judged:
         silent = self.histogram.tally.freshness.silent
         if silent:
             yield f"{len(silent)} contender pod(s) without recent samples, first {silent[0]}"
-        if self.change > math.log(1.0 / MARGIN_ALPHA) and self.margin > 0.0:
+        e_value = _ln_mean(one.ln_change for one in self.looks)
+        if self.leaning or (e_value > math.log(1.0 / MARGIN_ALPHA) and max(one.ln_margin for one in self.looks) > 0.0):
             yield "the evidence leans towards harm: it has to fall first"
         bound = self.bounds[self.sharpest]
         harm = bound.harm(self.settings.harm_ratio)
-        if worse_lately(self.histogram.above(bound.index), self.frame, harm, self.settings.negligible):
+        if worse_lately(self.counts[self.sharpest], self.frame, harm, self.settings.negligible):
             yield f"since the last settling alone, latency is {self.settings.harm_ratio:.3g}x or more"
         if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
@@ -271,10 +358,25 @@ class _Judged:
         )
 
     def _over(self, rest: Tally, place: int) -> bool:
-        bound = self.bounds[place]
-        margin = Margin(math.exp(bound.margin(self.settings.margin.ratio)))
-        again = look(rest, margin, noise_at(bound.share))
+        watch = self.watches[place]
+        again = look(rest, Margin(math.exp(watch.delta)), watch.noise)
         return again.ln_margin > 0.0 and again.ln_change > 0.0
+
+
+def above(histogram: Histogram, bound: Boundary, frame: Frame, learned: LearnedLatency | None) -> Tally:
+    """Requests above a boundary, over requests that count by the age of their pod as far as history has taught it.
+
+    Youth multiplies latency, so the share above the boundary grows with it as with any slower version.
+    """
+    counts = histogram.above(bound.index)
+    if learned is None or learned.age is None or not frame.groups.born or bound.share <= 0.0:
+        return counts
+    return aged(counts, frame.groups.born, learned.age, bound.slope, 1.0 / bound.share)
+
+
+def _ln_mean(values: Iterable[float]) -> float:
+    many = np.array(list(values))
+    return float(log_sum_exp(many)) - math.log(many.size)
 
 
 def quantiles(histogram: Histogram) -> tuple[tuple[str, float | None, float | None], ...]:

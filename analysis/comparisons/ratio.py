@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from analysis.assumptions import HEALTHY_MIN_WINDOWS, MARGIN_ALPHA
 from analysis.comparisons.grounds import (
+    Bars,
     extra_share,
     limit_evidence,
     missing_side,
@@ -15,11 +18,14 @@ from analysis.comparisons.grounds import (
     percent,
     pod_to_blame,
     stale_side,
+    weighed,
     what_is_missing,
+    why_not_learned,
     worse_lately,
 )
 from analysis.counting import count_events
-from analysis.engine import ASSUMED_NOISE, Look, look
+from analysis.engine import ASSUMED_NOISE, Look, Margin, look
+from analysis.learned import Learned, LearnedCounts, Noise, NotLearned
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
 from analysis.verdict import Absence, Effect, Evidence, Exposure, Verdict, blind
@@ -30,19 +36,21 @@ NOISE = ASSUMED_NOISE
 def compare(request: ComparisonInput) -> Evidence:
     """Evidence on errors over requests in the settled windows of a release.
 
-    Degraded: no-change evidence above ln(1/alpha) and margin evidence above ln 10 at this look, or the hard limit
-    broken. Healthy: the interval's upper end is below the harm ratio, or the extra share of failures is bounded by
-    the negligible share. Blind: no usable data for a side. Otherwise Undecided.
+    Degraded: evidence against no change and evidence against the margin above their thresholds at this look, or the
+    hard limit broken. The thresholds are those of replays where history has taught them, and ln(1/alpha) and ln 10
+    where noise is assumed. Healthy: the interval's upper end is below the harm ratio, or the extra share of failures is
+    bounded by the negligible share. Blind: no usable data for a side. Otherwise Undecided.
     """
     if request.unread is not None:
         return blind(request.unread)
-    tally = count_events(request.term("requests"), request.term("errors"), request.frame)
+    strata = [name for name, _ in request.learned.mix] if isinstance(request.learned, LearnedCounts) else None
+    tally = count_events(request.term("requests"), request.term("errors"), request.frame, strata or None)
     if isinstance(tally, Absence):
         return blind(tally)
-    return judge(tally, request.settings, request.frame)
+    return judge(tally, request.settings, request.frame, request.learned)
 
 
-def judge(tally: Tally, settings: Settings, frame: Frame) -> Evidence:
+def judge(tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None = None) -> Evidence:
     """The same for counts that are at hand already."""
     above = limit_evidence(tally, settings.limit)
     if above > math.log(1.0 / settings.alpha):
@@ -51,7 +59,7 @@ def judge(tally: Tally, settings: Settings, frame: Frame) -> Evidence:
     missing = missing_side(tally)
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
-    judged = _Judged(shared, settings, frame, look(shared, settings.margin, NOISE))
+    judged = _Judged.of(shared, settings, frame, learned)
     if judged.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame)
@@ -70,30 +78,63 @@ def leaning(seen: Look) -> bool:
     return seen.ln_change > math.log(1.0 / MARGIN_ALPHA) and seen.ln_margin > 0.0
 
 
+def margin_evidence(ln_pods_margin: float, ln_counts: float, margin: Margin) -> float:
+    """Evidence against the margin that is held against replays: the pods, and for points the sides' counts as well.
+
+    Where what is tolerated is a hundred times the incumbents' own rate, the pods' logs drown in chance.
+    """
+    return float(np.logaddexp(ln_pods_margin, ln_counts)) - math.log(2.0) if margin.points else ln_pods_margin
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One look at the shared windows, weighed against the settings."""
+    """One look at the shared windows, held against its thresholds.
+
+    tally: the requests as they were. weighed: the same with youth and route mix allowed for, which the look has seen.
+    """
 
     tally: Tally
+    weighed: Tally
     settings: Settings
     frame: Frame
     look: Look
+    noise: Noise
+    bars: Bars
+    learned: LearnedCounts | None
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None) -> _Judged:
+        known = learned if isinstance(learned, LearnedCounts) else None
+        noise = NOISE if known is None else known.noise
+        bars = Bars.assumed(settings) if known is None else Bars.learned(known.calibration, known.standing)
+        fair = weighed(tally, frame, known)
+        seen = look(fair, settings.margin, noise)
+        return cls(tally, fair, settings, frame, seen, noise, bars, known, why_not_learned(learned))
 
     @property
-    def change_threshold(self) -> float:
-        return math.log(1.0 / self.settings.alpha)
+    def change(self) -> float:
+        """Evidence against no change, on the scale of its threshold."""
+        return self._change(self.look)
 
     @property
-    def margin_threshold(self) -> float:
-        return math.log(1.0 / MARGIN_ALPHA)
+    def margin(self) -> float:
+        """Evidence against a change inside the margin, on the scale of its threshold."""
+        if self.learned is None:
+            return self.look.ln_margin
+        return margin_evidence(self.look.ln_pods_margin, self.look.ln_counts, self.settings.margin)
 
     @property
     def degraded(self) -> bool:
-        return degraded(self.look, self.settings)
+        return self.change > self.bars.change and self.margin > self.bars.margin
+
+    @property
+    def leaning(self) -> bool:
+        return self.change > self.bars.pause and (self.learned is not None or self.look.ln_margin > 0.0)
 
     @property
     def extra(self) -> float:
-        return extra_share(self.tally, self.look)
+        return extra_share(self.tally, self.look, self.noise)
 
     def evidence(self, verdict: Verdict, because: str, would_change: str) -> Evidence:
         seen = self.tally.summary()
@@ -104,21 +145,24 @@ class _Judged:
             exposure=seen,
             freshness=self.tally.freshness,
             effect=_effect(seen, self.look),
-            log_evidence=self.look.ln_change,
-            threshold=self.change_threshold,
-            margin_evidence=self.look.ln_margin,
-            margin_threshold=self.margin_threshold,
+            log_evidence=self.change,
+            threshold=self.bars.change,
+            margin_evidence=self.margin,
+            margin_threshold=self.bars.margin,
+            standing=self.bars.standing,
+            leaning=self.leaning,
+            could_hide=self.look.high if verdict is Verdict.UNDECIDED else None,
+            warnings=self.warnings,
         )
 
     def degradation(self) -> Evidence:
-        blame = pod_to_blame(self.tally, lambda rest: not self._over(rest))
+        blame = pod_to_blame(self.weighed, lambda rest: not self._over(rest))
         told = self.evidence(
             Verdict.DEGRADED,
-            f"{self.rates()}; evidence {self.look.ln_change:.1f} above {self.change_threshold:.1f}, margin "
-            f"{self.margin_words()} exceeded by {self.look.ln_margin:.1f} above {self.margin_threshold:.1f}"
+            f"{self.rates()}; evidence {self.change:.1f} above {self.bars.change:.1f}, margin "
+            f"{self.margin_words()} exceeded by {self.margin:.1f} above {self.bars.margin:.1f}"
             + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
-            f"evidence at or below {self.change_threshold:.1f}, or margin evidence at or below "
-            f"{self.margin_threshold:.1f}",
+            f"evidence at or below {self.bars.change:.1f}, or margin evidence at or below {self.bars.margin:.1f}",
         )
         return replace(told, blame=blame)
 
@@ -155,9 +199,9 @@ class _Judged:
         if self.tally.freshness.silent:
             pods = self.tally.freshness.silent
             yield f"{len(pods)} contender pod(s) without recent samples, first {pods[0]}"
-        if leaning(self.look):
+        if self.leaning or leaning(self.look):
             yield "the evidence leans towards harm: it has to fall first"
-        if worse_lately(self.tally, self.frame, math.log(self.settings.harm_ratio), self.settings.negligible):
+        if worse_lately(self.weighed, self.frame, math.log(self.settings.harm_ratio), self.settings.negligible):
             yield f"since the last settling alone, errors are {self.settings.harm_ratio:.3g}x or more"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
@@ -170,15 +214,31 @@ class _Judged:
         ratio = "" if self.look.ratio is None else f": {self.look.ratio:.3g}x"
         return (
             f"errors {percent(ours)} of {number(seen.contender_requests)} contender requests against "
-            f"{percent(theirs)} of {number(seen.incumbent_requests)}{ratio}"
+            f"{percent(theirs)} of {number(seen.incumbent_requests)}{ratio}{self.allowed_for()}"
         )
+
+    def allowed_for(self) -> str:
+        """What the ratio allows for, so that it may differ from the quotient of the two rates."""
+        if self.learned is None or self.weighed.exposure is self.tally.exposure:
+            return ""
+        named = [
+            *(["young pods"] if self.learned.age is not None and self.frame.groups.born else []),
+            *(["the mix of requests"] if self.learned.mix and self.tally.strata is not None else []),
+        ]
+        return f" with {' and '.join(named)} allowed for" if named else ""
 
     def margin_words(self) -> str:
         margin = self.settings.margin
         return f"{100.0 * margin.points:.3g}pp" if margin.points else f"{margin.ratio:.3g}x"
 
+    def _change(self, seen: Look) -> float:
+        if self.learned is None:
+            return seen.ln_change
+        return float(self.learned.calibration.joined(np.array(seen.ln_pods), np.array(seen.ln_counts)))
+
     def _over(self, rest: Tally) -> bool:
-        again = look(rest, self.settings.margin, NOISE)
+        """Whether anything is left of the evidence in what remains of the contender."""
+        again = look(rest, self.settings.margin, self.noise)
         return again.ln_margin > 0.0 and again.ln_change > 0.0
 
 

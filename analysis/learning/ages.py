@@ -162,10 +162,11 @@ def _dispersion(x: FloatArray, e: FloatArray, w: FloatArray, mass: FloatArray) -
     level = total / np.maximum(mass[:, time, extra], 1e-300)
     mean = level[:, None] * e * w[:, time, extra]
     used = mean > 0.5
-    freedom = int(used.sum()) - x.shape[0] - 2
+    freedom: int = int(used.sum()) - x.shape[0] - 2
     if freedom < 1:
         return 1.0
-    return max(float(np.sum(((x - mean) ** 2)[used] / mean[used])) / freedom, 1.0)
+    squares: FloatArray = (x - mean)[used] ** 2 / mean[used]
+    return max(float(squares.sum()) / freedom, 1.0)
 
 
 def _vertex(curve: FloatArray, top: int) -> float:
