@@ -52,10 +52,13 @@ cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Pro
 bench: $(VENV)/.dev ## print the figures of docs/performance.md
 	$(BIN)/python -m tests.bench $(ARGS)
 
+bench-decisions: $(VENV)/.dev ## print the figures of docs/statistics.md: false rollbacks, power, delays, rivals
+	$(BIN)/python -m tests.bench.decisions $(ARGS)
+
 manifests: $(VENV)/.dev ## write the CRDs, the JSON Schema and the reference page from the policy models
 	$(BIN)/python -m policies
 
 clean: ## remove what was built
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo check format test unit-test cluster-test bench manifests clean
+.PHONY: help demo check format test unit-test cluster-test bench bench-decisions manifests clean

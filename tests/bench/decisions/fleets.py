@@ -28,6 +28,11 @@ PAY_ERRORS = 8.5
 """The route mix: what share of requests pays, what share after a shift, and how many times the errors paying has."""
 
 
+OLD = -1e6
+NOW = 28 * 86400.0
+"""When simulated releases begin, in seconds; their history is the 28 days before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Harm:
     """What is wrong with a contender.
@@ -64,14 +69,17 @@ class Layout:
         result: BoolArray = np.arange(len(self.names)) < self.contenders
         return result
 
+    def births(self, begin: float = NOW) -> dict[str, float]:
+        """Start times in seconds of the pods that were born in the data."""
+        return {
+            name: begin + WINDOW * born for name, born in zip(self.names, self.born.tolist(), strict=True) if born > OLD
+        }
+
     def age(self) -> FloatArray:
         """Seconds of life at the middle of each window, shape (pods, looks)."""
         looks = np.arange(self.alive.shape[1])
         result: FloatArray = (looks[None, :] + 0.5 - self.born[:, None]) * WINDOW
         return result
-
-
-OLD = -1e6
 
 
 def release_layout(world: World) -> Layout:
@@ -114,12 +122,12 @@ class Batch:
     def __len__(self) -> int:
         return int(self.requests.shape[0])
 
-    def tally(self, number: int) -> Tally:
-        """One release as the data layer would hand it over."""
+    def tally(self, number: int, begin: float = NOW) -> Tally:
+        """One release as the data layer would hand it over; it begins at `begin` seconds."""
         strata = None
         if self.routes is not None:
             strata = Strata(ROUTES, self.routes[0][:, number], self.routes[1][:, number])
-        return counted(self.layout, self.requests[number], self.events[number], self.seen[number], strata)
+        return counted(self.layout, self.requests[number], self.events[number], self.seen[number], begin, strata)
 
     def with_holes(self, holes: BoolArray) -> Batch:
         """The same with pod-windows void where `holes` says so."""
@@ -131,11 +139,16 @@ class Batch:
 
 
 def counted(
-    layout: Layout, requests: FloatArray, events: FloatArray, seen: BoolArray, strata: Strata | None = None
+    layout: Layout,
+    requests: FloatArray,
+    events: FloatArray,
+    seen: BoolArray,
+    begin: float = NOW,
+    strata: Strata | None = None,
 ) -> Tally:
     """Counts of one release or segment as the data layer would hand them over."""
     looks = requests.shape[1]
-    ends = WINDOW * np.arange(1, looks + 1)
+    ends = begin + WINDOW * np.arange(1, looks + 1)
     freshness = Freshness(last_contender_end=float(ends[-1]), contender_windows=looks)
     return Tally(layout.names, layout.contender, requests, events, seen, ends, WINDOW, freshness, strata)
 
@@ -246,7 +259,12 @@ def history(
         rng, draw(rng, world, steady_layout(world.pods, looks), segments), Harm(pay=PAY_SHARE if pay else None)
     )
     renamed = (replace(batch, layout=steady_layout(world.pods, looks, f"day{k}")) for k in range(segments))
-    return tuple(one.tally(k) for k, one in enumerate(renamed))
+    return tuple(one.tally(k, segment_begin(k, segments)) for k, one in enumerate(renamed))
+
+
+def segment_begin(number: int, segments: int) -> float:
+    """When a segment of history began: spread evenly over the 28 days, on whole windows."""
+    return math.floor(number * NOW / segments / WINDOW) * WINDOW
 
 
 def rollouts(rng: np.random.Generator, world: World, harm: Harm, count: int) -> tuple[Batch, ...]:
@@ -264,14 +282,7 @@ def one_fleet(rng: np.random.Generator, worlds: Sequence[tuple[int, World]]) -> 
     rates = [_log_rate(rng, world, (1, first.pods, length), own)[0] for length, world in worlds]
     rate = np.minimum(first.base * np.exp(np.concatenate(rates, axis=2)), 0.9)
     drawn = Drawn(first, layout, requests, rate, np.ones((1, 1, looks)))
-    return errors(rng, drawn, Harm()).tally(0)
-
-
-def cut(tally: Tally, length: int = LOOKS) -> tuple[Tally, ...]:
-    """Stretches of equal length, one after the other."""
-    starts = range(0, tally.ends.size - length + 1, length)
-    places = np.arange(tally.ends.size)
-    return tuple(tally.keep_windows((places >= start) & (places < start + length)) for start in starts)
+    return errors(rng, drawn, Harm()).tally(0, NOW - looks * WINDOW)
 
 
 def outage(drawn: Drawn, *, since: int, looks: int, factor: float) -> Drawn:
@@ -308,9 +319,9 @@ class SlowBatch:
     batch: Batch
     slower: FloatArray = field(repr=False)
 
-    def histogram(self, number: int) -> Histogram:
+    def histogram(self, number: int, begin: float = NOW) -> Histogram:
         """One release as the data layer would hand it over."""
-        return Histogram(BOUNDS, self.slower[:, number], self.batch.tally(number))
+        return Histogram(BOUNDS, self.slower[:, number], self.batch.tally(number, begin))
 
 
 def latencies(rng: np.random.Generator, drawn: Drawn, wrong: Slowness, *, speed_sd: float = 0.03) -> SlowBatch:
@@ -348,5 +359,5 @@ def slow_history(rng: np.random.Generator, world: World, segments: int, *, looks
     out = []
     for k in range(segments):
         layout = steady_layout(world.pods, looks, f"day{k}")
-        out.append(replace(batch, batch=replace(batch.batch, layout=layout)).histogram(k))
+        out.append(replace(batch, batch=replace(batch.batch, layout=layout)).histogram(k, segment_begin(k, segments)))
     return tuple(out)

@@ -1,0 +1,65 @@
+"""`python -m tests.bench.decisions [--quick] [--seed N] [--data DIR] [--json FILE] [--only GROUP]...`
+
+What gates promise and what they catch, on simulated fleets and on the real series of DIR, beside the rules of other
+tools on the same releases. A missed goal is a number to look at; the exit code is 1 only where a promise is broken
+beyond chance (the lower 95 % bound of a false-rollback rate above 1 %) or a measurement itself broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+# One thread per process: the studies are spread over processes already.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from tests.bench.decisions.report import goals_table, matrices, rows_of  # noqa: E402 - after the threads are set
+from tests.bench.decisions.rows import Absent, Row, as_json  # noqa: E402
+from tests.bench.decisions.running import QUICK, WHOLE, run_studies  # noqa: E402
+from tests.bench.decisions.studies import STUDIES  # noqa: E402
+
+SEED = 52718281
+GROUPS = tuple(dict.fromkeys(study.group for study in STUDIES))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs, prints, writes."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.decisions", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer services and releases: minutes, wide intervals")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"default {SEED}")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of real series: DIR/pods and DIR/kpi")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every row to a file")
+    parser.add_argument("--only", action="append", metavar="GROUP", choices=GROUPS, help=", ".join(GROUPS))
+    asked = parser.parse_args(arguments)
+    began = time.monotonic()
+    rows, absent = simulated(asked.only or GROUPS, asked.seed, quick=asked.quick)
+    print("\n".join([*matrices(rows), "", *goals_table(rows, absent)]), flush=True)
+    print(f"seed {asked.seed}, {'quick' if asked.quick else 'whole'}, {time.monotonic() - began:.0f} s")
+    if asked.json is not None:
+        asked.json.write_text(json.dumps({"seed": asked.seed, "quick": asked.quick, **as_json(rows, absent)}, indent=1))
+    return 1 if any(row.broken for row in rows) or any(one.failed for one in absent) else 0
+
+
+def simulated(groups: Sequence[str], seed: int, *, quick: bool) -> tuple[list[Row], list[Absent]]:
+    """Rows of all studies of these groups, in the order of the studies."""
+    numbers = [number for number, study in enumerate(STUDIES) if study.group in groups]
+    found: dict[int, list[Row]] = {}
+    absent: list[Absent] = []
+    for number, services in run_studies(numbers, seed, QUICK if quick else WHOLE):
+        study = STUDIES[number]
+        broke = [one.failed for one in services if one.failed]
+        if broke:
+            absent.append(Absent(f"{study.group}/{study.name}", f"{len(broke)} services: {broke[0]}", failed=True))
+        if len(broke) < len(services):
+            found[number] = rows_of(study, services)
+    return [row for number in numbers for row in found.get(number, [])], absent
+
+
+if __name__ == "__main__":
+    sys.exit(main())
