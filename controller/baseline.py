@@ -224,9 +224,10 @@ def _summary(baseline: Baseline) -> dict[str, Any]:
     ]
     counted = [one.standing.segments for one in baseline.gates.values() if not isinstance(one, NotLearned)]
     summary: dict[str, Any] = {
+        "present": None,
         "learnedAt": time_text(baseline.learned_at),
-        "from": time_text(baseline.start),
-        "until": time_text(baseline.end),
+        "begins": time_text(baseline.start),
+        "ends": time_text(baseline.end),
         "coverage": f"{100.0 * baseline.coverage:.0f}%",
         "excluded": len(baseline.excluded),
         "segments": min(counted, default=0),
@@ -235,10 +236,11 @@ def _summary(baseline: Baseline) -> dict[str, Any]:
         "bands": bands,
     }
     if baseline.present is not None:
+        # Lists and no maps by name: a merge patch would keep the names of gates that are gone.
         summary["present"] = {
             "release": baseline.present.release,
             "checkedAt": time_text(baseline.present.checked_at),
-            "gates": {name: str(one) for name, one in sorted(baseline.present.gates.items())},
+            "gates": [{"name": name, "noise": str(one)} for name, one in sorted(baseline.present.gates.items())],
         }
     return summary
 

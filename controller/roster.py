@@ -81,6 +81,12 @@ class Roster:
                     return app if app is not None and self._new(kind, namespace, name, _shape(obj)) else None
                 case Kind.POD:
                     return self._pod(namespace, name, obj)
+                case Kind.BASELINE:
+                    # A release may be waiting for the look at the last hour.
+                    app = AppKey(namespace, name)
+                    return (
+                        app if self._apps.get(app, False) and self._new(kind, namespace, name, _version(obj)) else None
+                    )
 
     def _policy(self, namespace: str, name: str, obj: Mapping[str, Any]) -> AppKey | None:
         app = AppKey(namespace, name)
@@ -115,6 +121,10 @@ def _shape(obj: Mapping[str, Any]) -> object:
     """What must differ for a change to matter: the spec (by generation), the object itself, its being deleted."""
     metadata = obj.get("metadata") or {}
     return metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp")
+
+
+def _version(obj: Mapping[str, Any]) -> object:
+    return (obj.get("metadata") or {}).get("resourceVersion")
 
 
 def _place(obj: Mapping[str, Any]) -> tuple[str, str]:

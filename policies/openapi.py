@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
+from policies.baseline import Baseline, BaselineSpec, BaselineStatus
 from policies.model import NOT_AVAILABLE, Part
 from policies.names import LONGEST_NAME
 from policies.release import Release, ReleaseSpec
@@ -41,13 +42,27 @@ _POLICY_COLUMNS: list[Schema] = [
     {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
+_BASELINE_COLUMNS: list[Schema] = [
+    {"name": "Learned", "type": "date", "jsonPath": ".status.learnedAt"},
+    {"name": "Segments", "type": "integer", "jsonPath": ".status.segments"},
+    {"name": "Coverage", "type": "string", "jsonPath": ".status.coverage"},
+    {"name": "Status", "type": "string", "jsonPath": ".status.status"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+_PLURALS = {"ReleasePolicy": "releasepolicies", "Release": "releases", "Baseline": "baselines"}
 
 
 def crds() -> dict[str, str]:
     """File name -> YAML text of each CustomResourceDefinition."""
     policies = _crd(ReleasePolicy, ReleasePolicySpec, ReleasePolicyStatus, "rp", _POLICY_COLUMNS)
     releases = _crd(Release, ReleaseSpec, ReleaseStatus, "rel", _RELEASE_COLUMNS)
-    return {"releasepolicies.yaml": _yaml(policies), "releases.yaml": _yaml(releases)}
+    # One write puts a baseline in place as a whole, so it has no status of its own to be written apart.
+    baselines = _crd(Baseline, BaselineSpec, BaselineStatus, "bl", _BASELINE_COLUMNS, apart=False)
+    return {
+        "releasepolicies.yaml": _yaml(policies),
+        "releases.yaml": _yaml(releases),
+        "baselines.yaml": _yaml(baselines),
+    }
 
 
 def editor_schema() -> str:
@@ -69,9 +84,12 @@ class _Generator(GenerateJsonSchema):
         return super().encode_default(dft)
 
 
-def _crd(kind: type[Part], spec: type[Part], status: type[Part], short: str, columns: list[Schema]) -> Schema:
+def _crd(
+    kind: type[Part], spec: type[Part], status: type[Part], short: str, columns: list[Schema], *, apart: bool = True
+) -> Schema:
+    """The definition of a kind. `apart`: whether its status is written by a path of its own."""
     name = kind.__name__
-    plural = "releasepolicies" if name == "ReleasePolicy" else "releases"
+    plural = _PLURALS[name]
     name_schema = {"type": "string", "maxLength": LONGEST_NAME}
     schema = {
         "type": "object",
@@ -105,7 +123,7 @@ def _crd(kind: type[Part], spec: type[Part], status: type[Part], short: str, col
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    **({"subresources": {"status": {}}} if apart else {}),
                     "additionalPrinterColumns": columns,
                     "schema": {"openAPIV3Schema": schema},
                 }

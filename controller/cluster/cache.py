@@ -1,4 +1,4 @@
-"""The watch cache: a copy of the policies, releases, Deployments and pods, for looking without asking.
+"""The watch cache: a copy of the policies, releases, Deployments, pods and baselines, for looking without asking.
 
 A look at the cache may be wrong by what happened since; so it decides nothing that lowers capacity. It says itself
 whether it is complete (`synced`) and how old it is (`age`), and a copy that is neither is a Failure to its reader.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgspec
 
 from controller.clock import Clock
 from controller.cluster.connection import Connection
-from controller.cluster.paths import DEPLOYMENTS, PODS, POLICIES, RELEASES, Resource
+from controller.cluster.paths import BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, Resource
 from controller.cluster.pods import decode_pod
 from controller.cluster.reflector import Reflector
 from controller.release import PodList, PodState
@@ -32,12 +32,20 @@ class Kind(StrEnum):
     RELEASE = "releases"
     DEPLOYMENT = "deployments"
     POD = "pods"
+    BASELINE = "baselines"
 
 
 # (kind, namespace, name, object): an object, or its last shape when it is gone; a PodState for pods.
 OnChange = Callable[[Kind, str, str, Any], None]
 
-_OBJECTS: Mapping[Kind, Resource] = {Kind.POLICY: POLICIES, Kind.RELEASE: RELEASES, Kind.DEPLOYMENT: DEPLOYMENTS}
+_OBJECTS: Mapping[Kind, Resource] = {
+    Kind.POLICY: POLICIES,
+    Kind.RELEASE: RELEASES,
+    Kind.DEPLOYMENT: DEPLOYMENTS,
+    Kind.BASELINE: BASELINES,
+}
+# Releases go on without what was learned: a cluster whose CRDs or rights are those of an older version has none of it.
+_OPTIONAL = frozenset({Kind.BASELINE})
 _JOIN = 2.0  # seconds to wait for a reflector's thread; it is a daemon, so a longer one keeps nobody
 
 
@@ -93,12 +101,15 @@ class Cache:
 
     @property
     def synced(self) -> bool:
-        """Whether every kind has been listed once, and is still there to be listed."""
-        return all(reflector.synced.is_set() for reflector in self._reflectors.values())
+        """Whether every kind that releases need has been listed once, and is still there to be listed."""
+        return all(reflector.synced.is_set() for reflector in self._needed())
 
     def age(self) -> float:
         """Seconds since the server was last heard, by the watch that has heard it longest ago; infinite at first."""
-        return max(reflector.age() for reflector in self._reflectors.values())
+        return max(reflector.age() for reflector in self._needed())
+
+    def _needed(self) -> Iterator[Reflector[Any]]:
+        return (reflector for kind, reflector in self._reflectors.items() if kind not in _OPTIONAL)
 
     def trouble(self, kind: Kind, bound: float) -> Failure | None:
         """Why the copy of a kind must not be looked at: not complete, or older than `bound` seconds. None: it may."""
@@ -114,7 +125,7 @@ class Cache:
     # ------------------------------------------------------------------------------------------- lookups
 
     def read(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """A policy, release or Deployment; None where the copy has none."""
+        """A policy, release, Deployment or baseline; None where the copy has none."""
         return self._objects[kind].read(namespace, name)
 
     def read_all(self, kind: Kind, namespace: str | None = None) -> list[Object]:

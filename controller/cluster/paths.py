@@ -28,6 +28,7 @@ class Resource:
 
 POLICIES = Resource(f"/apis/{GROUP}/v1alpha1", "releasepolicies")
 RELEASES = Resource(f"/apis/{GROUP}/v1alpha1", "releases")
+BASELINES = Resource(f"/apis/{GROUP}/v1alpha1", "baselines")
 DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
 PODS = Resource("/api/v1", "pods")
 SERVICES = Resource("/api/v1", "services")

@@ -20,7 +20,7 @@ from controller.cluster.connection import Connection
 from controller.cluster.failures import Failed, unavailable
 from controller.cluster.lists import Objects, read_list, read_objects
 from controller.cluster.own_writes import OwnWrites
-from controller.cluster.paths import AUTOSCALERS, DEPLOYMENTS, PODS, POLICIES, RELEASES, SERVICES, Resource
+from controller.cluster.paths import AUTOSCALERS, BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, SERVICES, Resource
 from controller.cluster.pods import decode_pod
 from controller.cluster.writes import Call, call_of, review_of
 from controller.release import PodList, PodState
@@ -31,8 +31,11 @@ from controller.requests import (
     Failure,
     FailureKind,
     FetchCounts,
+    FetchReadings,
+    FetchTotals,
     Neighbours,
     Permission,
+    ReadBaseline,
     ReadNeighbours,
     ReadPods,
     ReadPolicy,
@@ -49,7 +52,7 @@ from controller.requests import (
 
 Object = dict[str, Any]
 ClusterRequest = (
-    ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReviewAccess
+    ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReadBaseline | ReviewAccess
     | WriteRecord | WriteSlot | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
 )  # fmt: skip
 
@@ -58,6 +61,7 @@ _RESOURCES: Mapping[Kind, Resource] = {
     Kind.RELEASE: RELEASES,
     Kind.DEPLOYMENT: DEPLOYMENTS,
     Kind.POD: PODS,
+    Kind.BASELINE: BASELINES,
 }
 
 _GRACE = 30.0  # seconds by which our own writes are remembered beyond the oldest cache
@@ -104,7 +108,7 @@ class Cluster:
         self._tick.began, self._tick.read = self._clock.monotonic(), None
 
     def perform(self, request: Request) -> Answer:
-        """The answer to any request but `FetchCounts`, which is for a metric store."""
+        """The answer to any request but those to a metric store."""
         match request:
             case ReadPolicy(namespace, name):
                 return self._read_policy(namespace, name)
@@ -118,10 +122,12 @@ class Cluster:
                 return self._read_pods(namespace, labels, fresh)
             case ReadNeighbours(namespace):
                 return self._read_neighbours(namespace)
+            case ReadBaseline(namespace, name):
+                return self._read_baseline(namespace, name)
             case ReviewAccess(namespace, permissions):
                 return self._review_access(namespace, permissions)
-            case FetchCounts():
-                raise TypeError("FetchCounts is not a request to the cluster")
+            case FetchCounts() | FetchReadings() | FetchTotals():
+                raise TypeError(f"{type(request).__name__} is not a request to the cluster")
             case WriteSlot():
                 return self._write(request, Kind.DEPLOYMENT)
             case WriteRecord() | CreateRelease():
@@ -138,6 +144,13 @@ class Cluster:
     def _read_policy(self, namespace: str, name: str) -> Answer:
         # Absence of a policy stops a release, so a cache does not get to say it.
         return self._cached(Kind.POLICY, namespace, name) or self._fetch(Kind.POLICY, namespace, name)
+
+    def _read_baseline(self, namespace: str, name: str) -> Answer:
+        # What was learned is advice: a copy that lags behind is good enough, and nobody asks the server for it.
+        if (trouble := self._cache.trouble(Kind.BASELINE, self._cache_bound)) is not None:
+            return trouble
+        found = self._cache.read(Kind.BASELINE, namespace, name)
+        return found or Failure(FailureKind.ABSENT, f"baseline {namespace}/{name} does not exist")
 
     def _read_slot(self, namespace: str, name: str, fresh: bool) -> Answer:
         if fresh or self._must_ask(Kind.DEPLOYMENT, namespace, name):
