@@ -8,19 +8,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from analysis.comparisons import COMPARISONS, ComparisonInput, Settings, error_settings, latency_settings
-from analysis.counting import ALIGNMENT, count_buckets, count_events
-from analysis.samples import CounterSeries, Frame, Groups, Histogram, Tally
+from analysis.counting import ALIGNMENT, count_buckets, count_events, count_rate
+from analysis.engine import Worse
+from analysis.learned import Learned, LearnedCounts, NotLearned
+from analysis.levels import Levels, gauge_settings, read_levels
+from analysis.question import throughput_settings
+from analysis.samples import BoolArray, CounterSeries, Frame, Groups, Histogram, Tally
+from analysis.special import FloatArray
 from analysis.verdict import Absence, Evidence, NoData
 from controller.release import GateVerdict, Observation, Record
-from controller.requests import Counts, Failure, FailureKind, FetchCounts, Source, Term
+from controller.requests import Counts, Failure, FailureKind, FetchCounts, FetchReadings, Source, Term
 from policies.schema import Gate, ReleasePolicy
 
 Answers = Mapping[str, Counts | Failure]  # by term
 
 # The field of the policy that names a selector -> the term of the comparison that reads it.
-_TERMS: Mapping[str, Term] = {"errors": "errors", "requests": "requests", "histogram": "buckets"}
+_TERMS: Mapping[str, Term] = {
+    "errors": "errors",
+    "requests": "requests",
+    "histogram": "buckets",
+    "events": "events",
+}
 _MOST_INSTANTS = 10_000  # a store refuses more than 11,000 points a series
 _POD_SUFFIX = 5  # characters that a ReplicaSet adds to its name for a pod, after a hyphen
 
@@ -43,24 +56,41 @@ def replica_sets(record: Record) -> tuple[str, ...]:
 
 
 def questions(
-    policy: ReleasePolicy, gate: Gate, namespace: str, names: tuple[str, ...], source: Source, start: float, end: float
-) -> tuple[FetchCounts, ...]:
+    policy: ReleasePolicy,
+    gate: Gate,
+    namespace: str,
+    names: tuple[str, ...],
+    source: Source,
+    start: float,
+    end: float,
+    learned: Learned | NotLearned | None = None,
+) -> tuple[FetchCounts | FetchReadings, ...]:
     """The queries of one gate, at instants one window apart from `start` to `end` (seconds), both aligned."""
     first = max(start, end - (_MOST_INSTANTS - 1) * source.window)
+    metrics = policy.spec.metrics
+    if gate.gauge is not None:
+        query = gate.gauge.query
+        reading = FetchReadings(
+            metrics.source, gate.name, query, namespace, metrics.pod, names, first, end, source.window
+        )
+        return (reading,)
+    # Counters are split by route only for a gate that knows what routes there were.
+    mixed = isinstance(learned, LearnedCounts) and bool(learned.mix) and gate.error_ratio is not None
     return tuple(
         FetchCounts(
-            source=policy.spec.metrics.source,
+            source=metrics.source,
             gate=gate.name,
             term=_TERMS[field],
             selector=selector,
             namespace=namespace,
-            namespace_label=policy.spec.metrics.namespace,
-            pod_label=policy.spec.metrics.pod,
+            namespace_label=metrics.namespace,
+            pod_label=metrics.pod,
             replica_sets=names,
             start=first,
             end=end,
             step=source.window,
             fresh_within=2 * source.scrape,
+            stratum=gate.error_ratio.mix if mixed and gate.error_ratio is not None else None,
         )
         for field, selector in gate.selectors().items()
     )
@@ -79,9 +109,18 @@ def instants(record: Record, source: Source, now: float) -> tuple[float, float] 
 
 
 def judge(
-    gate: Gate, policy: ReleasePolicy, record: Record, seen: Observation, source: Source, answers: Answers
+    gate: Gate,
+    policy: ReleasePolicy,
+    record: Record,
+    seen: Observation,
+    source: Source,
+    answers: Answers,
+    learned: Learned | NotLearned | None = None,
 ) -> GateVerdict:
-    """What one gate says at this look. `answers` has the store's answer to each of its questions, by term."""
+    """What one gate says at this look. `answers` has the store's answer to each of its questions, by term.
+
+    `learned` is what history taught about this gate, or why it taught nothing; None where nobody learns.
+    """
     terms: dict[str, tuple[CounterSeries, ...]] = {}
     unread: Absence | None = None
     for term, answer in answers.items():
@@ -93,11 +132,10 @@ def judge(
         unread = Absence(NoData.NO_WINDOW, "no window is complete yet")
     groups = _groups(record, seen, terms)
     frame = Frame(groups, _spans(record, seen.now), source.window)
-    evidence: Evidence = COMPARISONS[gate.kind](ComparisonInput(frame, settings(gate, policy), terms, unread))
-    tally = _tally(gate, terms, frame) if unread is None else None
-    soak, batch = (
-        _usable_since(tally, since) if tally is not None else 0 for since in (_span_start(record), record.stage_since)
-    )
+    asked = ComparisonInput(frame, settings(gate, policy), terms, unread, learned)
+    evidence: Evidence = COMPARISONS[gate.kind](asked)
+    usage = _usage(gate, terms, frame) if unread is None else None
+    soak, batch = (usage.since(at) if usage is not None else 0 for at in (_span_start(record), record.stage_since))
     return GateVerdict(
         gate=gate.name,
         verdict=evidence.verdict,
@@ -105,26 +143,39 @@ def judge(
         required=gate.required,
         observed=soak * source.window,
         watched=batch * source.window,
+        leaning=evidence.leaning,
+        could_hide=evidence.could_hide,
         evidence=evidence.to_dict(),
     )
 
 
 def settings(gate: Gate, policy: ReleasePolicy) -> Settings:
     """The comparison's settings from the words of the policy."""
-    alpha = policy.spec.promise.false_rollback.fraction
-    limit = gate.limit.share if gate.limit is not None else None
-    margin = gate.margin
+    promise = policy.spec.promise
+    return replace(_settings(gate, promise.false_rollback.fraction), pause_alpha=promise.false_pause.fraction)
+
+
+def _settings(gate: Gate, alpha: float) -> Settings:
+    margin, limit = gate.margin, gate.limit
+    share = limit.share if limit is not None else None
     if gate.latency is not None:
         objective = gate.latency.objective
         return latency_settings(
             alpha=alpha,
             margin_ratio=margin.ratio or 1.08,
-            limit=limit,
+            limit=share,
             objective=objective.seconds if objective is not None else None,
         )
+    if gate.gauge is not None:
+        level = limit.level if limit is not None else None
+        return gauge_settings(
+            alpha=alpha, margin_ratio=margin.ratio or 1.10, limit=level, worse=Worse(gate.gauge.worse)
+        )
+    if gate.throughput is not None:
+        return throughput_settings(alpha=alpha, margin_ratio=margin.ratio or 1.25, worse=Worse(gate.throughput.worse))
     if margin.points is not None:
-        return error_settings(alpha=alpha, margin_points=margin.points, limit=limit)
-    return error_settings(alpha=alpha, margin_ratio=margin.ratio, limit=limit)
+        return error_settings(alpha=alpha, margin_points=margin.points, limit=share)
+    return error_settings(alpha=alpha, margin_ratio=margin.ratio, limit=share)
 
 
 def _spans(record: Record, now: float) -> tuple[tuple[float, float], ...]:
@@ -136,32 +187,48 @@ def _span_start(record: Record) -> float:
     return record.observing[-1].start if record.observing else 0.0
 
 
-def _tally(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Frame) -> Tally | None:
-    """The gate's counts per pod and settled window; None where there is no usable one."""
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """Where the contender was seen: `begun` are the windows' beginnings in seconds, the others are per window."""
+
+    begun: FloatArray
+    seen: BoolArray
+    asked: BoolArray
+
+    def since(self, at: float) -> int:
+        """Windows that began at `at` or later with usable data of the contender; 0 while no request reached it.
+
+        Time in which nobody asked the contender anything is no observation, however well its counters were scraped.
+        """
+        kept = self.begun >= at - ALIGNMENT
+        return int(self.seen[kept].sum()) if self.asked[kept].any() else 0
+
+
+def _usage(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Frame) -> _Usage | None:
+    """The gate's own windows; None where there is no usable one."""
     if not frame.settled:
         return None
-    counted = (
-        count_buckets(terms.get("buckets", ()), frame)
-        if gate.latency is not None
-        else count_events(terms.get("requests", ()), terms.get("errors", ()), frame)
-    )
-    match counted:
-        case Absence():
-            return None
-        case Histogram():
-            return counted.tally
-    return counted
+    if gate.gauge is not None:
+        levels = read_levels(terms.get("readings", ()), frame)
+        return _usage_of_levels(levels) if isinstance(levels, Levels) else None
+    counted: Tally | Histogram | Absence
+    if gate.latency is not None:
+        counted = count_buckets(terms.get("buckets", ()), frame)
+    elif gate.throughput is not None:
+        counted = count_rate(terms.get("events", ()), frame)
+    else:
+        counted = count_events(terms.get("requests", ()), terms.get("errors", ()), frame)
+    if isinstance(counted, Absence):
+        return None
+    tally = counted.tally if isinstance(counted, Histogram) else counted
+    ours = tally.contender
+    # A counter of events has no requests beside it, and counts each window: a pod that gets nothing done is its point.
+    return _Usage(tally.ends - tally.window, np.any(tally.seen[ours], axis=0), np.any(tally.exposure[ours], axis=0))
 
 
-def _usable_since(tally: Tally, since: float) -> int:
-    """Windows that began at `since` or later in which the contender had usable data; 0 while no request reached it.
-
-    Time in which nobody asked the contender anything is no observation, however well its counters were scraped.
-    """
-    ours, kept = tally.contender, tally.ends - tally.window >= since - ALIGNMENT
-    if not tally.exposure[ours][:, kept].any():
-        return 0
-    return int(tally.seen[ours][:, kept].any(axis=0).sum())
+def _usage_of_levels(levels: Levels) -> _Usage:
+    seen = np.any(levels.seen[levels.contender], axis=0)
+    return _Usage(levels.instants - levels.window, seen, seen)
 
 
 def _groups(record: Record, seen: Observation, terms: Mapping[str, Sequence[CounterSeries]]) -> Groups:
@@ -178,6 +245,7 @@ def _groups(record: Record, seen: Observation, terms: Mapping[str, Sequence[Coun
         restarts={pod.name: pod.restarted_at for pod in (*seen.contenders, *seen.incumbents) if pod.restarted_at},
         reporting=serving,
         incumbent_serving=any(not pod.terminating for pod in seen.incumbents),
+        born={pod.name: pod.ready_since for pod in (*seen.contenders, *seen.incumbents) if pod.ready_since > 0.0},
     )
 
 

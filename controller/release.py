@@ -53,6 +53,8 @@ class HoldReason(StrEnum):
     INCUMBENT_CHANGED = "BaselineVersionChanged"
     POLICY_GONE = "PolicyGone"
     PREFLIGHT_BLIND = "PreflightBlind"
+    LEARNING = "Learning"
+    SHARED = "Shared"
 
 
 class Cause(StrEnum):
@@ -61,6 +63,7 @@ class Cause(StrEnum):
     GATE = "GateDegraded"
     BLIND = "Blind"
     UNDECIDED = "Undecided"
+    SHARED = "Shared"
     CRASH_LOOP = "CrashLoop"
     IMAGE_PULL = "ImagePull"
     BATCH_DEADLINE = "BatchDeadline"
@@ -140,7 +143,34 @@ class GateVerdict:
     required: bool = True
     observed: float = 0.0  # seconds of usable contender windows in the present settled span
     watched: float = 0.0  # seconds of usable contender windows in the present batch
+    leaning: bool = False  # worse than chance explains, not enough to turn back: it must not go on by itself
+    could_hide: float | None = None  # the smallest harm that is ruled out, as a ratio: anything below may be hidden
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Relied:
+    """The baseline that a release began with. Thresholds that changed in mid-release would void what they promise.
+
+    digest: of the policy's part that learning depends on. learned_at: epoch seconds. gates: "name margin" of the gates
+    that it knew, because an edit may tighten a margin afterwards.
+    """
+
+    digest: str
+    learned_at: float
+    gates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How one gate's number for all pods should go on from `origin` (epoch seconds), as the band saw it then.
+
+    numbers: what `analysis.band` made of the history up to the origin, by name.
+    """
+
+    gate: str
+    origin: float
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +217,7 @@ class Record:
     contender: SlotRecord | None = None
     skip_gates: str = ""
     notes: tuple[str, ...] = ()
+    baseline: Relied | None = None  # None: it began without one, and goes on without one
     verdicts: tuple[GateVerdict, ...] = ()
     verdicts_at: float = 0.0
     decisions: tuple[Entry, ...] = ()
