@@ -121,23 +121,32 @@ def position(known: Reference, y: FloatArray, weights: FloatArray, margin: float
     """
     there = np.isfinite(y)
     pods = there.sum(axis=0)
-    filled = np.where(there, y, known.median)
-    mean = np.where(there, filled, 0.0).sum(axis=0) / np.maximum(pods, 1)
-    beyond = (pods > 0) & (mean - known.mean > margin)
-    shifts = margin + np.linspace(0.0, LEVEL_SHIFT_REACH, LEVEL_SHIFTS)[1:]
-    moved = known.ln_density(filled[None] - shifts.reshape(-1, *([1] * y.ndim)))
-    at_shift = log_sum_exp(np.where(there, moved, 0.0).sum(axis=1), axis=0) - math.log(shifts.size)
-    unmoved = np.where(there, known.ln_density(filled), 0.0).sum(axis=0)
-    at_margin = np.where(there, known.ln_density(filled - margin), 0.0).sum(axis=0)
-    score = np.where(there, known.scores(filled - margin), 0.0).sum(axis=0) / np.sqrt(np.maximum(pods, 1))
+    mean = np.where(there, y, 0.0).sum(axis=0) / np.maximum(pods, 1)
+    beyond = (pods > 0) & (mean - known.mean > margin) & (weights > 0.0)
+    found = _beyond(known, y[:, beyond], margin)
     with np.errstate(divide="ignore"):
         ln_weights = np.log(weights)
 
     def mixed(statistic: FloatArray) -> FloatArray:
-        told: FloatArray = log_sum_exp(np.where(beyond, statistic, 0.0) + ln_weights, axis=0)
+        everywhere = np.zeros(beyond.shape)
+        everywhere[beyond] = statistic
+        told: FloatArray = log_sum_exp(everywhere + ln_weights, axis=0)
         return told
 
-    return Position(mixed(at_shift - unmoved), mixed(0.5 * np.maximum(score, 0.0) ** 2), mixed(at_shift - at_margin))
+    return Position(mixed(found.likelihood), mixed(found.ranks), mixed(found.margin))
+
+
+def _beyond(known: Reference, y: FloatArray, margin: float) -> Position:
+    """The statistics of spans whose mean lies beyond the margin; y: (pods, spans), the results (spans,)."""
+    there = np.isfinite(y)
+    filled = np.where(there, y, known.median)
+    shifts = margin + np.linspace(0.0, LEVEL_SHIFT_REACH, LEVEL_SHIFTS)[1:]
+    moved = known.ln_density(filled[None] - shifts[:, None, None])
+    at_shift = log_sum_exp(np.where(there, moved, 0.0).sum(axis=1), axis=0) - math.log(shifts.size)
+    unmoved = np.where(there, known.ln_density(filled), 0.0).sum(axis=0)
+    at_margin = np.where(there, known.ln_density(filled - margin), 0.0).sum(axis=0)
+    score = np.where(there, known.scores(filled - margin), 0.0).sum(axis=0) / np.sqrt(np.maximum(there.sum(axis=0), 1))
+    return Position(at_shift - unmoved, 0.5 * np.maximum(score, 0.0) ** 2, at_shift - at_margin)
 
 
 def power_bound(ratio: float, sd: float, pods: int, known: int, z: float = 2.33) -> float:
