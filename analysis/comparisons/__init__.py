@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from analysis.comparisons import latency, ratio
+from analysis.comparisons import gauge, latency, ratio
 from analysis.question import ComparisonInput, Settings, error_settings, latency_settings
 from analysis.verdict import Evidence
 
@@ -16,6 +16,7 @@ COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
     {
         "errorRatio": ratio.compare,
         "latency": latency.compare,
+        "gauge": gauge.compare,
     }
 )
 

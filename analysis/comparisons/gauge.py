@@ -14,7 +14,6 @@ import numpy as np
 
 from analysis.assumptions import HEALTHY_MIN_WINDOWS, LIMIT_READINGS, STALE_WINDOWS
 from analysis.comparisons.grounds import number
-from analysis.comparisons.weighing import Weighed, weigh
 from analysis.engine import Worse
 from analysis.learned import Learned, LearnedLevels, NotLearned
 from analysis.levels import GaugeSettings, Levels, read_levels
@@ -22,6 +21,7 @@ from analysis.position import power_bound
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, lately
 from analysis.verdict import Absence, Effect, Evidence, NoData, Verdict, blind
+from analysis.weighing import Weighed, weigh
 
 
 def compare(request: ComparisonInput) -> Evidence:
