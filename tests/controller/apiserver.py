@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # plural, namespace, name
-_KINDS = {"releases": "Release", "releasepolicies": "ReleasePolicy", "deployments": "Deployment", "pods": "Pod"}
+_KINDS = {
+    "releases": "Release",
+    "releasepolicies": "ReleasePolicy",
+    "deployments": "Deployment",
+    "pods": "Pod",
+    "baselines": "Baseline",
+}
 
 
 class ApiServer:

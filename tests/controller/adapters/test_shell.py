@@ -22,6 +22,7 @@ from controller.requests import (
     FailureKind,
     Neighbours,
     Permission,
+    ReadBaseline,
     ReadNeighbours,
     ReadPods,
     ReadPolicy,
@@ -39,6 +40,7 @@ from tests.controller.adapters.builders import SetClock, connection_to, event, e
 RELEASES = "/apis/nightferry.dev/v1alpha1/namespaces/shop/releases"
 POLICIES = "/apis/nightferry.dev/v1alpha1/namespaces/shop/releasepolicies"
 SLOTS = "/apis/apps/v1/namespaces/shop/deployments"
+BASELINES = "/apis/nightferry.dev/v1alpha1/namespaces/shop/baselines"
 PODS = "/api/v1/namespaces/shop/pods"
 CLAIM = Claim("checkout-1", "uid-1", "contender", Phase.BATCH, epoch=4, replicas=3, desired=8)
 
@@ -78,7 +80,7 @@ class Shop:
 
     def asked(self, method: str, path: str) -> list[http.Asked]:
         """Requests to a path, without those of the watch copies."""
-        cached = {RELEASES, POLICIES, SLOTS, PODS}
+        cached = {RELEASES, POLICIES, SLOTS, PODS, BASELINES}
         found = [
             one for one in self.server.asked if (one.method, one.path) == (method, path) and "watch" not in one.query
         ]
@@ -101,6 +103,7 @@ def a_shop(
         RELEASES: ("ReleaseList", releases or []),
         SLOTS: ("DeploymentList", slots or [deployment()]),
         PODS: ("PodList", pods or []),
+        BASELINES: ("BaselineList", [{"kind": "Baseline", "metadata": _meta("checkout")}]),
     }
     own: dict[tuple[str, str], list[http.Answer]] = {}
     watches: dict[str, http.Line] = {}
@@ -172,6 +175,7 @@ def test_a_look_asks_the_server_nothing() -> None:
         ReadSlot("shop", "checkout"),
         ReadReleases("shop", "checkout"),
         ReadPods("shop", ()),
+        ReadBaseline("shop", "checkout"),
     ],
 )
 def test_k8_a_copy_that_has_grown_old_answers_nothing(request_: Any) -> None:
