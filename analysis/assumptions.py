@@ -15,6 +15,9 @@ WINDOW_MEMORY = 0.6
 WINDOW_RHO = 0.03
 """Assumed intraclass correlation of the contender's share of events between windows (beta-binomial)."""
 
+ASSUMED_PODS = 10.0
+"""... in a fleet of this many pods; in a larger one it falls as one over their number."""
+
 RESTART_SECONDS = 300.0
 """A new start of the evidence every five minutes of settled windows, so that a late regression is not diluted."""
 
@@ -135,8 +138,146 @@ NEWBORN_PODS = 8
 LEVEL_PLATEAU = 600.0
 """Gauges: seconds after which a pod's level counts as grown up, unless history has shown another age."""
 
+GROWTH_AGES = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0)
+"""Gauges: upper ends in seconds of the classes of age below which pods may still grow."""
+
+GROWTH_SHIFT = 0.05
+"""Gauges: an age class still grows while its median ln level lies further than this from the later one."""
+
+GROWTH_SPREAD = 0.10
+"""Gauges: ... or while pods differ from their own later ln level by more than this standard deviation."""
+
+LEAST_READINGS = 10
+"""Gauges: a pod's level is a mean over at least this many readings."""
+
+LEVEL_BLOCK = 1800.0
+"""Gauges: seconds of the means whose spread inside one pod is learned."""
+
 LIMIT_READINGS = 3
 """Gauges: a hard limit is broken by a pod whose last readings, this many of them, all lie beyond it."""
 
 SLOW_WINDOWS = 5.0
 """Pod noise remembered for at least this many windows widens the interval; shorter noise is in the rho of the share."""
+
+SMOOTHING_WINDOWS = 5
+"""Replays: events are added at a rate smoothed over this many windows on either side, never at the observed count."""
+
+LEAST_SEGMENTS = 6
+"""Learning: thresholds are calibrated on at least this many distinct stretches of history."""
+
+ASSIGNMENTS = 6
+"""Learning: how many times pods are drawn to play the contender in each segment."""
+
+MOST_ASSIGNMENTS = 24
+"""Learning: ... and how many times where segments are few."""
+
+LEAST_REPLAYS = 144
+"""Learning: assignments are added until there are this many replays in all."""
+
+MOST_REPLAY_PODS = 200
+"""Learning: of a larger fleet this many pods, drawn anew for each replay, stand for all."""
+
+LEAST_EVENTS = 30.0
+"""Learning: pod noise is learned from at least this many events in all of history."""
+
+VARIATION_TIMES = (0.01, 1.5, 5.0, 15.0, 45.0)
+"""Learning: memories in windows of the AR(1) parts of pod noise, beside the part that stays for good."""
+
+VARIATION_LENGTHS = (1, 2, 5, 10, 20, 30, 60)
+"""Learning: block lengths in windows at which the variance between pods is measured."""
+
+VARIATION_FLOOR = 0.03**2
+"""Learning: healthy pods never differ by less than this relative variance in counts."""
+
+SHARE_VARIATION_FLOOR = 2e-5
+"""Learning: ... nor by less than this in the share of requests above a latency boundary."""
+
+RHO_RANGE = (1e-4, 0.3)
+"""Learning: what the intraclass correlation of the contender's share of events is kept within."""
+
+TAIL_SHARE = 0.2
+"""Learning: the largest fifth of replay maxima is the tail whose mean excess is fitted."""
+
+LEAST_SPREAD = 0.25
+"""Learning: mean excess of a tail, in nats, is never taken to be smaller than this."""
+
+FAMILY_WEIGHTS = {"errors": 0.35, "latency": 0.30, "saturation": 0.15}
+"""Learning: what part of the chance of a false rollback each family of gates gets, in proportion."""
+
+HISTORY_SHARE = 0.20
+"""The part of the chance of a false rollback that the history band gets where a release has one."""
+
+FOLDS = 6
+"""Learning: the realised rate is counted on each of so many parts of history with thresholds from the others."""
+
+PRESENT_SECONDS = 300.0
+"""Noise of the last hour against history: pods are compared in blocks of this length."""
+
+PRESENT_CLIP = 9.0
+"""Noise of the last hour against history: what one pod in one block can contribute at most."""
+
+PRESENT_BAND = (0.05, 0.95)
+"""Noise of the last hour against history: the noise has changed when it lies outside these quantiles of segments."""
+
+BAND_STEP = 300.0
+"""History band: seconds from one point to the next."""
+
+BAND_HORIZON = 12
+"""History band: how many points after its origin it judges, one hour."""
+
+BAND_FILL = 3
+"""History band: a hole of up to this many points is filled with the value before it."""
+
+BAND_LEAST_DAYS = 3.0
+"""History band: nothing is learned from less."""
+
+BAND_DAYS = 21.0
+"""History band: how far back the season is learned from."""
+
+BAND_TRAIN_DAYS = 14.0
+"""History band: ... and forecast, scale and thresholds."""
+
+BAND_STRETCHES = (3, 36, 144, 288)
+"""History band: means over the last so many points that the forecast may lean on."""
+
+BAND_RIDGE = 0.1
+"""History band: ridge penalty of the forecast on standardised terms, per row."""
+
+BAND_SCALE_RIDGE = 0.3
+"""History band: the same for the logarithm of its error."""
+
+BAND_CLIP = 8.0
+"""History band: no term counts for more than so many of its standard deviations."""
+
+BAND_HUBER = 1.345
+"""History band: rows whose error exceeds so many robust standard deviations are weighted down, once (Huber 1964)."""
+
+BAND_WEEKLY_PRIOR = 4.0
+"""History band: an hour of the week needs so many weeks to be believed by half."""
+
+BAND_QUANTILE = 0.985
+"""History band: the errors at each h are brought to a common scale by this quantile."""
+
+BAND_FOLDS = 5
+"""History band: thresholds come from errors in each of so many parts, forecast by what the others taught."""
+
+BAND_ROLLOUT = (600.0, 3_600.0)
+"""History band: seconds left out before and after a rollout or an incident."""
+
+BAND_HALF_LIFE = 3.0
+"""History band: days after which a point counts half, once the level has shifted."""
+
+BAND_SHIFT = 0.25
+"""History band: a day is a new level when its median lies outside those of all days by this part of their range."""
+
+BAND_SMALL_INCUMBENT = 0.20
+"""History band: an incumbent that serves less than this leaves most of the promise to history."""
+
+BAND_OLDEST_POINT = 900.0
+"""History band: seconds after which the last point is too old to judge."""
+
+BAND_OLDEST_DAYS = 8.0
+"""History band: days after which what was learned is no longer used."""
+
+BAND_HEALTHY_POINTS = 3
+"""History band: never healthy on fewer points."""

@@ -74,12 +74,18 @@ ASSUMED: Final = Standing()
 """What stands behind a gate that has learned nothing."""
 
 
+SHARE: Final = "share"
+PER_SECOND: Final = "perSecond"
+LEVEL: Final = "level"
+"""What the two rates of an effect are: shares of requests, events per pod and second, or levels of a gauge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """Contender over incumbent as a ratio of event rates, with its interval.
 
     ratio: point estimate, None without incumbent events. low, high: ends of the interval; high is None when the
-    data does not bound it. rates are shares of requests in [0, 1].
+    data does not bound it. rates: one per side, in the unit that measure names; shares of requests lie in [0, 1].
     """
 
     ratio: float | None
@@ -87,6 +93,7 @@ class Effect:
     high: float | None
     contender_rate: float
     incumbent_rate: float
+    measure: str = SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,8 @@ class Evidence:
                 "interval": [_round(self.effect.low), _round(self.effect.high)],
                 "rates": [_round(self.effect.contender_rate), _round(self.effect.incumbent_rate)],
             }
+            if self.effect.measure != SHARE:
+                out["measure"] = self.effect.measure
         if self.freshness.last_contender_end is not None:
             out["lastSample"] = round(self.freshness.last_contender_end, 3)
         if self.no_data is not None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from analysis.comparisons import gauge, latency, ratio
-from analysis.question import ComparisonInput, Settings, error_settings, latency_settings
+from analysis.comparisons import gauge, latency, ratio, throughput
+from analysis.question import ComparisonInput, Settings, error_settings, latency_settings, throughput_settings
 from analysis.verdict import Evidence
 
 Comparison = Callable[[ComparisonInput], Evidence]
@@ -16,8 +16,17 @@ COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
     {
         "errorRatio": ratio.compare,
         "latency": latency.compare,
+        "throughput": throughput.compare,
         "gauge": gauge.compare,
     }
 )
 
-__all__ = ["COMPARISONS", "Comparison", "ComparisonInput", "Settings", "error_settings", "latency_settings"]
+__all__ = [
+    "COMPARISONS",
+    "Comparison",
+    "ComparisonInput",
+    "Settings",
+    "error_settings",
+    "latency_settings",
+    "throughput_settings",
+]

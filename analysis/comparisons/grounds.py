@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.allowance import aged, mixed
 from analysis.assumptions import (
+    ASSUMED_PODS,
     INTERVAL_ALPHA,
     LIMIT_MIN_EVENTS,
     MARGIN_ALPHA,
@@ -16,10 +18,8 @@ from analysis.assumptions import (
     POD_QUANTILE,
     STALE_WINDOWS,
 )
-from analysis.engine import Look
+from analysis.engine import ASSUMED_NOISE, Look
 from analysis.learned import Calibration, Learned, LearnedCounts, Noise, NotLearned, Standing
-from analysis.learning.ages import aged
-from analysis.learning.mix import mixed
 from analysis.question import Settings
 from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, lately
@@ -59,6 +59,17 @@ def why_not_learned(learned: Learned | NotLearned | None) -> tuple[str, ...]:
     return (f"noise is assumed, {learned.reason}: {learned.detail}",) if isinstance(learned, NotLearned) else ()
 
 
+def assumed_noise(tally: Tally) -> Noise:
+    """What is taken for granted about pods until history has taught it.
+
+    The intraclass correlation of a side's share is what is assumed for ten pods. It falls with the number of pods, as
+    (variance of a pod) (1/k + 1/(P - k)) q (1 - q) = (variance of a pod) / P at a share q = k/P: in a large fleet the
+    same one would drown a single contender pod, and what is left of a skewed likelihood looks like harm.
+    """
+    pods = float((tally.exposure > 0.0).sum()) / max(tally.ends.size, 1)
+    return replace(ASSUMED_NOISE, rho=ASSUMED_NOISE.rho * min(ASSUMED_PODS / max(pods, 1.0), 1.0))
+
+
 def weighed(tally: Tally, frame: Frame, learned: LearnedCounts | None) -> Tally:
     """The same events over requests that count by route and by the age of their pod, as far as history has taught it.
 
@@ -82,8 +93,11 @@ def missing_side(tally: Tally) -> Absence | None:
     return None
 
 
-def stale_side(tally: Tally, frame: Frame) -> Absence | None:
-    """A side that was seen before and has fallen silent, or a contender whose traffic has gone; None otherwise."""
+def stale_side(tally: Tally, frame: Frame, *, traffic: bool = True) -> Absence | None:
+    """A side that was seen before and has fallen silent, or a contender whose traffic has gone; None otherwise.
+
+    traffic: whether exposure is traffic, which may stop while samples go on.
+    """
     oldest = lately(frame)
     sides = [("contender", tally.contender)]
     if frame.groups.incumbent_serving:
@@ -92,6 +106,8 @@ def stale_side(tally: Tally, frame: Frame) -> Absence | None:
         ends = tally.ends[tally.seen[side].any(axis=0)]
         if not ends.size or ends[-1] <= oldest:
             return Absence(NoData.STALE, f"no {name} sample in the last {STALE_WINDOWS} settled windows")
+    if not traffic:
+        return None
     recent = tally.ends > oldest
     ours, theirs = tally.exposure[tally.contender].sum(axis=0), tally.exposure[~tally.contender].sum(axis=0)
     due = theirs[recent].sum() * ours.sum() / max(float(theirs.sum()), 1.0)

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.allowance import aged
 from analysis.assumptions import (
     HEALTHY_MIN_WINDOWS,
     MARGIN_ALPHA,
     MIN_BUCKET_REQUESTS,
-    WINDOW_RHO,
 )
 from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse, watched
 from analysis.comparisons.grounds import (
     Bars,
+    assumed_noise,
     extra_share,
     limit_evidence,
     missing_side,
@@ -36,7 +37,6 @@ from analysis.comparisons.grounds import (
 from analysis.counting import count_buckets
 from analysis.engine import ASSUMED_NOISE, Look, Margin, look
 from analysis.learned import Learned, LearnedLatency, Noise, NotLearned, Scale, Variation
-from analysis.learning.ages import aged
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
 from analysis.special import log_sum_exp
@@ -91,16 +91,16 @@ def judge(
     return judged.verdict()
 
 
-def noise_at(share: float) -> Noise:
+def noise_at(share: float, assumed: Noise = ASSUMED_NOISE) -> Noise:
     """Assumed noise of a share of requests p: noise acts on the log odds, so on ln p it shrinks by 1 - p.
 
     The spread of one count over its mean is 1 - p (Bernoulli); the prior over log ratios is half as wide as for errors.
     """
     rest = 1.0 - share
-    kept, passing = (variance * rest**2 for variance in ASSUMED_NOISE.variation.variances)
+    kept, passing = (variance * rest**2 for variance in assumed.variation.variances)
     return Noise(
-        Variation(ASSUMED_NOISE.variation.times, (max(kept, 2e-5), passing)),
-        rho=max(WINDOW_RHO * rest**2, 1e-4),
+        Variation(assumed.variation.times, (max(kept, 2e-5), passing)),
+        rho=max(assumed.rho * rest**2, 1e-4),
         spread=rest,
         prior_sd=0.5,
     )
@@ -153,7 +153,11 @@ def _learned(histogram: Histogram, learned: LearnedLatency) -> list[_Watch]:
 
 
 def _assumed(histogram: Histogram, settings: Settings) -> list[_Watch]:
-    return [_Watch(bound, bound.margin(settings.margin.ratio), noise_at(bound.share)) for bound in watched(histogram)]
+    assumed = assumed_noise(histogram.tally)
+    return [
+        _Watch(bound, bound.margin(settings.margin.ratio), noise_at(bound.share, assumed))
+        for bound in watched(histogram)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.assumptions import HEALTHY_MIN_WINDOWS, MARGIN_ALPHA
 from analysis.comparisons.grounds import (
     Bars,
+    assumed_noise,
     extra_share,
     limit_evidence,
     missing_side,
@@ -106,7 +107,7 @@ class _Judged:
     @classmethod
     def of(cls, tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None) -> _Judged:
         known = learned if isinstance(learned, LearnedCounts) else None
-        noise = NOISE if known is None else known.noise
+        noise = assumed_noise(tally) if known is None else known.noise
         bars = Bars.assumed(settings) if known is None else Bars.learned(known.calibration, known.standing)
         fair = weighed(tally, frame, known)
         seen = look(fair, settings.margin, noise)

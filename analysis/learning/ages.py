@@ -17,14 +17,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.allowance import aged
 from analysis.assumptions import AGE_EXTRA_SD, AGE_SECONDS, LEAST_ROLLOUTS, LEAST_YOUNG_EVENTS, POD_NOISE_SD
 from analysis.learned import AgeCurve, NotLearned
 from analysis.samples import Tally
 from analysis.special import FloatArray
+
+__all__ = ["Ages", "Rollout", "aged", "learned_ages", "resampled"]
 
 MATURE = 2400.0
 """Seconds after which a pod counts as old while the curve is learned: 2.5 times the longest T."""
@@ -75,6 +78,10 @@ class Ages:
             np.add.at(weights, rng.choice(pods, pods.size), 1.0)
         return self._best(weights)
 
+    def curves(self, count: int, seed: int) -> tuple[AgeCurve, ...]:
+        """The likeliest curve, and so many that other rollouts like these could have taught."""
+        return (self.curve, *(self.resampled([seed, number]) for number in range(count)))
+
     def _best(self, weights: FloatArray) -> AgeCurve:
         total = np.tensordot(weights, self.likelihood, axes=1) - 0.5 * (_LN_EXTRA / AGE_EXTRA_SD) ** 2
         time, place = np.unravel_index(int(np.argmax(total)), total.shape)
@@ -108,16 +115,6 @@ def resampled(rollouts: Sequence[Rollout], seed: int) -> AgeCurve:
     """The curve that another set of rollouts like these could have taught; no effect where none can be learned."""
     ages = learned_ages(rollouts)
     return AgeCurve(0.0, AGE_SECONDS[0]) if isinstance(ages, NotLearned) else ages.resampled(seed)
-
-
-def aged(tally: Tally, born: Mapping[str, float], curve: AgeCurve, power: float = 1.0, most: float = math.inf) -> Tally:
-    """The same events over exposures that count a young pod for w(age)^power old ones, at most `most` of them.
-
-    born: start times in seconds; a pod without one counts as old. A window counts by the age at its middle.
-    """
-    known = np.array([born.get(pod, -math.inf) for pod in tally.pods])
-    age = (tally.ends - 0.5 * tally.window)[None, :] - known[:, None]
-    return replace(tally, exposure=tally.exposure * np.minimum(curve.of(age) ** power, most))
 
 
 def _young(rollout: Rollout) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -7,15 +7,17 @@ of n* is then its share of the errors to expect, whatever it serves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.allowance import mixed
 from analysis.assumptions import MIX_PRIOR_EVENTS, MIX_ROUNDS, MOST_STRATA
 from analysis.learned import NotLearned
 from analysis.samples import REST, Strata, Tally
 from analysis.special import FloatArray
+
+__all__ = ["Mix", "learned_mix", "mixed"]
 
 Mix = tuple[tuple[str, float], ...]
 
@@ -43,20 +45,6 @@ def learned_mix(segments: Sequence[Tally]) -> Mix | NotLearned:
         rho = (events.sum(axis=1) + MIX_PRIOR_EVENTS) / (requests @ rate + MIX_PRIOR_EVENTS)
     rho *= requests.sum() / float((rho @ requests).sum())
     return tuple((name, float(value)) for name, value in zip(names, rho, strict=True))
-
-
-def mixed(tally: Tally, mix: Mix) -> Tally:
-    """The same events over requests that count by their stratum.
-
-    A stratum that history did not know counts as the rest. A tally that is not split keeps its requests as they are.
-    The result is no longer split.
-    """
-    if tally.strata is None or not mix:
-        return replace(tally, strata=None)
-    known: Mapping[str, float] = dict(mix)
-    other = known.get(REST, 1.0)
-    rho = np.array([known.get(name, other) for name in tally.strata.names])
-    return replace(tally, exposure=np.tensordot(rho, tally.strata.exposure, axes=1), strata=None)
 
 
 def _largest(split: Sequence[Strata]) -> list[str]:
