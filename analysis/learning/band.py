@@ -1,0 +1,186 @@
+"""Learns the history band of one gate: season, forecast of the next hour, size of its errors, and thresholds.
+
+The threshold comes from the band's own statistic, the largest Z_h of an hour, at every origin of the last two weeks.
+Each of five parts of that time is forecast by what the others taught, so that the errors are those of a forecast and
+not of a fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.assumptions import (
+    BAND_DAYS,
+    BAND_FOLDS,
+    BAND_HALF_LIFE,
+    BAND_HORIZON,
+    BAND_LEAST_DAYS,
+    BAND_ROLLOUT,
+    BAND_STEP,
+    BAND_TRAIN_DAYS,
+    TAIL_SHARE,
+)
+from analysis.band import LearnedBand, Tail, packed
+from analysis.band_model import Model
+from analysis.band_terms import DAY, HOUR, Bools, Rows, Series, Unit, filled, transformed
+from analysis.learned import NotLearned
+from analysis.learning.band_fit import fitted_model
+from analysis.learning.band_season import learned_season, level_shifted, weighted_quantile
+from analysis.learning.tails import clopper_pearson
+from analysis.special import FloatArray
+
+Span = tuple[float, float]
+
+REALISED_ALPHA = 0.01
+"""The promise that left-out hours are counted against."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """The part of a series that is learned from. weights: by age, all 1 unless the level has shifted."""
+
+    z: FloatArray
+    ticks: Rows
+    usable: Bools
+    weights: FloatArray
+
+
+def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> LearnedBand | NotLearned:
+    """The band of a series that ends now, from at least 3 usable days of it; later days count, the last 21 at most.
+
+    left_out: rollouts, rolled-back releases and incidents, from-to in epoch seconds; ten minutes before and an hour
+    after each teach nothing either. Numbers below zero are refused by `series_of` already.
+    """
+    recent = _trailing(series)
+    values = filled(recent.values)
+    usable = np.isfinite(values) & ~outside(recent, left_out)
+    days = float(usable.sum()) / DAY
+    span = recent.values.size / DAY
+    if span < BAND_LEAST_DAYS - 0.01 or days < 0.8 * BAND_LEAST_DAYS:
+        told = f"{days:.1f} usable days of {span:.1f}, at least {BAND_LEAST_DAYS:g} are needed"
+        return NotLearned("TooLittleHistory", told)
+    known = values[usable]
+    if known.max() <= 0.0:
+        return NotLearned("Constant", f"all of {known.size} values are 0: how far it may rise cannot be learned")
+    if np.ptp(known) <= 1e-9 * known.max():
+        return NotLearned("Constant", f"all of {known.size} values are {known[0]:.4g}: it never varied")
+    offset = _rounded(0.05 * float(np.median(known)) or 0.05 * float(known.mean()))
+    z = transformed(values, unit, offset)
+    past = _Past(np.where(usable, z, np.nan), recent.ticks, usable, np.ones(z.size))
+    season = learned_season(past.z, past.ticks, past.weights)
+    shifted = level_shifted(past.z - season.of(past.ticks))
+    if shifted:
+        age = np.arange(z.size)[::-1] / DAY
+        past = replace(past, weights=0.5 ** (age / BAND_HALF_LIFE))
+    rows = _origins(past)
+    model = _model(past, rows, past.usable)
+    if isinstance(model, NotLearned):
+        return model
+    held = _held_out(past, rows)
+    if isinstance(held, NotLearned):
+        return held
+    hours = _hours(past.weights[rows])
+    return packed(
+        model,
+        unit=unit,
+        offset=offset,
+        upper=_tail(held.upper, past.weights[rows], hours),
+        lower=_tail(held.lower, past.weights[rows], hours),
+        start=recent.start,
+        end=recent.end,
+        days=days,
+        shifted=shifted,
+        realised=_realised(held, past.weights[rows]),
+    )
+
+
+def outside(series: Series, spans: Sequence[Span]) -> Bools:
+    """Which points lie in a span, with ten minutes before it and an hour after it."""
+    at = series.start + BAND_STEP * np.arange(series.values.size)
+    before, after = BAND_ROLLOUT
+    inside = np.zeros(at.size, dtype=np.bool_)
+    for start, end in spans:
+        inside |= (at >= start - before) & (at <= end + after)
+    return inside
+
+
+def _trailing(series: Series) -> Series:
+    skipped = max(series.values.size - round(BAND_DAYS * DAY), 0)
+    return Series(series.start + skipped * BAND_STEP, series.values[skipped:])
+
+
+def _origins(past: _Past) -> Rows:
+    """Origins with a known last hour and a known hour to come, in the time that thresholds are learned from."""
+    known = np.concatenate(([0], np.cumsum(past.usable)))
+    rows = np.arange(max(HOUR - 1, past.z.size - round(BAND_TRAIN_DAYS * DAY)), past.z.size - BAND_HORIZON)
+    whole = known[rows + 1 + BAND_HORIZON] - known[rows + 1 - HOUR] == HOUR + BAND_HORIZON
+    chosen: Rows = rows[whole]
+    return chosen
+
+
+def _model(past: _Past, rows: Rows, taught: Bools) -> Model | NotLearned:
+    """Season from the points `taught`, forecast from the origins `rows`."""
+    if rows.size < DAY:
+        return NotLearned("TooManyHoles", f"only {rows.size} hours without a hole to learn from, {DAY} are needed")
+    season = learned_season(np.where(taught, past.z, np.nan), past.ticks, past.weights)
+    return fitted_model(past.z, past.ticks, season, rows, past.weights[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Maxima:
+    """Largest Z_h of the hour after each origin, upwards and downwards, and the part of time each belongs to."""
+
+    upper: FloatArray
+    lower: FloatArray
+    part: Rows
+
+
+def _held_out(past: _Past, rows: Rows) -> _Maxima | NotLearned:
+    """The maxima of every origin, each part of time forecast by what the others taught."""
+    part = (rows - rows[0]) * BAND_FOLDS // (rows[-1] - rows[0] + 1)
+    at = np.arange(past.z.size)
+    upper, lower = np.full(rows.size, np.nan), np.full(rows.size, np.nan)
+    for fold in np.unique(part):
+        held = part == fold
+        first, last = rows[held][0], rows[held][-1] + BAND_HORIZON
+        # Origins whose hour to come reaches into the part would know some of it.
+        others = rows[(rows > last) | (rows + BAND_HORIZON < first)]
+        model = _model(past, others, past.usable & ((at < first) | (at > last)))
+        if isinstance(model, NotLearned):
+            return model
+        error, size = model.errors(past.z, past.ticks, rows[held])
+        upper[held] = (error / size / model.upper).max(axis=1)
+        lower[held] = (-error / size / model.lower).max(axis=1)
+    return _Maxima(upper, lower, part)
+
+
+def _tail(maxima: FloatArray, weights: FloatArray, hours: float) -> Tail:
+    """Q80 and the mean excess over it."""
+    location = float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE))
+    above = maxima > location
+    excess = float(np.average(maxima[above] - location, weights=weights[above])) if above.any() else 0.0
+    return Tail(_rounded(location), _rounded(max(excess, 0.05 * abs(location))), math.floor(hours))
+
+
+def _hours(weights: FloatArray) -> float:
+    """Distinct hours that weighted origins are worth: Kish's effective number over 12."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) / HOUR
+
+
+def _realised(held: _Maxima, weights: FloatArray) -> tuple[float, float]:
+    """95 % interval of the share of hours above the threshold at 1 %, upwards, each part by the tail of the others."""
+    hits = 0.0
+    for fold in np.unique(held.part):
+        ours = held.part == fold
+        tail = _tail(held.upper[~ours], weights[~ours], _hours(weights[~ours]))
+        hits += float((weights * (held.upper > tail.threshold(REALISED_ALPHA)))[ours].sum())
+    hours = _hours(weights)
+    return clopper_pearson(hits / float(weights.sum()) * hours, hours)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
