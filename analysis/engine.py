@@ -41,7 +41,7 @@ from analysis.contrast import (
 from analysis.learned import Noise, Variation
 from analysis.points import contender_gain, points_evidence
 from analysis.samples import Tally
-from analysis.shares import THETA_GRID, beyond, share_evidence, share_interval, share_log_likelihood
+from analysis.shares import THETA_GRID, beyond, share_evidence, share_interval, share_intervals, share_log_likelihood
 from analysis.special import FloatArray, log_sum_exp
 
 ASSUMED_NOISE = Noise(
@@ -162,13 +162,40 @@ def traces(
     looks = np.arange(1, batch.events.shape[2] + 1)
     parts = [
         _traces(Sums.of(batch.some(slice(at, at + _CHUNK))), batch.window, looks, margin, noise, worse, only_pods)
-        for at in range(0, batch.events.shape[0], _CHUNK)
+        for at in _chunks(batch)
     ]
     return Traces(
         np.concatenate([one.ln_pods for one in parts]),
         np.concatenate([one.ln_pods_margin for one in parts]),
         np.concatenate([one.ln_counts for one in parts]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Ends of the interval of the log ratio, and the most likely value, each of shape (releases, looks)."""
+
+    low: FloatArray
+    likely: FloatArray
+    high: FloatArray
+
+
+def intervals(batch: Releases, noise: Noise) -> Intervals:
+    """The interval of the ratio at every look 1 .. windows, widened by pod noise; infinite where nothing bounds it."""
+    looks = np.arange(1, batch.events.shape[2] + 1)
+    parts = [_intervals(Sums.of(batch.some(slice(at, at + _CHUNK))), looks, noise) for at in _chunks(batch)]
+    return Intervals(*(np.concatenate([getattr(one, end) for one in parts]) for end in ("low", "likely", "high")))
+
+
+def _intervals(sums: Sums, looks: IntArray, noise: Noise) -> Intervals:
+    curve = share_log_likelihood(sums.ours, sums.theirs, sums.odds, THETA_GRID, noise.rho)
+    low, likely, high = share_intervals(np.cumsum(curve, axis=1)[:, looks - 1])
+    pods = widening(sums, looks, noise)
+    return Intervals(likely - np.hypot(likely - low, pods), likely, likely + np.hypot(high - likely, pods))
+
+
+def _chunks(batch: Releases) -> range:
+    return range(0, batch.events.shape[0], _CHUNK)
 
 
 def _traces(

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.assumptions import INTERVAL_ALPHA
 from analysis.special import FloatArray, ln_gamma, log_sum_exp
+
+IntArray = npt.NDArray[np.int64]
 
 THETA_GRID: FloatArray = np.linspace(-2.5, math.log(64.0), 45)
 """Log ratios at which the share likelihood is evaluated."""
@@ -58,40 +61,54 @@ def share_evidence(summed: FloatArray, delta: float) -> FloatArray:
 
 
 def share_interval(curve: FloatArray, alpha: float = INTERVAL_ALPHA) -> tuple[float, float, float]:
+    """(low, most likely, high) log ratio of one curve: see `share_intervals`."""
+    low, likely, high = share_intervals(curve[None], alpha)
+    return float(low[0]), float(likely[0]), float(high[0])
+
+
+def share_intervals(curves: FloatArray, alpha: float = INTERVAL_ALPHA) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(low, most likely, high) log ratio: { θ : ln ∫ e^C h - C(θ) < ln(1/alpha) } with h standard normal.
 
-    curve: C on THETA_GRID. A mixture likelihood ratio is an e-process under each θ, so by Ville's inequality the set
-    holds θ at all looks together with probability 1 - alpha. An end beyond the grid is infinite.
+    curves: C on THETA_GRID along the last axis. A mixture likelihood ratio is an e-process under each θ, so by Ville's
+    inequality the set holds θ at all looks together with probability 1 - alpha. An end beyond the grid is infinite.
     """
-    height = float(log_sum_exp(curve + _NORMAL_PRIOR)) - math.log(1.0 / alpha)
-    top = int(np.argmax(curve))
-    inside = curve > height
-    low, high = -math.inf, math.inf
-    if not inside[0]:
-        first = int(np.argmax(inside))
-        low = _crossing(first - 1, first, curve, height)
-    if not inside[-1]:
-        last = int(np.flatnonzero(inside)[-1])
-        high = _crossing(last + 1, last, curve, height)
-    return low, _peak(curve, top), high
+    flat = curves.reshape(-1, THETA_GRID.size)
+    height = log_sum_exp(flat + _NORMAL_PRIOR) - math.log(1.0 / alpha)
+    inside = flat > height[:, None]
+    low = _crossings(flat, height, np.argmax(inside, axis=1), -1)
+    high = _crossings(flat, height, THETA_GRID.size - 1 - np.argmax(inside[:, ::-1], axis=1), 1)
+    shape = curves.shape[:-1]
+    return low.reshape(shape), _peaks(flat).reshape(shape), high.reshape(shape)
 
 
-def _peak(curve: FloatArray, top: int) -> float:
-    """The most likely value between grid points: the vertex of the parabola through the highest point's neighbours."""
-    if not 0 < top < curve.size - 1:
-        return float(THETA_GRID[top])
-    left, middle, right = (float(v) for v in curve[top - 1 : top + 2])
+def _peaks(curves: FloatArray) -> FloatArray:
+    """The most likely values between grid points: vertices of the parabolas through the highest points' neighbours."""
+    top = np.argmax(curves, axis=1)
+    at = np.clip(top, 1, THETA_GRID.size - 2)
+    left, middle, right = (np.take_along_axis(curves, (at + k)[:, None], axis=1)[:, 0] for k in (-1, 0, 1))
     bend = left - 2.0 * middle + right
-    offset = 0.5 * (left - right) / bend if bend < 0.0 else 0.0
-    return float(THETA_GRID[top] + offset * (THETA_GRID[1] - THETA_GRID[0]))
+    bent = (bend < 0.0) & (at == top)
+    offset = np.where(bent, 0.5 * (left - right) / np.where(bent, bend, 1.0), 0.0)
+    result: FloatArray = THETA_GRID[top] + offset * (THETA_GRID[1] - THETA_GRID[0])
+    return result
+
+
+def _crossings(curves: FloatArray, height: FloatArray, inside: IntArray, step: int) -> FloatArray:
+    """Where curves meet a height between the last grid point inside and its neighbour, linearly; infinite off the grid.
+
+    step: 1 for the upper end, -1 for the lower.
+    """
+    outside = inside + step
+    beyond_grid = (outside < 0) | (outside >= THETA_GRID.size)
+    outside = np.clip(outside, 0, THETA_GRID.size - 1)
+    here = np.take_along_axis(curves, inside[:, None], axis=1)[:, 0]
+    there = np.take_along_axis(curves, outside[:, None], axis=1)[:, 0]
+    rise = np.where(beyond_grid, 1.0, here - there)
+    share = (height - there) / rise
+    met = THETA_GRID[outside] + share * (THETA_GRID[inside] - THETA_GRID[outside])
+    return np.where(beyond_grid, step * math.inf, met)
 
 
 def _ln_rising(a: FloatArray, x: FloatArray) -> FloatArray:
     """ln Γ(a + x) - ln Γ(a)."""
     return ln_gamma(a + x) - ln_gamma(a)
-
-
-def _crossing(outside: int, inside: int, curve: FloatArray, height: float) -> float:
-    """Where the curve meets a height between two neighbouring grid points, by linear interpolation."""
-    share = (height - curve[outside]) / (curve[inside] - curve[outside])
-    return float(THETA_GRID[outside] + share * (THETA_GRID[inside] - THETA_GRID[outside]))

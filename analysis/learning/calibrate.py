@@ -1,0 +1,129 @@
+"""From replays to thresholds: of each gate, and of all gates of a release together.
+
+With maxima J_k over the looks of a replay, u_k their 80 % point and b_k their mean excess, the release is judged by
+T = max_k [(J_k - u_k)/b̃_k + ln(K w_k)], b̃_k = sqrt(b_k · geometric mean of b), and T > tail(alpha) of its own
+replays. Solved for J_k that is a threshold for each gate, so gates need not know each other afterwards. w_k: the weight
+of the gate's family, split equally inside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.assumptions import FAMILY_WEIGHTS, FOLDS, MARGIN_ALPHA
+from analysis.contrast import IntArray
+from analysis.learned import Calibration
+from analysis.learning.kinds import Family, Paths
+from analysis.learning.tails import clopper_pearson, tail, tail_scale
+from analysis.samples import BoolArray
+from analysis.special import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The replays of one gate. rows: their numbers among the replays of the release; (replays,).
+
+    paths, raised: ln evidence at each look, -inf after the end of a replay; raised is the margin evidence of
+    contenders at the margin.
+    """
+
+    family: Family
+    rows: IntArray
+    paths: Paths
+    raised: FloatArray
+
+    def only(self, wanted: BoolArray) -> Sample:
+        """The replays of the release that are wanted."""
+        keep = wanted[self.rows]
+        p = self.paths
+        return Sample(
+            self.family, self.rows[keep], Paths(p.first[keep], p.second[keep], p.margin[keep]), self.raised[keep]
+        )
+
+
+def weights(families: Mapping[str, Family]) -> dict[str, float]:
+    """What part of the chance of a false rollback each gate gets; they add up to one."""
+    inside = Counter(families.values())
+    raw = {name: FAMILY_WEIGHTS[family.value] / inside[family] for name, family in families.items()}
+    total = sum(raw.values())
+    return {name: value / total for name, value in raw.items()}
+
+
+def calibrate(
+    samples: Mapping[str, Sample], segments: IntArray, *, alpha: float, pause_alpha: float
+) -> dict[str, Calibration]:
+    """Thresholds of every gate. segments: which segment each replay of the release was cut from; (replays,)."""
+    part = weights({name: one.family for name, one in samples.items()})
+    scaled = {name: _scaled(one) for name, one in samples.items()}
+    maxima = {name: one.joined(samples[name].paths.first, samples[name].paths.second).max(axis=1)
+              for name, one in scaled.items()}  # fmt: skip
+    scales = {name: tail_scale(values) for name, values in maxima.items()}
+    common = math.exp(sum(math.log(one.spread) for one in scales.values()) / len(scales))
+    steps = {name: math.sqrt(one.spread * common) for name, one in scales.items()}
+    handicap = {name: math.log(len(part) * weight) for name, weight in part.items()}
+    release = np.full(segments.size, -np.inf)
+    for name, one in samples.items():
+        value = (maxima[name] - scales[name].location) / steps[name] + handicap[name]
+        release[one.rows] = np.maximum(release[one.rows], value)
+    held = np.isfinite(release)
+    distinct = np.unique(segments[held]).size
+    joint = tail_scale(release[held])
+
+    def threshold(name: str, share: float) -> float:
+        return scales[name].location + steps[name] * (tail(joint, share, distinct) - handicap[name])
+
+    out = {}
+    for name, one in samples.items():
+        own = np.unique(segments[one.rows]).size
+        out[name] = Calibration(
+            first=scaled[name].first,
+            second=scaled[name].second,
+            change=threshold(name, alpha),
+            margin=tail(tail_scale(one.raised.max(axis=1)), MARGIN_ALPHA, own),
+            pause=threshold(name, pause_alpha),
+        )
+    return out
+
+
+def _scaled(sample: Sample) -> Calibration:
+    """Only the scales of the two statistics."""
+    first, second = (tail_scale(values.max(axis=1)) for values in (sample.paths.first, sample.paths.second))
+    return Calibration(first, second, math.inf, math.inf, math.inf)
+
+
+def rolled_back(sample: Sample, calibration: Calibration) -> BoolArray:
+    """Whether the gate would have stopped each replay: both tests exceeded at one look."""
+    joined = calibration.joined(sample.paths.first, sample.paths.second)
+    over = np.logical_and(joined > calibration.change, sample.paths.margin > calibration.margin)
+    result: BoolArray = np.any(over, axis=1)
+    return result
+
+
+def realised(
+    samples: Mapping[str, Sample], segments: IntArray, *, alpha: float, pause_alpha: float
+) -> tuple[float, float]:
+    """95 % Clopper-Pearson interval of the rate of false rollbacks on segments left out of the calibration.
+
+    Thresholds are calibrated anew without each fold of neighbouring segments; the fitted noise is not. Replays of one
+    segment are not independent: a segment is one trial, and counts by the share of its replays that were stopped.
+    """
+    distinct = np.unique(segments)
+    folds = min(FOLDS, distinct.size)
+    if folds < 2:
+        return 0.0, 1.0
+    fold = np.searchsorted(distinct, segments) * folds // distinct.size
+    stopped = np.zeros(segments.size, dtype=np.bool_)
+    for number in range(folds):
+        inside, rest = {n: s.only(fold == number) for n, s in samples.items()}, fold != number
+        learned = calibrate(
+            {n: s.only(rest) for n, s in samples.items()}, segments, alpha=alpha, pause_alpha=pause_alpha
+        )
+        for name, one in inside.items():
+            stopped[one.rows] = np.logical_or(stopped[one.rows], rolled_back(one, learned[name]))
+    shares = [float(stopped[segments == segment].mean()) for segment in distinct]
+    return clopper_pearson(sum(shares), float(distinct.size))

@@ -1,0 +1,171 @@
+"""Learning errorRatio and throughput: events per unit of exposure, more of them, fewer, or either being harm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.assumptions import INTERVAL_ALPHA, LEAST_EVENTS, POD_QUANTILE, QUIET_REQUESTS, VARIATION_FLOOR
+from analysis.contrast import Sums, noise_between_sides
+from analysis.engine import Worse, intervals, traces
+from analysis.learned import AgeCurve, Calibration, LearnedCounts, Noise, NotLearned, Standing
+from analysis.learning.history import CountHistory
+from analysis.learning.kinds import Family, Paths
+from analysis.learning.present import usual
+from analysis.learning.replay import Cast, Replay, cast, smoothed
+from analysis.learning.variation import fit_noise
+from analysis.question import Settings
+from analysis.samples import BoolArray, Tally
+from analysis.special import FloatArray, ln_gamma
+
+PRIOR_SD = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CountModel:
+    """The fitted noise of counts, before thresholds."""
+
+    settings: Settings
+    noise: Noise
+    rate: float
+    age: AgeCurve | None
+    mix: tuple[tuple[str, float], ...]
+    usual: tuple[float, float] | None
+
+
+class Counts:
+    """The kind of errorRatio and throughput gates."""
+
+    def family(self, settings: Settings) -> Family:
+        """Errors unless fewer events are harm, too: then it is traffic, which counts as saturation."""
+        return Family.ERRORS if settings.worse is Worse.HIGHER else Family.SATURATION
+
+    def fit(self, history: CountHistory, settings: Settings) -> CountModel | NotLearned:
+        """v(L), rho and the rate over all segments."""
+        exposure = sum(float(one.exposure.sum()) for one in history.segments)
+        events = sum(float(one.events.sum()) for one in history.segments)
+        if exposure <= 0.0:
+            return NotLearned("NoTraffic", f"no request in {len(history.segments)} segments of history")
+        if events < LEAST_EVENTS:
+            return NotLearned("TooFewEvents", f"{events:.0f} events in history, {LEAST_EVENTS:.0f} are needed")
+        noise = fit_noise(history.segments, spread=1.0, floor=VARIATION_FLOOR, prior_sd=PRIOR_SD)
+        age = history.ages[0] if history.ages else None
+        return CountModel(settings, noise, events / exposure, age, history.mix, usual(history.segments, noise))
+
+    def harmless(self, model: CountModel, history: CountHistory, replays: Sequence[Replay], looks: int) -> BoolArray:
+        """The harm ratio excluded by the interval, or too few events in all for a harm worth waiting for."""
+        cut = cast(history.segments, replays, looks)
+        seen = intervals(cut.batch, model.noise)
+        harm = math.log(model.settings.harm_ratio)
+        high = seen.high < harm
+        if model.settings.worse is Worse.HIGHER:
+            safe = high | (_extra_bound(cut, model.noise) < model.settings.negligible)
+        elif model.settings.worse is Worse.LOWER:
+            safe = seen.low > -harm
+        else:
+            safe = high & (seen.low > -harm)
+        ruled_out: BoolArray = cut.spread_out(safe.astype(np.float64)) == 1.0
+        return ruled_out
+
+    def raised(
+        self,
+        model: CountModel,
+        history: CountHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+    ) -> tuple[CountModel, FloatArray]:
+        """Events added (or, for fewer being harm, taken away) at the smoothed rate, never at the observed count."""
+        worse = [at_margin(tally, model.settings, rng) for tally in history.segments]
+        return model, self._paths(model, history, replays, looks, rng, worse, only_pods=True).margin
+
+    def paths(
+        self,
+        model: CountModel,
+        history: CountHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+        worse: CountHistory | None = None,
+    ) -> Paths:
+        """G_0, B (or A) and the margin's G."""
+        return self._paths(model, history, replays, looks, rng, None if worse is None else worse.segments)
+
+    def finished(self, model: CountModel, calibration: Calibration, standing: Standing) -> LearnedCounts:
+        """What is kept."""
+        return LearnedCounts(model.noise, model.rate, calibration, standing, model.age, model.mix, model.usual)
+
+    def _paths(
+        self,
+        model: CountModel,
+        history: CountHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+        worse: Sequence[Tally] | None,
+        *,
+        only_pods: bool = False,
+    ) -> Paths:
+        cut = cast(history.segments, replays, looks, worse)
+        cut = cut.aged(history.ages, [one.draw for one in replays], rng)
+        settings = model.settings
+        only_pods = only_pods and not settings.margin.points
+        found = traces(cut.batch, settings.margin, model.noise, settings.worse, only_pods=only_pods)
+        margin = found.ln_pods_margin
+        if settings.margin.points:
+            margin = np.logaddexp(margin, found.ln_counts) - math.log(2.0)
+        return Paths(*(cut.spread_out(values) for values in (found.ln_pods, found.ln_counts, margin)))
+
+
+def at_margin(tally: Tally, settings: Settings, rng: np.random.Generator) -> Tally:
+    """The same stretch with every pod worse by exactly the margin."""
+    margin = settings.margin
+    if margin.points:
+        more = rng.poisson(margin.points * tally.exposure)
+        return replace(tally, events=np.minimum(tally.events + more, np.maximum(tally.exposure, tally.events)))
+    up = settings.worse is Worse.HIGHER or (settings.worse is Worse.EITHER and bool(rng.integers(2)))
+    if up:
+        return replace(tally, events=tally.events + rng.poisson((margin.ratio - 1.0) * tally.exposure * rates(tally)))
+    kept = rng.binomial(np.rint(tally.events).astype(np.int64), 1.0 / margin.ratio)
+    return replace(tally, events=kept.astype(np.float64))
+
+
+def rates(tally: Tally) -> FloatArray:
+    """Events per unit of exposure over all pods, smoothed over windows; shape (windows,)."""
+    served = smoothed(tally.exposure.sum(axis=0))
+    result: FloatArray = smoothed(tally.events.sum(axis=0)) / np.maximum(served, 1e-12)
+    return result
+
+
+def _extra_bound(cut: Cast, noise: Noise) -> FloatArray:
+    """Upper bound of the contender's own share of bad requests, pod noise included; (replays, windows)."""
+    sums = Sums.of(cut.batch)
+    looks = np.arange(1, cut.batch.events.shape[2] + 1)
+    events = sums.mine.events.sum(axis=1)[:, 1:]
+    requests = sums.mine.exposure.sum(axis=1)[:, 1:]
+    pods = noise_between_sides(sums, np.zeros_like(looks), looks, noise, slow=True)
+    return rate_upper_bounds(events, requests, INTERVAL_ALPHA) * np.exp(POD_QUANTILE * pods)
+
+
+def rate_upper_bounds(events: FloatArray, requests: FloatArray, alpha: float) -> FloatArray:
+    """`rate_upper_bound` element by element: the root above x/n of n λ - x ln λ = target; inf without requests."""
+    served = np.maximum(requests, 1e-9)
+    target = (
+        math.log(1.0 / alpha)
+        - 0.5 * math.log(QUIET_REQUESTS)
+        + (0.5 + events) * np.log(QUIET_REQUESTS + served)
+        - ln_gamma(0.5 + events)
+        + math.lgamma(0.5)
+    )
+    # Newton's method from the right of a convex function comes down to the root and never passes it.
+    root = (target + 4.0 * events + 20.0) / served
+    for _ in range(30):
+        root = root - (served * root - events * np.log(root) - target) / np.maximum(served - events / root, 1e-300)
+    result: FloatArray = np.where(requests > 0.0, root, np.inf)
+    return result
+
+
+COUNTS = Counts()

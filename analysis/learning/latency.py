@@ -1,0 +1,233 @@
+"""Learning latency: which bucket boundaries to watch, the noise of the share of requests above each, and the margin.
+
+The gate's two statistics are the means over boundaries of G_0 and of B. Its margin test is the largest, over
+boundaries, of ln G at the boundary's own margin, brought to a common scale by replays whose latencies were scaled by
+the margin: boundaries answer to the same latency very differently.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.assumptions import LEAST_EVENTS, SHARE_VARIATION_FLOOR
+from analysis.comparisons.boundaries import Boundary, watched
+from analysis.engine import Margin, intervals, traces
+from analysis.learned import (
+    AgeCurve,
+    Calibration,
+    LearnedBoundary,
+    LearnedLatency,
+    Noise,
+    NotLearned,
+    Scale,
+    Standing,
+)
+from analysis.learning.history import LatencyHistory
+from analysis.learning.kinds import Family, Paths
+from analysis.learning.present import latency_unevenness, usual_of
+from analysis.learning.replay import Replay, cast
+from analysis.learning.tails import tail_scale
+from analysis.learning.variation import fit_noise
+from analysis.question import Settings
+from analysis.samples import BoolArray, Histogram, Tally
+from analysis.special import FloatArray, log_sum_exp
+from analysis.verdict import Freshness
+
+PRIOR_SD = 0.5
+UNSCALED = Scale(0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyModel:
+    """Fitted boundaries, before thresholds. learned: with scales still to be found from raised replays."""
+
+    settings: Settings
+    learned: tuple[LearnedBoundary, ...]
+    age: AgeCurve | None
+    usual: tuple[float, float] | None
+
+
+class Latency:
+    """The kind of latency gates."""
+
+    def family(self, settings: Settings) -> Family:
+        """Latency."""
+        return Family.LATENCY
+
+    def fit(self, history: LatencyHistory, settings: Settings) -> LatencyModel | NotLearned:
+        """Boundaries nearest to 50, 10, 2 and 0.5 % of slower requests, and the noise at each."""
+        pooled = pool(history.segments)
+        if isinstance(pooled, NotLearned):
+            return pooled
+        requests = float(pooled.tally.exposure.sum())
+        if requests <= 0.0:
+            return NotLearned("NoTraffic", f"no request in {len(history.segments)} segments of history")
+        bounds = [b for b in watched(pooled) if LEAST_EVENTS <= b.share * requests <= requests - LEAST_EVENTS]
+        if not bounds:
+            return NotLearned("TooFewEvents", f"no bucket boundary divides the {requests:.0f} requests of history")
+        learned = tuple(_fitted(history.segments, bound, settings) for bound in bounds)
+        noises = [(one.seconds, one.noise) for one in learned]
+        usual = usual_of([latency_unevenness(segment, noises) for segment in history.segments])
+        return LatencyModel(settings, learned, history.ages[0] if history.ages else None, usual)
+
+    def harmless(
+        self, model: LatencyModel, history: LatencyHistory, replays: Sequence[Replay], looks: int
+    ) -> BoolArray:
+        """Harm excluded at the boundary where it stands out most against noise, and likely at no other."""
+        harm = model.settings.harm_ratio
+        sharpest = int(np.argmax([_harm(one, harm) / math.sqrt(_variance(one)) for one in model.learned]))
+        safe = np.ones((len(replays), looks), dtype=np.bool_)
+        for place, one in enumerate(model.learned):
+            cut = cast(_at(history.segments, one.seconds), replays, looks)
+            seen = intervals(cut.batch, one.noise)
+            here = seen.high < _harm(one, harm) if place == sharpest else seen.likely <= 0.5 * _harm(one, harm)
+            safe &= cut.spread_out(here.astype(np.float64)) == 1.0
+        return safe
+
+    def raised(
+        self,
+        model: LatencyModel,
+        history: LatencyHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+    ) -> tuple[LatencyModel, FloatArray]:
+        """Contenders whose latencies are all longer by exactly the margin; learns the scale of each boundary."""
+        slower = [slowed(segment, model.settings.margin.ratio, rng) for segment in history.segments]
+        worse = replace(history, segments=tuple(slower))
+        each = self._each(model, history, replays, looks, rng, worse, only_pods=True)
+        scales = [tail_scale(np.where(_played(replays, looks), one.margin, -np.inf).max(axis=1)) for one in each]
+        learned = tuple(replace(one, scale=scale) for one, scale in zip(model.learned, scales, strict=True))
+        model = replace(model, learned=learned)
+        return model, _largest(model, [one.margin for one in each])
+
+    def paths(
+        self,
+        model: LatencyModel,
+        history: LatencyHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+        worse: LatencyHistory | None = None,
+    ) -> Paths:
+        """Means over boundaries of G_0 and B, and the largest standardised margin evidence."""
+        each = self._each(model, history, replays, looks, rng, worse, only_pods=False)
+        first, second = (
+            log_sum_exp(np.stack(values, axis=-1)) - math.log(len(each))
+            for values in ([one.first for one in each], [one.second for one in each])
+        )
+        return Paths(first, second, _largest(model, [one.margin for one in each]))
+
+    def finished(self, model: LatencyModel, calibration: Calibration, standing: Standing) -> LearnedLatency:
+        """What is kept."""
+        return LearnedLatency(model.learned, calibration, standing, model.age, model.usual)
+
+    def _each(
+        self,
+        model: LatencyModel,
+        history: LatencyHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+        worse: LatencyHistory | None,
+        *,
+        only_pods: bool,
+    ) -> list[Paths]:
+        """The paths of every boundary."""
+        out = []
+        for one in model.learned:
+            slower = None if worse is None else _at(worse.segments, one.seconds)
+            cut = cast(_at(history.segments, one.seconds), replays, looks, slower)
+            cut = cut.aged(history.ages, [replay.draw for replay in replays], rng, power=one.slope)
+            found = traces(cut.batch, Margin(math.exp(one.margin)), one.noise, only_pods=only_pods)
+            values = (found.ln_pods, found.ln_counts, found.ln_pods_margin)
+            out.append(Paths(*(cut.spread_out(value) for value in values)))
+        return out
+
+
+def pool(segments: Sequence[Histogram]) -> Histogram | NotLearned:
+    """All segments as one pod in one window, on the boundaries that all of them have."""
+    common = set.intersection(*({float(b) for b in one.boundaries} for one in segments))
+    bounds = np.array(sorted(common))
+    if not bounds.size:
+        return NotLearned("BucketsDiffer", f"{len(segments)} segments share no bucket boundary")
+    slower = np.zeros((bounds.size, 1, 1))
+    for one in segments:
+        wanted = np.searchsorted(one.boundaries, bounds)
+        slower[:, 0, 0] += one.slower[wanted].sum(axis=(1, 2))
+    total = np.array([[sum(float(one.tally.exposure.sum()) for one in segments)]])
+    tally = Tally(
+        pods=("history",),
+        contender=np.array([False]),
+        exposure=total,
+        events=np.zeros((1, 1)),
+        seen=total > 0.0,
+        ends=np.zeros(1),
+        window=segments[0].tally.window,
+        freshness=Freshness(),
+    )
+    return Histogram(bounds, slower, tally)
+
+
+def slowed(histogram: Histogram, ratio: float, rng: np.random.Generator) -> Histogram:
+    """The same requests, each taking `ratio` times as long: requests cross a boundary by chance, from its own bucket.
+
+    A request is slower than b afterwards if it was slower than b / ratio before; of the bucket in which b / ratio lies,
+    the part above it is taken in proportion to ln latency (to latency in the first bucket).
+    """
+    bounds, slower = histogram.boundaries, histogram.slower
+    layers = np.concatenate([histogram.tally.exposure[None], slower])
+    out = np.empty_like(slower)
+    for j, bound in enumerate(bounds):
+        sought = float(bound) / ratio
+        i = int(np.searchsorted(bounds, sought))
+        left, right = (0.0 if i == 0 else float(bounds[i - 1])), float(bounds[i])
+        part = (right - sought) / (right - left) if left <= 0.0 else math.log(right / sought) / math.log(right / left)
+        inside = np.maximum(np.rint(layers[i] - layers[i + 1]), 0.0).astype(np.int64)
+        out[j] = layers[i + 1] + rng.binomial(inside, min(max(part, 0.0), 1.0))
+    return replace(histogram, slower=np.minimum.accumulate(out, axis=0))
+
+
+def _fitted(segments: Sequence[Histogram], bound: Boundary, settings: Settings) -> LearnedBoundary:
+    noise = fit_noise(
+        _at(segments, bound.seconds), spread=1.0 - bound.share, floor=SHARE_VARIATION_FLOOR, prior_sd=PRIOR_SD
+    )
+    margin = bound.margin(settings.margin.ratio)
+    return LearnedBoundary(bound.seconds, bound.share, bound.slope, margin, noise, UNSCALED)
+
+
+def _at(segments: Sequence[Histogram], seconds: float) -> list[Tally]:
+    """Counts of the requests slower than one boundary."""
+    return [one.above(int(np.argmin(np.abs(one.boundaries - seconds)))) for one in segments]
+
+
+def _largest(model: LatencyModel, margins: Sequence[FloatArray]) -> FloatArray:
+    scaled = [
+        (value - one.scale.location) / one.scale.spread for one, value in zip(model.learned, margins, strict=True)
+    ]
+    result: FloatArray = np.max(np.stack(scaled), axis=0)
+    return result
+
+
+def _played(replays: Sequence[Replay], looks: int) -> BoolArray:
+    """Which looks lie within each replay."""
+    ends = np.array([one.ends[-1] for one in replays])
+    result: BoolArray = np.arange(1, looks + 1)[None, :] <= ends[:, None]
+    return result
+
+
+def _harm(bound: LearnedBoundary, ratio: float) -> float:
+    """Log ratio of shares at which latency is `ratio` times worse."""
+    return Boundary(0, bound.seconds, bound.share, bound.slope).harm(ratio)
+
+
+def _variance(bound: LearnedBoundary) -> float:
+    noise: Noise = bound.noise
+    return float(noise.variation.of(np.array([20.0]))[0]) + noise.spread * 1e-3 / bound.share
+
+
+LATENCY = Latency()

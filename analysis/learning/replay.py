@@ -1,0 +1,176 @@
+"""Pseudo-releases cut out of history: incumbent pods play the contender, in the release's own stages.
+
+A replay is drawn once and serves every gate, so that gates are wrong together in replays as they would be in a release.
+A pod that turns is two rows of counts, one before and one after: as an incumbent that left and a contender that came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.assumptions import SMOOTHING_WINDOWS
+from analysis.contrast import IntArray, Releases
+from analysis.learned import AgeCurve
+from analysis.samples import Tally
+from analysis.special import FloatArray
+
+NOTHING_SEEN = math.log(0.5)
+"""Evidence of no window at all: start 0 has half of the weight, and restarts have not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One pseudo-release.
+
+    segment: which stretch of history. order: the pods that take part, in the order in which they turn contender.
+    begin: where it begins, in seconds; window k ends at begin + (k + 1) window. stages: contender pods of each stage.
+    ends: windows since the beginning after which each stage ends; at the last of them the replay is over.
+    draw: a number of its own, for whatever else is random about it.
+    """
+
+    segment: int
+    order: tuple[str, ...]
+    begin: float
+    window: float
+    stages: tuple[int, ...]
+    ends: tuple[int, ...]
+    draw: int = 0
+
+    def turns(self) -> dict[str, int]:
+        """The first window in which each contender pod is one."""
+        out: dict[str, int] = {}
+        before = 0
+        for target, since in zip(self.stages, (0, *self.ends), strict=False):
+            out.update(dict.fromkeys(self.order[before:target], since))
+            before = target
+        return out
+
+    def ending(self, stage: int, at: int) -> Replay:
+        """The same with one stage ending after so many windows, and the later ones as long as they were."""
+        shift = at - self.ends[stage]
+        return replace(self, ends=(*self.ends[:stage], *(end + shift for end in self.ends[stage:])))
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Replays of one kind of count as releases side by side, windows in which a side served nothing pushed to the end.
+
+    seen: (replays, looks), shared windows up to each look. age: (replays, contender rows, windows) seconds since the
+    pod of the row turned, at the middle of the window, 0 before. rate: (replays, windows), events per unit of exposure
+    over all pods, smoothed.
+    """
+
+    batch: Releases
+    seen: IntArray
+    age: FloatArray
+    rate: FloatArray
+
+    def spread_out(self, values: FloatArray) -> FloatArray:
+        """Evidence after so many shared windows, (replays, windows), as evidence at each look."""
+        first = np.full((values.shape[0], 1), NOTHING_SEEN)
+        result: FloatArray = np.take_along_axis(np.concatenate([first, values], axis=1), self.seen, axis=1)
+        return result
+
+    def aged(
+        self, ages: Sequence[AgeCurve], draws: Sequence[int], rng: np.random.Generator, power: float = 1.0
+    ) -> Cast:
+        """Contender pods as young as they would be: exposure by the learned curve, events by one of its refits.
+
+        ages: the learned curve and the refits; the threshold then contains the error of the curve.
+        """
+        if len(ages) < 2:
+            return self
+        c = self.batch.contender
+        exposure, events = self.batch.exposure.copy(), self.batch.events.copy()
+        served = exposure[:, c]
+        factor = np.stack([ages[1 + draw % (len(ages) - 1)].of(self.age[at]) for at, draw in enumerate(draws)])
+        extra = np.maximum(factor**power - 1.0, 0.0) * served * self.rate[:, None, :]
+        # Fewer events than in old age cannot be added: the events that there were are thinned.
+        kept = np.clip(factor**power, 0.0, 1.0)
+        events[:, c] = rng.binomial(np.rint(events[:, c]).astype(np.int64), kept) + rng.poisson(extra)
+        exposure[:, c] = served * ages[0].of(self.age) ** power
+        return replace(self, batch=replace(self.batch, exposure=exposure, events=events))
+
+
+def cast(
+    segments: Sequence[Tally], replays: Sequence[Replay], looks: int, worse: Sequence[Tally] | None = None
+) -> Cast:
+    """Cut the first `looks` windows of replays out of segments; contenders from `worse`, the same segments made worse.
+
+    Only the pods in a replay's order take part. Shape: one row per such pod before it turns, and one row per contender.
+    """
+    rows = max((len(one.order) for one in replays), default=0)
+    most = max((one.stages[-1] for one in replays), default=0)
+    total = len(replays)
+    exposure, events = np.zeros((total, rows + most, looks)), np.zeros((total, rows + most, looks))
+    age, rate = np.zeros((total, most, looks)), np.zeros((total, looks))
+    place = np.arange(looks)
+    for at, one in enumerate(replays):
+        tally = segments[one.segment]
+        n, x = _laid_out(tally, one, looks)
+        size = len(one.order)
+        turns = one.turns()
+        turn = np.array([turns.get(pod, looks) for pod in one.order])[:, None]
+        exposure[at, :size], events[at, :size] = n * (place < turn), x * (place < turn)
+        if worse is not None:
+            n, x = _laid_out(worse[one.segment], one, looks)
+        young = turn[: len(turns)]
+        after = place >= young
+        mine = slice(rows, rows + len(turns))
+        exposure[at, mine], events[at, mine] = n[: len(turns)] * after, x[: len(turns)] * after
+        age[at, : len(turns)] = np.where(after, (place - young + 0.5) * one.window, 0.0)
+        rate[at] = _smooth_rate(exposure[at], events[at])
+    contender = np.arange(rows + most) >= rows
+    window = replays[0].window if replays else 1.0
+    return _together(Releases(contender, exposure, events, window), age, rate)
+
+
+def _laid_out(tally: Tally, one: Replay, looks: int) -> tuple[FloatArray, FloatArray]:
+    """Exposure and events of the replay's pods, in its order, on its own windows."""
+    place = np.rint((tally.ends - one.begin) / one.window).astype(np.int64) - 1
+    inside = (place >= 0) & (place < looks)
+    number = {pod: row for row, pod in enumerate(tally.pods)}
+    known = [(row, number[pod]) for row, pod in enumerate(one.order) if pod in number]
+    n, x = np.zeros((len(one.order), looks)), np.zeros((len(one.order), looks))
+    into, outof = np.array([row for row, _ in known], dtype=np.int64), [row for _, row in known]
+    target = np.ix_(into, place[inside])
+    n[target], x[target] = tally.exposure[outof][:, inside], tally.events[outof][:, inside]
+    return n, x
+
+
+def smoothed(values: FloatArray) -> FloatArray:
+    """Centred moving sums over the last axis, shorter at the ends."""
+    windows = values.shape[-1]
+    total = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
+    at = np.arange(windows)
+    result: FloatArray = (
+        total[..., np.minimum(at + SMOOTHING_WINDOWS + 1, windows)] - total[..., np.maximum(at - SMOOTHING_WINDOWS, 0)]
+    )
+    return result
+
+
+def _smooth_rate(exposure: FloatArray, events: FloatArray) -> FloatArray:
+    served = smoothed(exposure.sum(axis=0))
+    result: FloatArray = smoothed(events.sum(axis=0)) / np.maximum(served, 1e-12)
+    return result
+
+
+def _together(batch: Releases, age: FloatArray, rate: FloatArray) -> Cast:
+    """Windows that both sides served first, in their order, and zeros in the others: as a live gate sees them."""
+    c = batch.contender
+    shared = (batch.exposure[:, c].sum(axis=1) > 0.0) & (batch.exposure[:, ~c].sum(axis=1) > 0.0)
+    seen = np.cumsum(shared, axis=1)
+    if shared.all():
+        return Cast(batch, seen, age, rate)
+    order = np.argsort(~shared, axis=1, kind="stable")
+    three = order[:, None, :]
+    kept = np.take_along_axis(shared, order, axis=1)
+    exposure = np.take_along_axis(batch.exposure, three, axis=2) * kept[:, None, :]
+    events = np.take_along_axis(batch.events, three, axis=2) * kept[:, None, :]
+    age = np.take_along_axis(age, three, axis=2)
+    rate = np.take_along_axis(rate, order, axis=1)
+    return Cast(replace(batch, exposure=exposure, events=events), seen, age, rate)
