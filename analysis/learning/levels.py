@@ -1,0 +1,254 @@
+"""What history teaches about a gauge: the levels that healthy pods of the role have had, and how they grow with age.
+
+A replay lets pods of history play the contender. They and their segment are left out of the reference that they are
+held against, as a new pod's level is in no reference, and the same statistics run over the stages of the release.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.assumptions import (
+    BURSTY_SHARE,
+    HEALTHY_MIN_WINDOWS,
+    LEAST_LEVELS,
+    LEAST_READINGS,
+    LEVEL_BLOCK,
+    MOST_LEVELS,
+)
+from analysis.engine import Worse
+from analysis.learned import Calibration, Learned, LearnedLevels, NotLearned, Scale, Standing
+from analysis.learning.growth import growth_of
+from analysis.learning.history import LevelHistory
+from analysis.learning.kinds import Family, Paths
+from analysis.learning.replay import NOTHING_SEEN, Replay
+from analysis.levels import Levels, Spans, offset_of
+from analysis.position import Reference, position, reference
+from analysis.question import Settings
+from analysis.samples import BoolArray
+from analysis.special import FloatArray
+from analysis.weighing import TWO_SIDED, adjusted, drift, placed
+
+
+@dataclass(frozen=True, slots=True)
+class LevelModel:
+    """A gauge's reference before thresholds are known.
+
+    learned: all of it but the thresholds. totals, counts: (pods, segments) sums and numbers of ln readings of grown
+    pods, in the direction of harm, from which levels without one segment are made.
+    """
+
+    learned: LearnedLevels
+    settings: Settings
+    totals: FloatArray
+    counts: FloatArray
+
+    @property
+    def margin(self) -> float:
+        """ln of the tolerated ratio."""
+        return math.log(self.settings.margin.ratio)
+
+    def without(self, segment: int, out: frozenset[str]) -> tuple[Reference, dict[str, float]]:
+        """The reference without some pods and without one segment, and the level of each pod outside that segment.
+
+        A pod that lived in this segment alone keeps its level in the reference, for it is one that a healthy pod had;
+        but it has none to drift from.
+        """
+        many = self.counts.sum(axis=1) - self.counts[:, segment]
+        outside = (self.totals.sum(axis=1) - self.totals[:, segment]) / np.maximum(many, 1.0)
+        whole = self.totals.sum(axis=1) / np.maximum(self.counts.sum(axis=1), 1.0)
+        levels = np.where(many >= LEAST_READINGS, outside, whole)
+        kept = np.array([name not in out for name in self.learned.pods], dtype=np.bool_)
+        known = {
+            name: float(level)
+            for name, level, enough in zip(self.learned.pods, outside, many >= LEAST_READINGS, strict=True)
+            if enough
+        }
+        return reference(levels[kept], self.learned.within), known
+
+
+@dataclass(frozen=True, slots=True)
+class LevelKind:
+    """Gauges, for the calibration."""
+
+    def family(self, settings: Settings) -> Family:
+        """A gauge tells how full something is."""
+        return Family.SATURATION
+
+    def fit(self, history: LevelHistory, settings: Settings) -> LevelModel | NotLearned:
+        """The levels of pods of the role: at least 12 pods with ten readings each, the latest 200 of them."""
+        readings = np.concatenate([one.values[np.isfinite(one.values)] for one in history.segments] or [np.zeros(0)])
+        if not readings.size:
+            return NotLearned("TooLittleHistory", "history holds no reading of this gauge")
+        idle = float((readings == 0.0).mean())
+        if idle > BURSTY_SHARE:
+            return NotLearned("BurstyGauge", f"at zero in {100.0 * idle:.0f} % of readings: it has no level to compare")
+        growing = growth_of(history.segments, offset_of(readings))
+        bare = LearnedLevels(
+            (), 0.0, offset_of(readings), _UNSET, Standing(), plateau=growing.plateau, growth=growing.steps
+        )
+        names, totals, counts = _sums(history.segments, bare, settings.worse)
+        enough = counts.sum(axis=1) >= LEAST_READINGS
+        if int(enough.sum()) < LEAST_LEVELS:
+            return NotLearned(
+                "TooFewPods",
+                f"{int(enough.sum())} pods with {LEAST_READINGS} readings or more, {LEAST_LEVELS} are needed",
+            )
+        last = np.array([int(np.flatnonzero(row)[-1]) if row.any() else -1 for row in counts > 0.0])
+        latest = np.argsort(np.where(enough, -last, 1), kind="stable")[: min(int(enough.sum()), MOST_LEVELS)]
+        totals, counts = totals[latest], counts[latest]
+        turned = -1.0 if settings.worse is Worse.LOWER else 1.0
+        levels = turned * totals.sum(axis=1) / counts.sum(axis=1)
+        learned = replace(
+            bare,
+            levels=tuple(float(level) for level in levels),
+            pods=tuple(names[row] for row in latest),
+            within=_within(history.segments, bare, settings.worse),
+        )
+        return LevelModel(learned, settings, totals, counts)
+
+    def harmless(self, model: LevelModel, history: LevelHistory, replays: Sequence[Replay], looks: int) -> BoolArray:
+        """Whether the interval of the ratio excludes the harm at each look, the last minutes alone included."""
+        out = np.zeros((len(replays), looks), dtype=np.bool_)
+        harm = math.log(model.settings.harm_ratio)
+        for at, one in enumerate(replays):
+            part = _played(model, history, one, looks)
+            known, y = part.known, part.levels
+            there = np.isfinite(y)
+            pods = there.sum(axis=0)
+            mean = np.where(there, y, 0.0).sum(axis=0) / np.maximum(pods, 1) - known.mean
+            half = TWO_SIDED * known.sd * np.sqrt(1.0 / np.maximum(pods[0], 1) + 1.0 / known.levels.size)
+            # The last start from which there is a reading, at each look.
+            last = np.where(pods > 0, np.arange(pods.shape[0])[:, None], -1).max(axis=0)
+            lately = np.take_along_axis(mean, np.maximum(last, 0)[None], axis=0)[0]
+            enough = (pods[0] > 0) & (np.cumsum(pods[0] > 0) >= HEALTHY_MIN_WINDOWS)
+            out[at] = enough & (mean[0] + half < harm) & (lately < harm)
+        return out
+
+    def raised(
+        self,
+        model: LevelModel,
+        history: LevelHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+    ) -> tuple[LevelModel, FloatArray]:
+        """Margin evidence of contenders whose readings are worse by the margin ratio."""
+        out = np.stack([self._walk(model, history, one, looks, model.margin)[2] for one in replays])
+        return model, out
+
+    def paths(
+        self,
+        model: LevelModel,
+        history: LevelHistory,
+        replays: Sequence[Replay],
+        looks: int,
+        rng: np.random.Generator,
+        worse: LevelHistory | None = None,
+    ) -> Paths:
+        """Evidence of healthy pods in the place of the contender; with `worse`, of the same pods from there."""
+        walked = np.stack([np.stack(self._walk(model, history, one, looks, 0.0, worse)) for one in replays])
+        return Paths(walked[:, 0], walked[:, 1], walked[:, 2])
+
+    def finished(self, model: LevelModel, calibration: Calibration, standing: Standing) -> Learned:
+        """What is kept: levels with the names of their pods, and the thresholds."""
+        return replace(model.learned, calibration=calibration, standing=standing)
+
+    def _walk(
+        self,
+        model: LevelModel,
+        history: LevelHistory,
+        one: Replay,
+        looks: int,
+        shift: float,
+        worse: LevelHistory | None = None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Likelihood, rank and margin evidence at every look of one replay, contender levels raised by `shift`."""
+        part = _played(model, history, one, looks, worse)
+        found = position(part.known, part.levels + shift, part.spans.weights, model.margin)
+        seen = np.isfinite(part.levels[:, 0]).any(axis=0)
+        likelihood, ranks, margin = (
+            np.where(seen, told, NOTHING_SEEN) for told in (found.likelihood, found.ranks, found.margin)
+        )
+        return likelihood, ranks, margin
+
+
+LEVELS = LevelKind()
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """A replay as a gate would see it: levels has the shape (contender pods, starts, looks)."""
+
+    known: Reference
+    levels: FloatArray
+    spans: Spans
+
+
+def _played(
+    model: LevelModel, history: LevelHistory, one: Replay, looks: int, worse: LevelHistory | None = None
+) -> _Played:
+    turns = one.turns()
+    laid = _laid_out(history.segments[one.segment], model, one, looks)
+    turned = laid if worse is None else _laid_out(worse.segments[one.segment], model, one, looks)
+    turn = np.array([turns.get(pod, looks) for pod in one.order])[:, None]
+    place = np.arange(looks)
+    known, own = model.without(one.segment, frozenset(turns))
+    spans = Spans.of(np.arange(1, looks + 1), one.window)
+    theirs = np.where(place < turn, laid, np.nan)
+    expected = np.array([own.get(pod, math.nan) for pod in one.order])
+    moved = drift(theirs, expected, spans)
+    ours = np.where(place >= turn, turned, np.nan)[: len(turns)]
+    return _Played(known, placed(ours, None, moved, known, spans), spans)
+
+
+def _laid_out(segment: Levels, model: LevelModel, one: Replay, looks: int) -> FloatArray:
+    """ln readings of the replay's pods, in its order, at its own looks; NaN where there is none."""
+    values, _ = adjusted(segment, model.learned, model.settings.worse)
+    place = np.rint((segment.instants - one.begin) / one.window).astype(np.int64) - 1
+    inside = (place >= 0) & (place < looks)
+    number = {pod: row for row, pod in enumerate(segment.pods)}
+    out = np.full((len(one.order), looks), np.nan)
+    for row, pod in enumerate(one.order):
+        if pod in number:
+            out[row, place[inside]] = values[number[pod], inside]
+    return out
+
+
+def _sums(segments: Sequence[Levels], bare: LearnedLevels, worse: Worse) -> tuple[list[str], FloatArray, FloatArray]:
+    """Sums and numbers of grown pods' ln readings, (pods, segments) in the direction of harm, over all names."""
+    rows: dict[str, int] = {}
+    for segment in segments:
+        for pod in segment.pods:
+            rows.setdefault(pod, len(rows))
+    totals, counts = np.zeros((len(rows), len(segments))), np.zeros((len(rows), len(segments)))
+    for column, segment in enumerate(segments):
+        values, variance = adjusted(segment, bare, worse)
+        there = np.isfinite(values) & (variance <= 0.0)
+        at = [rows[pod] for pod in segment.pods]
+        totals[at, column] = np.where(there, values, 0.0).sum(axis=1)
+        counts[at, column] = there.sum(axis=1)
+    return list(rows), totals, counts
+
+
+def _within(segments: Sequence[Levels], bare: LearnedLevels, worse: Worse) -> float:
+    """The median over pods of the sd of their half-hour means (of shorter ones where segments are shorter)."""
+    blocks: dict[str, list[float]] = {}
+    for segment in segments:
+        values, _ = adjusted(segment, bare, worse)
+        number: FloatArray = np.floor((segment.instants - segment.instants[:1]) / LEVEL_BLOCK)
+        for run in np.unique(number):
+            part = values[:, number == run]
+            there = np.isfinite(part)
+            for row in np.flatnonzero(there.sum(axis=1) >= LEAST_READINGS):
+                blocks.setdefault(segment.pods[int(row)], []).append(float(part[row][there[row]].mean()))
+    spreads = [float(np.std(many, ddof=1)) for many in blocks.values() if len(many) > 1]
+    return float(np.median(spreads)) if spreads else 0.0
+
+
+_UNSET = Calibration(Scale(0.0, 1.0), Scale(0.0, 1.0), math.inf, math.inf, math.inf)
+"""Thresholds that nothing exceeds, until the replays have given real ones."""
