@@ -196,12 +196,12 @@ class LearnedLatency:
 class Growth:
     """How levels of pods up to an age differ from what they become: readings at ages below `until` seconds.
 
-    shift: median ln of level over the same pod's level once grown up. spread: sd of that between pods.
+    shift: median ln of level over the same pod's level once grown up. sd: standard deviation of that between pods.
     """
 
     until: float
     shift: float
-    spread: float
+    sd: float
 
 
 @dataclass(frozen=True, slots=True)

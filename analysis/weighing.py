@@ -90,7 +90,7 @@ def adjusted(levels: Levels, learned: LearnedLevels, worse: Worse) -> tuple[Floa
     for step in learned.growth:
         young = (levels.ages >= begin) & (levels.ages < step.until)
         values = np.where(young, values - turned * step.shift, values)
-        variance = np.where(young, step.spread**2, variance)
+        variance = np.where(young, step.sd**2, variance)
         begin = step.until
     return np.where((levels.ages >= begin) & (levels.ages < learned.plateau), np.nan, values), variance
 

@@ -87,7 +87,7 @@ class LevelKind:
         idle = float((readings == 0.0).mean())
         if idle > BURSTY_SHARE:
             return NotLearned("BurstyGauge", f"at zero in {100.0 * idle:.0f} % of readings: it has no level to compare")
-        growing = growth_of(history.segments, offset_of(readings))
+        growing = growth_of((*history.segments, *history.rollouts), offset_of(readings))
         bare = LearnedLevels(
             (), 0.0, offset_of(readings), _UNSET, Standing(), plateau=growing.plateau, growth=growing.steps
         )
