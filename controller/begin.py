@@ -6,11 +6,12 @@ version into the spare slot at zero replicas; bind both versions by digest; begi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller import preflight
+from analysis.learned import NotLearned
+from controller import preflight, reliance
 from controller.attempt import (
     SOON,
     Attempt,
@@ -23,9 +24,10 @@ from controller.attempt import (
     parsed,
     seconds,
 )
+from controller.baseline import Baseline
 from controller.gates import questions
 from controller.pinned import pin
-from controller.preflight import Finding, Refusal, Wait
+from controller.preflight import LEARNING_PATIENCE, Finding, Learning, Refusal, Wait
 from controller.record import applied, noted, worth_writing
 from controller.release import (
     Advance,
@@ -48,8 +50,11 @@ from controller.release import (
 from controller.requests import (
     Counts,
     Failure,
+    FailureKind,
     FetchCounts,
+    FetchReadings,
     Neighbours,
+    ReadBaseline,
     ReadNeighbours,
     ReadRelease,
     ReviewAccess,
@@ -140,7 +145,12 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
     finding, notes = yield from _of_surroundings(case, observed, names, settings)
     if finding is not None:
         return (yield from _not_now(case, finding))
-    return (yield from _step(case, observed, template, notes))
+    learned: Learnt | None = None
+    if settings.learns and case.origin == "change" and not case.attempt.record.skip_gates:
+        learned = yield from _of_history(case, settings)
+        if waits := _for_learner(case, learned):
+            return (yield from _not_now(case, waits))
+    return (yield from _step(case, observed, template, notes, learned))
 
 
 Template = dict[str, Any]
@@ -280,16 +290,42 @@ def _of_surroundings(
     return None, notes
 
 
+Learnt = Baseline | NotLearned
+_WAITED = f"Hold{HoldReason.LEARNING.value}"  # the entry of the decision log
+
+
+def _of_history(case: Case, settings: Settings) -> Reading[Learnt]:
+    """What was learned of this policy's gates; no answer is like no baseline, and never a reason not to begin."""
+    found = yield ReadBaseline(case.app.namespace, case.app.policy)
+    if isinstance(found, Failure) and found.kind is not FailureKind.ABSENT:
+        return NotLearned("Unread", f"the baseline could not be read: {found.message}")
+    source = settings.sources.get(case.policy.spec.metrics.source, Source())
+    obj = found if isinstance(found, Mapping) else None
+    return reliance.read(obj, case.policy, source.window, case.now)
+
+
+def _for_learner(case: Case, learned: Learnt) -> Learning | None:
+    """Whether to wait for the check of the last hour: noise that has changed since would void the promise."""
+    if reliance.is_present(learned, case.attempt.uid):
+        return None
+    # From the first wait on: preparing the slots takes ticks of its own, in which nothing is held.
+    since = next((each.at for each in case.attempt.record.decisions if each.kind == _WAITED), case.now)
+    if case.now - since >= LEARNING_PATIENCE:
+        return None
+    told = f"{learned.reason}: {learned.detail}" if isinstance(learned, NotLearned) else "the last hour is not checked"
+    return Learning(f"waits for the learner ({told})")
+
+
 def _replicas(observed: Observation) -> int:
     return observed.incumbent.replicas if observed.incumbent is not None else 0
 
 
-def _metric_questions(case: Case, observed: Observation, source: Source) -> list[FetchCounts]:
+def _metric_questions(case: Case, observed: Observation, source: Source) -> list[FetchCounts | FetchReadings]:
     """One question per required gate, about the incumbents, over the last few windows."""
     end = (case.now - source.scrape) // source.window * source.window
     start = end - 4 * source.window
     sets = tuple(sorted({pod.replica_set for pod in observed.incumbents}))
-    asked = []
+    asked: list[FetchCounts | FetchReadings] = []
     for gate in case.policy.spec.gates:
         if gate.required:
             each = questions(case.policy, gate, case.app.namespace, sets, source, start, end)
@@ -300,15 +336,18 @@ def _metric_questions(case: Case, observed: Observation, source: Source) -> list
 # ------------------------------------------------------------------------------------------------- outcomes
 
 
-def _not_now(case: Case, finding: Refusal | Wait) -> Reading[TickResult]:
-    """A refusal ends it; a wait holds it until the batch deadline and then refuses it."""
+def _not_now(case: Case, finding: Refusal | Wait | Learning) -> Reading[TickResult]:
+    """A refusal ends it; a wait holds it until the batch deadline and then refuses it; the learner is waited for."""
     record, now = case.attempt.record, case.now
     decision: Decision
     if isinstance(finding, Refusal):
         decision = Finish(Phase.CANCELLED, Cause.REFUSED, finding.because)
+    elif isinstance(finding, Learning):
+        until = _since(record, HoldReason.LEARNING, now) + LEARNING_PATIENCE
+        decision = Hold(HoldReason.LEARNING, finding.because, until, "begins with what was learned so far")
     else:
         by_person = finding.reason is HoldReason.PAUSED_BY_PERSON
-        since = record.held.since if record.held is not None and record.held.reason is finding.reason else now
+        since = _since(record, finding.reason, now)
         until = since + case.policy.spec.deadline.batch.seconds
         if now >= until and not by_person:
             waited = f"{finding.because} (waited {case.policy.spec.deadline.batch} for it)"
@@ -321,7 +360,13 @@ def _not_now(case: Case, finding: Refusal | Wait) -> Reading[TickResult]:
     return (yield from _written(case, after, Plan()))
 
 
-def _step(case: Case, observed: Observation, template: Template, notes: tuple[str, ...]) -> Reading[TickResult]:
+def _since(record: Record, reason: HoldReason, now: float) -> float:
+    return record.held.since if record.held is not None and record.held.reason is reason else now
+
+
+def _step(
+    case: Case, observed: Observation, template: Template, notes: tuple[str, ...], learned: Learnt | None
+) -> Reading[TickResult]:
     """Prepare the slots, or, when they are prepared, bind them and begin."""
     live, spare = observed.incumbent, observed.contender
     assert live is not None
@@ -344,7 +389,11 @@ def _step(case: Case, observed: Observation, template: Template, notes: tuple[st
     assert spare is not None
     if finding := preflight.of_prepared(spare, template):
         return (yield from _not_now(case, finding))
-    return (yield from _written(case, _admit(case, record, live, spare, notes), Plan()))
+    admitted = _admit(case, record, live, spare, notes)
+    if learned is not None:
+        told = reliance.notes(learned, case.policy, case.attempt.uid)
+        admitted = replace(admitted, baseline=reliance.relied(learned, case.policy), notes=(*admitted.notes, *told))
+    return (yield from _written(case, admitted, Plan()))
 
 
 def _prepare(case: Case, record: Record, plan: Plan) -> Reading[TickResult]:

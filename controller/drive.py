@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
@@ -25,7 +26,8 @@ from controller.release import (
     Record,
     RollBack,
 )
-from controller.requests import Counts, Failure, FailureKind, ReadRelease, Settings, Source
+from controller.reliance import Knowledge, knowledge
+from controller.requests import Counts, Failure, FailureKind, ReadBaseline, ReadRelease, Settings, Source
 from controller.revise import revised
 from controller.strategies import strategy_of
 from policies.load import digest
@@ -80,7 +82,7 @@ def drive(
     glance = _turn(attempt, first, verdicts, policy, source)
     # What the cluster or a person says to turn back is not kept waiting by a store that may be slow to answer.
     if not _turns_anyway(glance.decision):
-        verdicts = yield from ask_gates(app, attempt.record, first, policy, source)
+        verdicts = yield from ask_gates(app, attempt.record, first, policy, source, learns=settings.learns)
         glance = _turn(attempt, first, verdicts, policy, source) if verdicts else glance
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
@@ -112,28 +114,44 @@ def drive(
 
 
 def ask_gates(
-    app: AppKey, record: Record, seen: Observation, policy: ReleasePolicy, source: Source
+    app: AppKey, record: Record, seen: Observation, policy: ReleasePolicy, source: Source, *, learns: bool = False
 ) -> Reading[tuple[GateVerdict, ...]]:
-    """The gates' verdicts while the batch is settled; nothing is asked while pods still move."""
+    """The gates' verdicts while the batch is settled; nothing is asked while pods still move.
+
+    `learns`: whether baselines are kept; a release relies on the one that it began with.
+    """
     strategy = strategy_of(policy.spec)
     if record.phase not in FORWARD or seen.incumbent is None or seen.contender is None:
         return ()
     settled = revised(record, seen, policy.spec, strategy)
     if not settled.observing or settled.observing[-1].end is not None:
         return ()
+    known: Knowledge = {}
+    if learns:
+        known = yield from _knowledge(app, settled, policy, seen.now)
     span = instants(settled, source, seen.now)
     verdicts = []
     for gate in policy.spec.gates:
+        learned = known.get(gate.name)
         answers: dict[str, Counts | Failure] = {}
         if span is not None:
-            for question in questions(policy, gate, app.namespace, replica_sets(settled), source, *span):
+            names = replica_sets(settled)
+            for question in questions(policy, gate, app.namespace, names, source, *span, learned):
                 answer = yield question
                 if isinstance(answer, Counts | Failure):
                     answers[question.term] = answer
                 if isinstance(answer, Failure) and answer.kind is FailureKind.UNAVAILABLE:
                     break  # one unanswered question of a gate is enough; the next tick asks again
-        verdicts.append(judge(gate, policy, settled, seen, source, answers))
+        verdicts.append(judge(gate, policy, settled, seen, source, answers, learned))
     return tuple(verdicts)
+
+
+def _knowledge(app: AppKey, record: Record, policy: ReleasePolicy, now: float) -> Reading[Knowledge]:
+    """What the release may rely on. A baseline that cannot be read now is one that is not there now."""
+    if record.baseline is None:
+        return knowledge(record, None, policy.spec.gates, now)
+    found = yield ReadBaseline(app.namespace, app.policy)
+    return knowledge(record, found if isinstance(found, Mapping) else None, policy.spec.gates, now)
 
 
 def _turn(

@@ -1,7 +1,8 @@
 """May this release begin? Everything that could be known beforehand to end badly is asked before anything moves.
 
 A refusal ends the release at once and says what to do. A hold waits for what time may mend (a pod that is not ready,
-a store that does not answer) until the policy's batch deadline.
+a store that does not answer) until the policy's batch deadline. A wait for the learner is short, and the release begins
+after it with what was learned so far.
 """
 
 from __future__ import annotations
@@ -45,13 +46,23 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """This release may begin later."""
+    """This release may begin later. What is not there after the policy's batch deadline ends it."""
 
     reason: HoldReason
     because: str
 
 
-Finding = Refusal | Wait | None
+LEARNING_PATIENCE = 180.0  # seconds that a release waits for the learner to hold the last hour against its baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """This release waits a bounded time for what the learner says, and then begins with what is there."""
+
+    because: str
+
+
+Finding = Refusal | Wait | Learning | None
 
 
 def of_slots(seen: Observation, origin: Origin, *, digest: str, target: str) -> Finding:

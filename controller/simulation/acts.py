@@ -68,6 +68,16 @@ def _latency(scene: Scene, words: Mapping[str, str]) -> None:
         scene.world.behave(scene.version(who), latency=factor)
 
 
+def _orders(scene: Scene, words: Mapping[str, str]) -> None:
+    for who, factor in _pairs(words["pairs"], _FACTOR, "x0.5"):
+        scene.world.behave(scene.version(who), orders=factor)
+
+
+def _memory(scene: Scene, words: Mapping[str, str]) -> None:
+    for who, factor in _pairs(words["pairs"], _FACTOR, "x1.5"):
+        scene.world.behave(scene.version(who), memory=factor)
+
+
 def _pairs(text: str, pattern: re.Pattern[str], example: str) -> list[tuple[str, float]]:
     """`contender=4% incumbent=0.1%` -> [(who, number)]. Raises ValueError."""
     found = []
@@ -106,6 +116,8 @@ def _heal(scene: Scene, words: Mapping[str, str]) -> None:
         cannot_pull=False,
         starts_in=None,
         latency=healthy.latency,
+        orders=healthy.orders,
+        memory=healthy.memory,
     )
 
 
@@ -285,6 +297,8 @@ def _restore(scene: Scene, _words: Mapping[str, str]) -> None:
 _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("errors WHO=4.00% ...", r"errors (?P<pairs>.+)", _errors),
     ("latency WHO=x2 ...", r"latency (?P<pairs>.+)", _latency),
+    ("orders WHO=x0.5 ...", r"orders (?P<pairs>.+)", _orders),
+    ("memory WHO=x1.5 ...", r"memory (?P<pairs>.+)", _memory),
     ("crash WHO [after 20s]", rf"crash {_ROLE}(?: after (?P<after>\w+))?", _crash),
     ("never-ready WHO", rf"never-ready {_ROLE}", _never_ready),
     ("slow WHO 90s", rf"slow {_ROLE} (?P<in>\w+)", _slow),
@@ -329,6 +343,8 @@ USAGES = tuple(usage for usage, _, _ in _ROWS)
 _CHECKED: Mapping[Effect, Callable[[Mapping[str, str]], object]] = {
     _errors: lambda words: _pairs(words["pairs"], _SHARE, "4.00%"),
     _latency: lambda words: _pairs(words["pairs"], _FACTOR, "x2"),
+    _orders: lambda words: _pairs(words["pairs"], _FACTOR, "x0.5"),
+    _memory: lambda words: _pairs(words["pairs"], _FACTOR, "x1.5"),
     _crash: lambda words: seconds(words.get("after", "2s")),
     _slow: lambda words: seconds(words["in"]),
     _gitops: lambda words: (seconds(words["every"]), seconds(words.get("lasts", "1m"))),

@@ -14,9 +14,10 @@ from controller.requests import (
     DeleteRelease,
     Failure,
     FailureKind,
-    FetchCounts,
+    Fetch,
     Neighbours,
     Read,
+    ReadBaseline,
     ReadNeighbours,
     ReadPods,
     ReadPolicy,
@@ -51,7 +52,7 @@ class View:
 
 def read_from(world: World, request: Read, given: View) -> Answer:
     """Answer a read from a view; looks through the watch cache may see an older one still."""
-    if isinstance(request, FetchCounts):
+    if isinstance(request, Fetch):
         return world.store_fault if world.store_fault is not None else world.traffic.fetch(request)
     if world.api_fault is not None:
         return world.api_fault
@@ -75,6 +76,8 @@ def read_from(world: World, request: Read, given: View) -> Answer:
                 if space == namespace and all(pod.labels.get(key) == value for key, value in labels)
             )
             return PodList(pods, str(view.version))
+        case ReadBaseline(namespace, name):
+            return _one(view, ("Baseline", namespace, name))
         case ReadNeighbours(namespace):
             return Neighbours(
                 policies=_all(view, "ReleasePolicy", namespace),

@@ -16,7 +16,7 @@ import msgspec
 from controller.requests import Failure, FailureKind
 
 Object = dict[str, Any]
-Kind = Literal["ReleasePolicy", "Release", "Deployment", "HorizontalPodAutoscaler", "Service"]
+Kind = Literal["ReleasePolicy", "Release", "Baseline", "Deployment", "HorizontalPodAutoscaler", "Service"]
 Key = tuple[Kind, str, str]  # kind, namespace, name
 
 

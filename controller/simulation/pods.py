@@ -27,12 +27,15 @@ _PULL_BACK_OFF = 10.0
 class Behaviour:
     """How the pods of a version behave.
 
-    errors: share of failed requests. latency: factor on response times. starts_in: seconds to ready, None for the
+    errors: share of failed requests. latency, orders, memory: factors on response times, on orders completed and on
+    bytes held. starts_in: seconds to ready, None for the
     world's ordinary few. crashes_after: seconds a container lives, None for ever. cannot_pull: no such image.
     """
 
     errors: float = 0.001
     latency: float = 1.0
+    orders: float = 1.0
+    memory: float = 1.0
     starts_in: float | None = None
     ready: bool = True
     crashes_after: float | None = None

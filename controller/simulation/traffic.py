@@ -2,13 +2,15 @@
 
 The load is shared equally by the pods that serve. Counters are whole numbers that a process keeps: requests, errors
 and the buckets of a latency histogram; a container that restarts begins at zero, and an error counter does not exist
-before its first error, as with the usual client libraries. A store scrapes every running pod at aligned instants and
-answers `FetchCounts` from nothing but its samples.
+before its first error, as with the usual client libraries. Half of the requests that did not fail complete an order,
+and a pod holds some memory. A store scrapes every running pod at aligned instants and answers questions from nothing
+but its samples; what it remembers from before the world began is given to it.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,14 +19,29 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.samples import CounterSeries
-from controller.requests import Counts, Failure, FailureKind, FetchCounts, Term
+from controller.requests import (
+    Counts,
+    Failure,
+    FailureKind,
+    Fetch,
+    FetchCounts,
+    FetchReadings,
+    FetchTotals,
+    Term,
+    Totals,
+)
+from policies.schema import GateKind
 
 FloatArray = npt.NDArray[np.float64]
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
 LE = tuple("+Inf" if math.isinf(bound) else f"{bound:g}" for bound in BOUNDS)
 _MEDIAN, _SPREAD = 0.08, 0.7  # seconds, and the standard deviation of its logarithm: a log-normal response time
-_COLUMNS = 2 + len(BOUNDS)  # requests, errors, buckets
+_BUCKETS = slice(2, 2 + len(BOUNDS))
+_ORDERS, _HELD = 2 + len(BOUNDS), 3 + len(BOUNDS)
+_COLUMNS = 4 + len(BOUNDS)  # requests, errors, buckets, orders, bytes held
+_MEMORY_HELD, _HELD_POD, _HELD_SCRAPE = 300e6, 0.08, 0.02  # bytes, and standard deviations of their logarithm
+_RATE = 300.0  # seconds over which the store's own rates are taken
 _MEMORY = 0.6  # AR(1) memory of the window noise, from one scrape to the next
 
 
@@ -59,6 +76,7 @@ class Meter:
     counters: FloatArray = field(default_factory=lambda: np.zeros(_COLUMNS))
     pod_noise: float = 0.0
     window_noise: float = 0.0
+    held: float = 1.0
 
     def fork(self) -> Meter:
         return replace(self, counters=self.counters.copy())
@@ -97,10 +115,12 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """How the requests of one pod fare: error ratio and factor on response times."""
+    """How the requests of one pod fare: error ratio, and factors on response times, orders and bytes held."""
 
     errors: float
     latency: float
+    orders: float = 1.0
+    memory: float = 1.0
 
 
 Answering = Counts | Failure
@@ -118,6 +138,7 @@ class Traffic:
         self.samples: dict[str, Samples] = {}
         self.scraping = True
         self.hostile: Hostile | None = None
+        self.past: dict[str, Totals] = {}  # by gate: totals of the time before the samples begin
         self.lost = 0.0  # requests that found no pod
 
     def fork(self) -> Traffic:
@@ -126,6 +147,7 @@ class Traffic:
         other.meters = {name: meter.fork() for name, meter in self.meters.items()}
         other.samples = {name: each.fork() for name, each in self.samples.items()}
         other.scraping, other.hostile, other.lost = self.scraping, self.hostile, self.lost
+        other.past = dict(self.past)
         return other
 
     # ------------------------------------------------------------------------------------------------ counting
@@ -164,7 +186,10 @@ class Traffic:
             meter.flow -= float(arrived[row])
             meter.counters[0] += arrived[row]
             meter.counters[1] += failed[row]
-            meter.counters[2:] += slow[row]
+            meter.counters[_BUCKETS] += slow[row]
+        for (name, meter), served, bad in zip(due, arrived.tolist(), failed.tolist(), strict=True):
+            meter.counters[_ORDERS] += 0.5 * (served - bad) * streams[name].orders
+            meter.held = streams[name].memory
 
     def restart(self, pod: str) -> None:
         """A new process: its counters begin at zero."""
@@ -182,30 +207,85 @@ class Traffic:
         for name in pods:
             if name not in self.samples:
                 self.samples[name] = Samples(index)
-            self.samples[name].put(index, self.meter(name).counters)
+            meter = self.meter(name)
+            meter.counters[_HELD] = _MEMORY_HELD * meter.held * math.exp(_level_noise(name, index))
+            self.samples[name].put(index, meter.counters)
 
-    def fetch(self, ask: FetchCounts) -> Answering:
+    def fetch(self, ask: Fetch) -> Answering | Totals:
         """The store's answer: at each instant the newest sample that is fresh enough, or nothing."""
-        sets = set(ask.replica_sets)
-        series: list[CounterSeries] = []
         steps = math.floor((ask.end - ask.start) / ask.step + 1e-6)
         instants = np.array([ask.start + ask.step * n for n in range(steps + 1)], dtype=np.float64)
+        if isinstance(ask, FetchTotals):
+            return self._totals(ask, instants)
+        fresh = ask.fresh_within if isinstance(ask, FetchCounts) else 2.0 * self.scrape
+        sets = set(ask.replica_sets)
+        series: list[CounterSeries] = []
         for pod, kept in sorted(self.samples.items()):
             if pod.rpartition("-")[0] in sets:
-                series += _series(pod, kept.newest(instants, ask.fresh_within, self.scrape), instants, ask.term)
+                series += _series(pod, kept.newest(instants, fresh, self.scrape), instants, ask.term)
         counts = Counts(tuple(series))
-        return counts if self.hostile is None else self.hostile(ask, counts)
+        return counts if self.hostile is None or isinstance(ask, FetchReadings) else self.hostile(ask, counts)
+
+    def _totals(self, ask: FetchTotals, instants: FloatArray) -> Totals:
+        """One number for all pods of the Deployments, as the store's own functions have it; the past before that."""
+        past = self.past.get(ask.gate, Totals((), ()))
+        found = {at: value for at, value in zip(past.times, past.values, strict=True) if ask.start <= at <= ask.end}
+        rows = [
+            (kept.newest(instants, ask.fresh_within, self.scrape), kept.newest(instants - _RATE, _RATE, self.scrape))
+            for pod, kept in sorted(self.samples.items())
+            if pod.rpartition("-")[0].rpartition("-")[0] in ask.deployments
+        ]
+        for place, at in enumerate(instants.tolist()):
+            both = [(now[place], np.nan_to_num(then[place])) for now, then in rows if not np.isnan(now[place, 0])]
+            if both and at not in found:
+                value = _total(ask.of, np.stack([now for now, _ in both]), np.stack([then for _, then in both]))
+                if math.isfinite(value):
+                    found[at] = value
+        times = tuple(sorted(found))
+        return Totals(times, tuple(found[at] for at in times))
+
+
+_COLUMN: Mapping[Term, int] = {"requests": 0, "errors": 1, "buckets": 0, "events": _ORDERS, "readings": _HELD}
+
+
+def _level_noise(pod: str, index: int) -> float:
+    """Of the logarithm of the bytes that a pod holds; drawn without touching the chance of anything else."""
+    name = zlib.crc32(pod.encode())
+    of_pod = float(np.random.default_rng(name).normal(0.0, _HELD_POD))
+    return of_pod + float(np.random.default_rng([name, index]).normal(0.0, _HELD_SCRAPE))
+
+
+def _total(of: GateKind, now: FloatArray, then: FloatArray) -> float:
+    """The number of all pods at one instant, from their rows there and five minutes before (shape (pods, columns))."""
+    grown = np.where(now >= then, now - then, now).sum(axis=0)
+    match of:
+        case "errorRatio":
+            return float(grown[1] / grown[0]) if grown[0] > 0.0 else math.nan
+        case "throughput":
+            return float(grown[_ORDERS] / _RATE)
+        case "gauge":
+            return float(now[:, _HELD].mean())
+        case "latency":
+            buckets = grown[_BUCKETS]
+            if buckets[-1] <= 0.0:
+                return math.nan
+            place = int(np.searchsorted(buckets, 0.95 * buckets[-1]))
+            low, below = (0.0, 0.0) if place == 0 else (BOUNDS[place - 1], float(buckets[place - 1]))
+            if math.isinf(BOUNDS[place]):
+                return low
+            inside = (0.95 * float(buckets[-1]) - below) / max(float(buckets[place]) - below, 1e-9)
+            return low + (BOUNDS[place] - low) * inside
 
 
 def _series(pod: str, rows: FloatArray, instants: FloatArray, term: Term) -> list[CounterSeries]:
     """The series of one pod. Counters without a value yet (no scrape, or no error so far) have no sample."""
-    column = 1 if term == "errors" else 0
+    column = _COLUMN[term]
     present = rows[:, column] > 0.0 if term == "errors" else ~np.isnan(rows[:, column])
     if not present.any():
         return []
     times = tuple(instants[present].tolist())
     if term == "buckets":
-        table = rows[present, 2:].T.tolist()
+        table = rows[present, _BUCKETS].T.tolist()
         return [CounterSeries(pod, le, times, tuple(values)) for le, values in zip(LE, table, strict=True)]
     return [CounterSeries(pod, None, times, tuple(rows[present, column].tolist()))]
 

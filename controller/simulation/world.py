@@ -316,12 +316,11 @@ class World:
             self.remember()
 
     def _count(self) -> None:
-        self.traffic.count(
-            {
-                pod.name: Stream(self.behaviour(pod.version).errors, self.behaviour(pod.version).latency)
-                for pod in self.pods.values()
-            }
-        )
+        streams = {}
+        for pod in self.pods.values():
+            how = self.behaviour(pod.version)
+            streams[pod.name] = Stream(how.errors, how.latency, how.orders, how.memory)
+        self.traffic.count(streams)
 
     # ------------------------------------------------------------------------------------------------ noticing
 
