@@ -40,9 +40,10 @@ class LatencyHistory:
 
 @dataclass(frozen=True, slots=True)
 class LevelHistory:
-    """Readings of a gauge."""
+    """Readings of a gauge. rollouts: stretches around past rollouts, with the ages of pods that were born in them."""
 
     segments: tuple[Levels, ...]
+    rollouts: tuple[Levels, ...] = ()
 
 
 History = CountHistory | LatencyHistory | LevelHistory

@@ -20,9 +20,10 @@ from analysis.contrast import IntArray
 from analysis.learned import Calibration, Guarantee, Learned, NotLearned, Standing
 from analysis.learning.calibrate import Sample, calibrate, realised
 from analysis.learning.counts import COUNTS
-from analysis.learning.history import CountHistory, History, LatencyHistory, Stretch, stretch_of
+from analysis.learning.history import CountHistory, History, LatencyHistory, LevelHistory, Stretch, stretch_of
 from analysis.learning.kinds import Kind, Paths
 from analysis.learning.latency import LATENCY
+from analysis.learning.levels import LEVELS
 from analysis.learning.plan import ReplayPlan
 from analysis.learning.replay import Replay
 from analysis.levels import Levels
@@ -30,7 +31,7 @@ from analysis.question import Settings
 from analysis.samples import BoolArray, Histogram, Tally
 from analysis.special import FloatArray
 
-KINDS: dict[type[History], Kind[Any, Any]] = {CountHistory: COUNTS, LatencyHistory: LATENCY}
+KINDS: dict[type[History], Kind[Any, Any]] = {CountHistory: COUNTS, LatencyHistory: LATENCY, LevelHistory: LEVELS}
 
 
 @dataclass(frozen=True, slots=True)
