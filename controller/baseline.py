@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from analysis.band import LearnedBand
 from analysis.learned import Learned, LearnedCounts, LearnedLatency, LearnedLevels, NotLearned, Variation
 from controller.release import GROUP
 from policies.load import to_object as policy_object
@@ -63,9 +64,6 @@ class Present:
     gates: Mapping[str, Likeness] = field(default_factory=dict)
 
 
-Band = Any  # the LearnedBand of analysis.band
-
-
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """Everything that history taught about one policy's gates.
@@ -82,7 +80,7 @@ class Baseline:
     coverage: float
     excluded: tuple[Excluded, ...] = ()
     gates: Mapping[str, Learned | NotLearned] = field(default_factory=dict)
-    bands: Mapping[str, Band | NotLearned] = field(default_factory=dict)
+    bands: Mapping[str, LearnedBand | NotLearned] = field(default_factory=dict)
     present: Present | None = None
     version: int = BASELINE_VERSION
 
@@ -99,7 +97,6 @@ def learning_digest(policy: ReleasePolicy, window: float) -> str:
     """
     spec = policy_object(policy)["spec"]
     matters = {key: spec[key] for key in _MATTERS if key in spec}
-    matters["gates"] = [{key: value for key, value in gate.items() if key != "required"} for gate in spec["gates"]]
     text = json.dumps({"spec": matters, "window": window}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -375,7 +372,7 @@ _GATES: Mapping[str, type[Any]] = {
     "levels": LearnedLevels,
     "nothing": NotLearned,
 }
-_BANDS: Mapping[str, type[Any]] = {"nothing": NotLearned}
+_BANDS: Mapping[str, type[Any]] = {"band": LearnedBand, "nothing": NotLearned}
 _NAMES: Mapping[type[Any], str] = {kind: name for name, kind in (*_GATES.items(), *_BANDS.items())}
 
 
