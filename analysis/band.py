@@ -14,27 +14,21 @@ after every point costs nothing. Evidence is told in nats, so that its threshold
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
 from analysis.assumptions import BAND_HORIZON, BAND_OLDEST_DAYS, BAND_STEP, TAIL_SHARE
 from analysis.band_model import Model, Season
 from analysis.band_terms import DAY, HOUR, STEPS, Series, Unit, filled, restored, terms_at, transformed
+from analysis.engine import Worse
 from analysis.special import FloatArray
 from analysis.verdict import Absence, NoData
 
 Numbers = tuple[float, ...]
 Table = tuple[Numbers, ...]
-
-
-class Worse(StrEnum):
-    """Which direction of a series is harm."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
-    EITHER = "either"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +113,42 @@ _ARRAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The forecast of one hour, made at its origin and not touched afterwards; arrays of shape (12,), in z.
+    """The forecast of one hour, made at its origin (epoch seconds) and kept: h = 1..12 each, on the band's scale.
 
-    expected: mean of z over the first h points. size: of its usual error, upper and lower: that times the quantile
-    at h, the unit of Z_h in either direction.
+    expected: mean of z over the first h points. upper, lower: the unit of Z_h in either direction.
     """
 
     origin: float
-    expected: FloatArray
-    upper: FloatArray
-    lower: FloatArray
+    expected: Numbers
+    upper: Numbers
+    lower: Numbers
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON types; `opened` reads them back."""
+        return {
+            "origin": self.origin,
+            "expected": list(self.expected),
+            "upper": list(self.upper),
+            "lower": list(self.lower),
+        }
+
+
+def opened(numbers: Mapping[str, Any]) -> Opening | Absence:
+    """The opening that `to_dict` wrote; anything else is an Absence, because a forecast cannot be made again later."""
+    rows = [numbers.get(name) for name in ("expected", "upper", "lower")]
+    origin = numbers.get("origin")
+    if not _is_number(origin) or not all(
+        isinstance(row, list | tuple) and len(row) == BAND_HORIZON and all(_is_number(x) for x in row) for row in rows
+    ):
+        return Absence(NoData.MALFORMED, "the forecast in the record is not one of ours")
+    expected, upper, lower = (tuple(float(x) for x in row or ()) for row in rows)
+    if min(*upper, *lower) <= 0.0:
+        return Absence(NoData.MALFORMED, "the forecast in the record has no width")
+    return Opening(float(origin or 0.0), expected, upper, lower)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +208,7 @@ def opening(band: LearnedBand, before: Series) -> Opening | Absence:
     expected, size = model.ahead(terms)
     coming = model.season.of(ticks[-1] + np.arange(1, BAND_HORIZON + 1))
     level = terms.base[0] + expected[0] + np.cumsum(coming) / STEPS
-    return Opening(before.end, level, size[0] * model.upper, size[0] * model.lower)
+    return Opening(before.end, _numbers(level), _numbers(size[0] * model.upper), _numbers(size[0] * model.lower))
 
 
 def forecast(band: LearnedBand, before: Series, alpha: float) -> Forecast | Absence:
@@ -196,11 +216,12 @@ def forecast(band: LearnedBand, before: Series, alpha: float) -> Forecast | Abse
     made = opening(band, before)
     if isinstance(made, Absence):
         return made
-    high = made.expected + made.upper * band.upper_tail.threshold(alpha)
-    low = made.expected - made.lower * band.lower_tail.threshold(alpha)
+    middle = np.array(made.expected)
+    high = middle + np.array(made.upper) * band.upper_tail.threshold(alpha)
+    low = middle - np.array(made.lower) * band.lower_tail.threshold(alpha)
     return Forecast(
         tuple((made.origin + BAND_STEP * STEPS).tolist()),
-        *(tuple(restored(z, band.unit, band.offset).tolist()) for z in (made.expected, low, high)),
+        *(tuple(restored(z, band.unit, band.offset).tolist()) for z in (middle, low, high)),
     )
 
 
@@ -227,7 +248,7 @@ def evidence(
     z = transformed(after[:BAND_HORIZON], band.unit, band.offset)
     n = z.size
     seen = np.cumsum(z) / STEPS[:n]
-    expected = made.expected[:n]
+    expected = np.array(made.expected[:n])
     level = restored(expected, band.unit, band.offset)
     nats, margin_nats, at, upwards = max(
         _strangest(band, made, seen, way, margin, points)
@@ -258,11 +279,11 @@ def _strangest(
 ) -> tuple[float, float, int, bool]:
     """Evidence of a change, of one beyond the margin, the index that carries the first, and the direction."""
     n = seen.size
-    expected = made.expected[:n]
+    expected = np.array(made.expected[:n])
     level = restored(expected, band.unit, band.offset)
     tolerated = level * margin + points if upwards else np.maximum(level / margin - points, 0.0)
     slack = np.abs(transformed(tolerated, band.unit, band.offset) - expected)
-    scale = (made.upper if upwards else made.lower)[:n]
+    scale = np.array((made.upper if upwards else made.lower)[:n])
     strange = (seen - expected if upwards else expected - seen) / scale
     tail = band.tail(upwards)
     at = int(np.argmax(strange))
