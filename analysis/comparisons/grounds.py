@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,11 +20,13 @@ from analysis.assumptions import (
     STALE_WINDOWS,
 )
 from analysis.engine import ASSUMED_NOISE, Look
-from analysis.learned import Calibration, Learned, LearnedCounts, Noise, NotLearned, Standing
+from analysis.learned import Calibration, Learned, LearnedCounts, LearnedLatency, Noise, NotLearned, Standing
 from analysis.question import Settings
 from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, lately
 from analysis.verdict import ASSUMED, Absence, NoData
+
+L = TypeVar("L", LearnedCounts, LearnedLatency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,45 @@ class Bars:
         return cls(calibration.change, calibration.margin, calibration.pause, standing)
 
 
-def why_not_learned(learned: Learned | NotLearned | None) -> tuple[str, ...]:
-    """A warning that says why the noise is assumed although history was asked, or none."""
-    return (f"noise is assumed, {learned.reason}: {learned.detail}",) if isinstance(learned, NotLearned) else ()
+def known(learned: Learned | NotLearned | None, kind: type[L]) -> tuple[L | None, tuple[str, ...]]:
+    """What was learned, if it is of this kind and makes sense; otherwise None, and a warning that says why.
+
+    A threshold that is no number is never exceeded, and a gate that held evidence against it would pass everything.
+    """
+    if learned is None:
+        return None, ()
+    if isinstance(learned, NotLearned):
+        return None, (f"noise is assumed, {learned.reason}: {learned.detail}",)
+    if not isinstance(learned, kind):
+        return None, ("noise is assumed: what was learned is for another kind of gate, learn again",)
+    if not _makes_sense(learned):
+        return None, ("noise is assumed: what was learned holds impossible numbers, learn again",)
+    return learned, ()
+
+
+def _makes_sense(learned: LearnedCounts | LearnedLatency) -> bool:
+    bars = learned.calibration
+    scales = [bars.first, bars.second]
+    noises = [learned.noise] if isinstance(learned, LearnedCounts) else [one.noise for one in learned.boundaries]
+    numbers = [bars.change, bars.margin, bars.pause, *(scale.location for scale in scales)]
+    if isinstance(learned, LearnedLatency):
+        scales.extend(one.scale for one in learned.boundaries)
+        numbers.extend(value for one in learned.boundaries for value in (one.seconds, one.share, one.slope, one.margin))
+    else:
+        numbers.extend(rho for _, rho in learned.mix)
+    if learned.age is not None:
+        numbers.extend((learned.age.extra, learned.age.seconds))
+    return (
+        all(map(math.isfinite, numbers))
+        and all(math.isfinite(scale.spread) and scale.spread > 0.0 for scale in scales)
+        and all(0.0 < noise.rho < 1.0 and _sane(noise.variation.variances) for noise in noises)
+        and (learned.age is None or (learned.age.extra > -1.0 and learned.age.seconds > 0.0))
+        and (isinstance(learned, LearnedLatency) or all(rho > 0.0 for _, rho in learned.mix))
+    )
+
+
+def _sane(variances: tuple[float, ...]) -> bool:
+    return all(math.isfinite(value) and value >= 0.0 for value in variances)
 
 
 def assumed_noise(tally: Tally) -> Noise:

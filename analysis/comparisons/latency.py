@@ -24,6 +24,7 @@ from analysis.comparisons.grounds import (
     Bars,
     assumed_noise,
     extra_share,
+    known,
     limit_evidence,
     missing_side,
     number,
@@ -31,7 +32,6 @@ from analysis.comparisons.grounds import (
     pod_to_blame,
     stale_side,
     what_is_missing,
-    why_not_learned,
     worse_lately,
 )
 from analysis.counting import count_buckets
@@ -74,15 +74,15 @@ def judge(
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
     shared = histogram.shared()
-    known, warnings = _usable(shared, learned)
-    if known is None and shared.tally.exposure[~tally.contender].sum() < MIN_BUCKET_REQUESTS:
+    history, warnings = _usable(shared, learned)
+    if history is None and shared.tally.exposure[~tally.contender].sum() < MIN_BUCKET_REQUESTS:
         few = Absence(NoData.TOO_FEW_EVENTS, f"fewer than {MIN_BUCKET_REQUESTS:.0f} incumbent requests to learn from")
         return blind(few, exposure=shared.tally.summary(), freshness=tally.freshness)
-    watches = _assumed(shared, settings) if known is None else _learned(shared, known)
+    watches = _assumed(shared, settings) if history is None else _learned(shared, history)
     if not watches:
         coarse = Absence(NoData.BUCKETS_TOO_COARSE, "every incumbent request lies above the last finite bucket")
         return blind(coarse, exposure=shared.tally.summary(), freshness=tally.freshness)
-    judged = _Judged.of(shared, watches, settings, frame, known, warnings)
+    judged = _Judged.of(shared, watches, settings, frame, history, warnings)
     if judged.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame)
@@ -129,12 +129,15 @@ def _usable(
 
     The thresholds are those of the mean over all boundaries; with one of them gone they promise nothing.
     """
-    if not isinstance(learned, LearnedLatency):
-        return None, why_not_learned(learned)
-    gone = [one.seconds for one in learned.boundaries if _place(histogram, one.seconds) is None]
+    history, warnings = known(learned, LearnedLatency)
+    if history is None:
+        return None, warnings
+    if not history.boundaries:
+        return None, ("noise is assumed: no bucket boundary was learned, learn again",)
+    gone = [one.seconds for one in history.boundaries if _place(histogram, one.seconds) is None]
     if gone:
         return None, (f"noise is assumed: the learned bucket of {gone[0]:g} s is gone, learn again",)
-    return (learned, ()) if learned.boundaries else (None, ("noise is assumed: no boundary was learned",))
+    return history, ()
 
 
 def _place(histogram: Histogram, seconds: float) -> int | None:

@@ -13,6 +13,7 @@ from analysis.comparisons.grounds import (
     Bars,
     assumed_noise,
     extra_share,
+    known,
     limit_evidence,
     missing_side,
     number,
@@ -21,7 +22,6 @@ from analysis.comparisons.grounds import (
     stale_side,
     weighed,
     what_is_missing,
-    why_not_learned,
     worse_lately,
 )
 from analysis.counting import count_events
@@ -106,12 +106,12 @@ class _Judged:
 
     @classmethod
     def of(cls, tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None) -> _Judged:
-        known = learned if isinstance(learned, LearnedCounts) else None
-        noise = assumed_noise(tally) if known is None else known.noise
-        bars = Bars.assumed(settings) if known is None else Bars.learned(known.calibration, known.standing)
-        fair = weighed(tally, frame, known)
+        history, warnings = known(learned, LearnedCounts)
+        noise = assumed_noise(tally) if history is None else history.noise
+        bars = Bars.assumed(settings) if history is None else Bars.learned(history.calibration, history.standing)
+        fair = weighed(tally, frame, history)
         seen = look(fair, settings.margin, noise)
-        return cls(tally, fair, settings, frame, seen, noise, bars, known, why_not_learned(learned))
+        return cls(tally, fair, settings, frame, seen, noise, bars, history, warnings)
 
     @property
     def change(self) -> float:

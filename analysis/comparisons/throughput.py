@@ -18,11 +18,11 @@ from analysis.assumptions import HEALTHY_MIN_WINDOWS, INTERVAL_ALPHA, MARGIN_ALP
 from analysis.comparisons.grounds import (
     Bars,
     assumed_noise,
+    known,
     missing_side,
     number,
     stale_side,
     weighed,
-    why_not_learned,
 )
 from analysis.contrast import Releases, Sums, noise_between_sides
 from analysis.counting import count_rate
@@ -86,13 +86,13 @@ class _Judged:
 
     @classmethod
     def of(cls, tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None) -> _Judged:
-        known = learned if isinstance(learned, LearnedCounts) else None
-        noise = assumed_noise(tally) if known is None else known.noise
-        bars = Bars.assumed(settings) if known is None else Bars.learned(known.calibration, known.standing)
-        fair = weighed(tally, frame, known)
+        history, warnings = known(learned, LearnedCounts)
+        noise = assumed_noise(tally) if history is None else history.noise
+        bars = Bars.assumed(settings) if history is None else Bars.learned(history.calibration, history.standing)
+        fair = weighed(tally, frame, history)
         low, high = interval(fair, noise)
         seen = look(fair, settings.margin, noise, settings.worse)
-        return cls(tally, fair, settings, frame, seen, low, high, noise, bars, known, why_not_learned(learned))
+        return cls(tally, fair, settings, frame, seen, low, high, noise, bars, history, warnings)
 
     @property
     def change(self) -> float:
@@ -187,7 +187,7 @@ class _Judged:
         if self.leaning or inclined:
             yield "the evidence leans towards harm: it has to fall first"
         if self.worse_lately():
-            yield f"since the last settling alone, {self.settings.harm_ratio:.3g}x {self.direction()} or more"
+            yield f"since the last settling alone, {self.settings.harm_ratio:.3g}x {self.direction()} at the least"
         if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.comparisons import COMPARISONS, ComparisonInput, Settings, error_settings, latency_settings
+from analysis.comparisons import (
+    COMPARISONS,
+    ComparisonInput,
+    Settings,
+    error_settings,
+    latency_settings,
+    throughput_settings,
+)
+from analysis.learned import Learned, NotLearned
+from analysis.levels import gauge_settings
 from analysis.samples import CounterSeries, Frame, Groups
 from analysis.verdict import Absence, Evidence
 
@@ -48,6 +57,7 @@ class Fleet:
     rng: np.random.Generator | None = None
     shapes: tuple[tuple[float, ...], tuple[float, ...]] = (FAST, FAST)
     unread: Absence | None = None
+    learned: Learned | NotLearned | None = None
 
     def of(self, *, contender: int, incumbent: int) -> Fleet:
         return replace(self, contender=contender, incumbent=incumbent)
@@ -76,6 +86,9 @@ class Fleet:
 
     def settled_in(self, *spans: tuple[float, float]) -> Fleet:
         return replace(self, settled=spans)
+
+    def having_learned(self, learned: Learned | NotLearned | None) -> Fleet:
+        return replace(self, learned=learned)
 
     def unreadable(self, absence: Absence) -> Fleet:
         return replace(self, unread=absence)
@@ -115,7 +128,7 @@ class Fleet:
             requests.append(counter(pod, self._counts(asked)))
             errors.append(counter(pod, self._counts(asked * self.errors[side])))
         terms = {"requests": self._edited("requests", requests), "errors": self._edited("errors", errors)}
-        return ComparisonInput(self.frame(), settings or error_settings(), terms, self.unread)
+        return ComparisonInput(self.frame(), settings or error_settings(), terms, self.unread, self.learned)
 
     def latency_question(self, settings: Settings | None = None) -> ComparisonInput:
         """Buckets of every pod."""
@@ -129,11 +142,38 @@ class Fleet:
                 total, reached = total + fresh, share
                 buckets.append(counter(pod, [float(v) for v in total], bound))
         return ComparisonInput(
-            self.frame(), settings or latency_settings(), {"buckets": self._edited("buckets", buckets)}, self.unread
+            self.frame(),
+            settings or latency_settings(),
+            {"buckets": self._edited("buckets", buckets)},
+            self.unread,
+            self.learned,
         )
+
+    def throughput_question(self, settings: Settings | None = None, *, contender: float = 1.0) -> ComparisonInput:
+        """One counter of every pod; contender pods (or `only` one of them) get `contender` times as much done."""
+        events = []
+        for pod in self.ours + self.theirs:
+            times = contender if pod in self.ours and self.only in (None, pod) else 1.0
+            events.append(counter(pod, self._counts(self.rate * WINDOW * times)))
+        terms = {"events": self._edited("events", events)}
+        return ComparisonInput(self.frame(), settings or throughput_settings(), terms, self.unread, self.learned)
+
+    def gauge_question(self, settings: Settings | None = None, *, contender: float = 1.0) -> ComparisonInput:
+        """One gauge of every pod: levels a few percent apart that waver a little; the contender's `contender` times."""
+        readings = []
+        for place, pod in enumerate(self.ours + self.theirs):
+            level = 200e6 * (0.95 + 0.1 * (place * 7 % 10) / 9.0)
+            level *= contender if pod in self.ours and self.only in (None, pod) else 1.0
+            wave = [level * (1.0 + 0.01 * ((3 * k + place) % 5 - 2)) for k in range(self.windows + 1)]
+            readings.append(counter(pod, list(wave)))
+        terms = {"readings": self._edited("readings", readings)}
+        return ComparisonInput(self.frame(), settings or gauge_settings(), terms, self.unread, self.learned)
 
     def judged(self, settings: Settings | None = None) -> Evidence:
         return COMPARISONS["errorRatio"](self.question(settings))
+
+    def judged_on_throughput(self, settings: Settings | None = None, *, contender: float = 1.0) -> Evidence:
+        return COMPARISONS["throughput"](self.throughput_question(settings, contender=contender))
 
     def judged_on_latency(self, settings: Settings | None = None) -> Evidence:
         return COMPARISONS["latency"](self.latency_question(settings))
