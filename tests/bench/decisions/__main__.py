@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 # One thread per process: the studies are spread over processes already.
@@ -21,7 +22,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from tests.bench.decisions.report import goals_table, matrices, rows_of  # noqa: E402 - after the threads are set
 from tests.bench.decisions.rows import Absent, Row, as_json  # noqa: E402
-from tests.bench.decisions.running import QUICK, WHOLE, run_studies  # noqa: E402
+from tests.bench.decisions.running import QUICK, WHOLE, Sizes, run_studies  # noqa: E402
 from tests.bench.decisions.studies import STUDIES  # noqa: E402
 
 SEED = 52718281
@@ -36,22 +37,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of real series: DIR/pods and DIR/kpi")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every row to a file")
     parser.add_argument("--only", action="append", metavar="GROUP", choices=GROUPS, help=", ".join(GROUPS))
+    parser.add_argument("--services", type=int, metavar="N", help="simulated services per study, each learns once")
     asked = parser.parse_args(arguments)
+    sizes = QUICK if asked.quick else WHOLE
+    sizes = sizes if asked.services is None else replace(sizes, services=asked.services)
     began = time.monotonic()
-    rows, absent = simulated(asked.only or GROUPS, asked.seed, quick=asked.quick)
+    rows, absent = simulated(asked.only or GROUPS, asked.seed, sizes)
     print("\n".join([*matrices(rows), "", *goals_table(rows, absent)]), flush=True)
-    print(f"seed {asked.seed}, {'quick' if asked.quick else 'whole'}, {time.monotonic() - began:.0f} s")
+    print(f"seed {asked.seed}, {sizes}, {time.monotonic() - began:.0f} s")
     if asked.json is not None:
-        asked.json.write_text(json.dumps({"seed": asked.seed, "quick": asked.quick, **as_json(rows, absent)}, indent=1))
+        asked.json.write_text(
+            json.dumps({"seed": asked.seed, "sizes": asdict(sizes), **as_json(rows, absent)}, indent=1)
+        )
     return 1 if any(row.broken for row in rows) or any(one.failed for one in absent) else 0
 
 
-def simulated(groups: Sequence[str], seed: int, *, quick: bool) -> tuple[list[Row], list[Absent]]:
+def simulated(groups: Sequence[str], seed: int, sizes: Sizes) -> tuple[list[Row], list[Absent]]:
     """Rows of all studies of these groups, in the order of the studies."""
     numbers = [number for number, study in enumerate(STUDIES) if study.group in groups]
     found: dict[int, list[Row]] = {}
     absent: list[Absent] = []
-    for number, services in run_studies(numbers, seed, QUICK if quick else WHOLE):
+    for number, services in run_studies(numbers, seed, sizes):
         study = STUDIES[number]
         broke = [one.failed for one in services if one.failed]
         if broke:

@@ -258,8 +258,14 @@ def history(
     batch = errors(
         rng, draw(rng, world, steady_layout(world.pods, looks), segments), Harm(pay=PAY_SHARE if pay else None)
     )
-    renamed = (replace(batch, layout=steady_layout(world.pods, looks, f"day{k}")) for k in range(segments))
-    return tuple(one.tally(k, segment_begin(k, segments)) for k, one in enumerate(renamed))
+    return segments_of(batch)
+
+
+def segments_of(batch: Batch) -> tuple[Tally, ...]:
+    """A batch without contenders as segments of history, spread over the days, each with other pods."""
+    count, (pods, looks) = len(batch), batch.layout.alive.shape
+    renamed = (replace(batch, layout=steady_layout(pods, looks, f"day{k}")) for k in range(count))
+    return tuple(one.tally(k, segment_begin(k, count)) for k, one in enumerate(renamed))
 
 
 def segment_begin(number: int, segments: int) -> float:

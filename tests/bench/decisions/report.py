@@ -133,7 +133,7 @@ def rival_rows(study: Study, rows: Sequence[Row]) -> list[Row]:
     calm = next((f"{study.name}: {cell.name}" for cell in study.cells if cell.kind is Kind.HEALTHY), None)
     if calm is None or (calm, OURS, FALSE_ROLLBACK) not in found:
         return []
-    names = [ASSUMED, *(rule.name for rule in RULES)]
+    names = [rule.name for rule in RULES]
     out = []
     for cell in study.cells:
         where = f"{study.name}: {cell.name}"

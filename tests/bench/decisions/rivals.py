@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -237,6 +237,10 @@ THREE_SD = Rule("mean + 3 sd", 3.0, 2)
 RULES = (FLAGGER_1, FLAGGER_5, ARGO_0, ARGO_3, KAYENTA, PIPECD, FISHER, THREE_SD)
 SECONDS_LIMIT = 0.5
 """For latency the static rules look at the 95th percentile and allow 500 ms."""
+
+STATIC = (FLAGGER_1, FLAGGER_5, ARGO_0, ARGO_3)
+LATENCY_RULES = tuple(replace(rule, threshold=SECONDS_LIMIT) if rule in STATIC else rule for rule in RULES)
+"""The same rules over latency."""
 
 
 def by_minute(values: FloatArray) -> FloatArray:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.special import FloatArray
-from tests.bench.decisions.fleets import NOW
-from tests.bench.decisions.judging import Judged, judged
+from tests.bench.decisions.judging import Judged
 from tests.bench.decisions.studies import STUDIES, Kind, Study
 
 
@@ -64,17 +63,10 @@ def run_service(number: int, service: int, seed: int, sizes: Sizes) -> Ran:
         cells = {}
         for cell in study.cells:
             rng = seeded(seed, study, service, cell.name)
-            batch = cell.draw(rng, taught, sizes.of(cell.kind))
-            cells[cell.name] = judged(
-                batch,
-                taught.lesson.counts,
-                taught.usual,
-                adjusted=taught.lesson.adjusted(batch.layout.births(NOW)),
-                with_rivals=study.rivals,
-            )
+            cells[cell.name] = cell.releases(rng, taught, sizes.of(cell.kind))
     except Exception:  # one broken service must not hide the others; it is named in the report
         return Ran(number, service, {}, "", traceback.format_exc(limit=8))
-    return Ran(number, service, cells, taught.lesson.standing)
+    return Ran(number, service, cells, taught.standing)
 
 
 def run_studies(

@@ -15,11 +15,11 @@ import numpy as np
 from analysis.samples import Tally
 from analysis.special import FloatArray
 from tests.bench.decisions import fleets, learners
-from tests.bench.decisions.fleets import PAY_SHIFTED, Batch, Harm
-from tests.bench.decisions.judging import Adjusted
+from tests.bench.decisions.fleets import PAY_SHIFTED, Batch, Harm, Slowness
+from tests.bench.decisions.judging import Judged, judged, judged_gates, judged_latency, percentile
 from tests.bench.decisions.learners import Lesson
 from tests.bench.decisions.rows import FALSE_ROLLBACK, POWER
-from tests.bench.worlds import BUSY, CLEAN, HEAVY, MODERATE, QUIET, World
+from tests.bench.worlds import BUSY, CLEAN, HEAVY, LOOKS, MODERATE, QUIET, World
 
 SEGMENTS = 84
 """Distinct segments of history that 28 nights hold."""
@@ -50,13 +50,23 @@ class Kind(StrEnum):
 class Service:
     """One simulated service after it has learned.
 
-    lesson: what its gate knows. usual: its error rate in each minute of history. harm: how its young pods fare.
+    lessons: what each of its gates knows. usual: its error rate (or 95th percentile) in each minute of history. traits:
+    how its young pods fare.
     """
 
-    lesson: Lesson
+    lessons: tuple[Lesson, ...]
     usual: FloatArray
     world: World
     traits: Harm = HARMLESS
+
+    @property
+    def standing(self) -> str:
+        """What stands behind the first gate, in words."""
+        return self.lessons[0].standing
+
+
+Releases = Callable[[np.random.Generator, Service, int], Judged]
+"""Draws so many releases of a service and asks every rule about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +75,39 @@ class Cell:
 
     name: str
     kind: Kind
-    draw: Callable[[np.random.Generator, Service, int], Batch]
+    releases: Releases
     onset: int = 0
     goals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Services of one sort and their releases. rivals: whether the rules of others run on them too."""
+    """Services of one sort and their releases."""
 
     group: str
     name: str
     teach: Callable[[np.random.Generator], Service]
     cells: tuple[Cell, ...]
-    rivals: bool = True
 
 
-def with_harm(harm: Harm) -> Callable[[np.random.Generator, Service, int], Batch]:
+def erring(draw: Callable[[np.random.Generator, Service, int], Batch]) -> Releases:
+    """Releases drawn this way, judged by the errorRatio gate and its rivals."""
+
+    def releases(rng: np.random.Generator, service: Service, count: int) -> Judged:
+        batch, lesson = draw(rng, service, count), service.lessons[0]
+        return judged(batch, lesson.counts, service.usual, adjusted=lesson.adjusted(batch.layout.births()))
+
+    return releases
+
+
+def with_harm(harm: Harm) -> Releases:
     """Releases of the service's own world with something wrong, on top of how its young pods fare."""
 
     def drawn(rng: np.random.Generator, service: Service, count: int) -> Batch:
         both = replace(harm, young=service.traits.young, young_seconds=service.traits.young_seconds)
         return fleets.releases_of(rng, service.world, both, count)
 
-    return drawn
+    return erring(drawn)
 
 
 def usual_world(world: World, segments: int = SEGMENTS) -> Callable[[np.random.Generator], Service]:
@@ -96,7 +115,7 @@ def usual_world(world: World, segments: int = SEGMENTS) -> Callable[[np.random.G
 
     def taught(rng: np.random.Generator) -> Service:
         history = fleets.history(rng, world, segments)
-        return Service(learners.learned_errors(history, rng), usual_rate(history), world)
+        return Service((learners.learned_errors(history, rng),), usual_rate(history), world)
 
     return taught
 
@@ -161,7 +180,7 @@ def _young(extra: float, cells: tuple[Cell, ...], name: str) -> Study:
         history = fleets.history(rng, MODERATE, SEGMENTS)
         past = fleets.rollouts(rng, MODERATE, traits, 8)
         lesson = learners.learned_errors(history, rng, past)
-        return Service(lesson, usual_rate(history), MODERATE, traits)
+        return Service((lesson,), usual_rate(history), MODERATE, traits)
 
     return Study("young pods", name, taught, cells)
 
@@ -177,15 +196,13 @@ YOUNG = (
 
 
 def _mixed() -> Study:
-    def shifted(factor: float) -> Callable[[np.random.Generator, Service, int], Batch]:
-        def drawn(rng: np.random.Generator, service: Service, count: int) -> Batch:
-            return fleets.releases_of(rng, service.world, Harm(factor, pay=PAY_SHIFTED), count)
-
-        return drawn
+    def shifted(factor: float) -> Releases:
+        harm = Harm(factor, pay=PAY_SHIFTED)
+        return erring(lambda rng, service, count: fleets.releases_of(rng, service.world, harm, count))
 
     def taught(rng: np.random.Generator) -> Service:
         history = fleets.history(rng, MODERATE, SEGMENTS, pay=True)
-        return Service(learners.learned_errors(history, rng, routes=True), usual_rate(history), MODERATE)
+        return Service((learners.learned_errors(history, rng, routes=True),), usual_rate(history), MODERATE)
 
     cells = (
         Cell("healthy", Kind.HEALTHY, shifted(1.0), goals={FALSE_ROLLBACK: KEPT}),
@@ -201,7 +218,7 @@ MIX = (_mixed(),)
 def _present_only() -> Study:
     def taught(rng: np.random.Generator) -> Service:
         last = fleets.one_fleet(rng, [(360, MODERATE)])
-        return Service(learners.learned_present(last, rng), usual_rate((last,)), MODERATE)
+        return Service((learners.learned_present(last, rng),), usual_rate((last,)), MODERATE)
 
     return Study("thin history", "3 h of one fleet", taught, (healthy(), harmful("errors x3", Harm(3.0))))
 
@@ -216,7 +233,7 @@ def _changed(name: str, looks: int, goal: str = KEPT) -> Study:
     def taught(rng: np.random.Generator) -> Service:
         history = fleets.history(rng, MODERATE, SEGMENTS)
         last = fleets.one_fleet(rng, [(360 - looks, MODERATE), (looks, HEAVY)] if looks < 360 else [(360, HEAVY)])
-        return Service(learners.learned_and_checked(history, last, rng), usual_rate(history), HEAVY)
+        return Service((learners.learned_and_checked(history, last, rng),), usual_rate(history), HEAVY)
 
     return Study("noise changed", name, taught, (healthy(goal), harmful("errors x3", Harm(3.0))))
 
@@ -225,8 +242,8 @@ CHANGED = (_changed("from S1 to S2 an hour before", 120), _changed("from S1 to S
 
 
 def _stressed(name: str, drawn: Callable[[np.random.Generator, Service, int, Harm], Batch]) -> Study:
-    def with_factor(factor: float) -> Callable[[np.random.Generator, Service, int], Batch]:
-        return lambda rng, service, count: drawn(rng, service, count, Harm(factor))
+    def with_factor(factor: float) -> Releases:
+        return erring(lambda rng, service, count: drawn(rng, service, count, Harm(factor)))
 
     cells = (
         Cell("healthy", Kind.HEALTHY, with_factor(1.0), goals={FALSE_ROLLBACK: KEPT}),
@@ -257,7 +274,7 @@ def _without_errors() -> Study:
         # A contender that fails twice in a thousand requests where nothing ever failed.
         return fleets.releases_of(rng, service.world, Harm(2e9), count)
 
-    cells = (healthy(), Cell("0.2 % errors", Kind.HARMFUL, broken))
+    cells = (healthy(), Cell("0.2 % errors", Kind.HARMFUL, erring(broken)))
     return Study("stress", spotless.name, usual_world(spotless), cells)
 
 
@@ -268,9 +285,78 @@ STRESS = (
     _without_errors(),
 )
 
-STUDIES: tuple[Study, ...] = (*ERRORS, *YOUNG, *MIX, *THIN, *CHANGED, *STRESS)
+
+def _latency(world: World, cells: tuple[Cell, ...]) -> Study:
+    def taught(rng: np.random.Generator) -> Service:
+        history = fleets.slow_history(rng, world, SEGMENTS)
+        n = np.stack([one.tally.exposure.sum(axis=0) for one in history])
+        slower = np.stack([one.slower.sum(axis=1) for one in history], axis=1)
+        return Service((learners.learned_latency(history, rng),), percentile(n, slower).ravel(), world)
+
+    return Study("latency", world.name, taught, cells)
 
 
-def adjusted_by(service: Service, born: Mapping[str, float]) -> Adjusted | None:
-    """What the service's gate makes of counts before it judges them."""
-    return service.lesson.adjusted(born)
+def slowed(wrong: Slowness) -> Releases:
+    """Releases whose contender may be slower, judged by the latency gate and its rivals."""
+
+    def releases(rng: np.random.Generator, service: Service, count: int) -> Judged:
+        drawn = fleets.draw(rng, service.world, fleets.release_layout(service.world), count)
+        return judged_latency(fleets.latencies(rng, drawn, wrong), service.lessons[0].latency, service.usual)
+
+    return releases
+
+
+def _latency_cells(tail_goal: str, slower_goals: bool) -> tuple[Cell, ...]:
+    slower = {POWER: ">= 0.995", MEDIAN: "<= 11"} if slower_goals else {}
+    tail = {POWER: tail_goal} if tail_goal else {}
+    return (
+        Cell("healthy", Kind.HEALTHY, slowed(Slowness()), goals={FALSE_ROLLBACK: KEPT}),
+        Cell("latency x1.08", Kind.MARGIN, slowed(Slowness(1.08)), goals={AT_MARGIN: NOT_HARM}),
+        Cell("latency x1.15", Kind.HARMFUL, slowed(Slowness(1.15))),
+        Cell("latency x1.3", Kind.HARMFUL, slowed(Slowness(1.3)), goals=slower),
+        Cell("latency x2", Kind.HARMFUL, slowed(Slowness(2.0))),
+        Cell("2 % slow tail", Kind.HARMFUL, slowed(Slowness(slow_share=0.02)), goals=tail),
+    )
+
+
+LATENCY = (
+    _latency(CLEAN, _latency_cells("", slower_goals=True)),
+    _latency(MODERATE, _latency_cells(">= 0.95", slower_goals=True)),
+    _latency(QUIET, _latency_cells(">= 0.65", slower_goals=False)),
+    _latency(BUSY, _latency_cells("", slower_goals=True)),
+)
+
+GATES = 8
+
+
+def _eight() -> Study:
+    """Eight gates with noise of their own on the same requests: the worst case for a promise per release."""
+
+    def metrics(rng: np.random.Generator, drawn: fleets.Drawn) -> list[fleets.Drawn]:
+        return [drawn, *(fleets.another_metric(rng, drawn.world, drawn) for _ in range(GATES - 1))]
+
+    def taught(rng: np.random.Generator) -> Service:
+        first = fleets.draw(rng, MODERATE, fleets.steady_layout(MODERATE.pods, LOOKS), SEGMENTS)
+        histories = [fleets.segments_of(fleets.errors(rng, one, Harm())) for one in metrics(rng, first)]
+        return Service(learners.learned_gates(histories, rng), usual_rate(histories[0]), MODERATE)
+
+    def released(factor: float) -> Releases:
+        def releases(rng: np.random.Generator, service: Service, count: int) -> Judged:
+            first = fleets.draw(rng, MODERATE, fleets.release_layout(MODERATE), count)
+            harms = [Harm(factor), *[Harm()] * (GATES - 1)]
+            batches = [fleets.errors(rng, one, harm) for one, harm in zip(metrics(rng, first), harms, strict=True)]
+            return judged_gates(batches, [one.counts for one in service.lessons], service.usual)
+
+        return releases
+
+    cells = (
+        Cell("healthy", Kind.HEALTHY, released(1.0), goals={FALSE_ROLLBACK: KEPT}),
+        Cell("errors x2 in one", Kind.HARMFUL, released(2.0), goals={POWER: ">= 0.75"}),
+        Cell("errors x3 in one", Kind.HARMFUL, released(3.0), goals={POWER: ">= 0.97"}),
+    )
+    return Study("gates", "8 gates jointly", taught, cells)
+
+
+EIGHT = (_eight(),)
+
+STUDIES: tuple[Study, ...] = (*ERRORS, *EIGHT, *YOUNG, *MIX, *THIN, *CHANGED, *LATENCY, *STRESS)
