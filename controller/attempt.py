@@ -247,7 +247,16 @@ def _new_entries(before: Record, after: Record) -> tuple[Entry, ...]:
     return tuple(entry for entry in after.decisions[-8:] if id(entry) not in known and entry not in old)
 
 
-_WARNINGS = ("RollBack", "RolledBack", "NeedsHuman", "Cancelled", "HoldBlind", "HoldDegraded", "HoldUndecided")
+_WARNINGS = (
+    "RollBack",
+    "RolledBack",
+    "NeedsHuman",
+    "Cancelled",
+    "HoldBlind",
+    "HoldDegraded",
+    "HoldUndecided",
+    "HoldShared",
+)
 
 
 def _tell(

@@ -300,24 +300,40 @@ def _may_go_on(
     overall = worst(v.verdict for v in required)
     # What was seen in earlier batches says nothing of this one: a batch without any sample of its own is blind too.
     unseen = seen.now >= seen.first_sample_by and any(v.observed <= 0 for v in required)
+    promoted = seen.wishes.promote == record.stage
+    if overall is Verdict.SHARED and not promoted:
+        return _shared(record, seen, required, policy)
     if overall is Verdict.BLIND or unseen:
         return _blind(record, seen, required, policy)
 
     observed = min(v.observed for v in required)
     watched = min(v.watched for v in required)
-    promoted = seen.wishes.promote == record.stage
     if promoted:
         return _next(record, policy, f"a person promoted it; the gates say {_summary(required)}")
     if observed < at_least:
         return Proceed(f"observed {_span(observed)} of at least {policy.observe.at_least}: {_summary(required)}")
-    if overall is Verdict.HEALTHY:
+    if overall is Verdict.HEALTHY and not any(v.leaning for v in required):
         if _by_hand(record, policy):
             return _waiting_for_a_person(record, f"healthy: {_summary(required)}")
         return _next(record, policy, _summary(required))
     if watched < at_most:
         return Proceed(f"observed {_span(watched)} of at most {policy.observe.at_most}: {_summary(required)}")
-    because = f"inconclusive after {_span(watched)}: {_summary(required)}"
-    match policy.observe.on_undecided:
+    return _inconclusive(record, seen, required, policy)
+
+
+def _inconclusive(
+    record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision:
+    """The longest observation is over and the gates have not decided."""
+    watched = min(v.watched for v in required)
+    because = f"inconclusive after {_span(watched)}{_hidden(required)}: {_summary(required)}"
+    on_undecided = policy.observe.on_undecided
+    leaning = [v.gate for v in required if v.leaning]
+    if leaning and on_undecided == "advance":
+        # To advance for want of evidence is not to advance against it.
+        on_undecided = "pause"
+        because = f"{because}; `onUndecided: advance` does not cover {', '.join(leaning)}, which leans to worse"
+    match on_undecided:
         case "advance":
             # `onUndecided` stands in for the gates, never for the person.
             if _by_hand(record, policy):
@@ -333,7 +349,25 @@ def _may_go_on(
                 "rollBack, unless the gates decide or `nightferry promote` lets it go on",
             )
         case _:
-            assert_never(policy.observe.on_undecided)
+            assert_never(on_undecided)
+
+
+def _shared(record: Record, seen: Observation, required: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:
+    """Both versions are worse than the app's history: nobody is to blame, so nobody is moved for a while."""
+    because = "; ".join(f"gate {v.gate}: {v.because}" for v in required if v.verdict is Verdict.SHARED)
+    until = _held_since(record, HoldReason.SHARED, seen.now) + policy.on_shared.hold.seconds
+    if seen.now < until:
+        return Hold(HoldReason.SHARED, because, until, policy.on_shared.then)
+    if policy.on_shared.then == "rollBack":
+        return RollBack(Cause.SHARED, f"both versions were worse than usual for {policy.on_shared.hold}: {because}")
+    then = "rollBack, unless it ends or `nightferry promote` lets it go on"
+    return Hold(HoldReason.SHARED, because, _release_deadline(record, seen, policy), then)
+
+
+def _hidden(required: Sequence[GateVerdict]) -> str:
+    """The smallest harm that could still hide behind a time-out: the largest of what the gates have not ruled out."""
+    told = [f"{v.gate} x{v.could_hide:.3g}" for v in required if v.could_hide is not None]
+    return f" (could hide {', '.join(told)})" if told else ""
 
 
 def _waiting_for_a_person(record: Record, because: str) -> Hold:

@@ -144,7 +144,9 @@ def judge(
         observed=soak * source.window,
         watched=batch * source.window,
         leaning=evidence.leaning,
-        could_hide=evidence.could_hide,
+        could_hide=evidence.could_hide
+        if evidence.could_hide is not None and math.isfinite(evidence.could_hide)
+        else None,
         evidence=evidence.to_dict(),
     )
 

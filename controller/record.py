@@ -307,13 +307,13 @@ def _within_bounds(record: Record) -> dict[str, Any]:
             return built
 
 
+_WAITS_FOR_A_PERSON = frozenset({HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED})
+
+
 def conditions(record: Record, generation: int) -> list[dict[str, Any]]:
     """kstatus conditions: Ready once it succeeded, Reconciling while it moves, Stalled when it waits for a person."""
     ended, ok = record.phase in ENDS, record.phase is Phase.SUCCEEDED
-    waits = record.phase is Phase.NEEDS_HUMAN or (
-        record.held is not None
-        and record.held.reason in (HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED)
-    )
+    waits = record.phase is Phase.NEEDS_HUMAN or (record.held is not None and record.held.reason in _WAITS_FOR_A_PERSON)
     failed = ended and not ok
     reason = record.held.reason.value if record.held is not None else record.phase.value
     message = (record.held.because if record.held is not None else record.because)[:1024]

@@ -158,6 +158,15 @@ def a_record(
     return replace(pin(record, policy or a_policy()), **changes)
 
 
-def says(verdict: Verdict, *, gate: str = "errors", observed: float = 600.0, required: bool = True) -> GateVerdict:
+def says(
+    verdict: Verdict,
+    *,
+    gate: str = "errors",
+    observed: float = 600.0,
+    required: bool = True,
+    leaning: bool = False,
+    could_hide: float | None = None,
+) -> GateVerdict:
     """One gate's verdict after `observed` seconds of samples."""
-    return GateVerdict(gate, verdict, f"{verdict.value} with numbers", required, observed, observed)
+    because = f"{verdict.value} with numbers"
+    return GateVerdict(gate, verdict, because, required, observed, observed, leaning, could_hide)

@@ -28,6 +28,7 @@ from controller.strategies.twin import Twin
 from tests.controller.builders import NOW, a_policy, a_record, a_slot, an_observation, pods, says
 
 HEALTHY, UNDECIDED, BLIND, DEGRADED = Verdict.HEALTHY, Verdict.UNDECIDED, Verdict.BLIND, Verdict.DEGRADED
+SHARED = Verdict.SHARED
 
 
 def held(reason: HoldReason, ago: float) -> Held:
@@ -248,6 +249,65 @@ def test_y16_a_deleted_policy_holds_and_then_turns_back() -> None:
     assert isinstance(decision, Hold) and decision.reason is HoldReason.POLICY_GONE
     late = decide(a_record(held=held(HoldReason.POLICY_GONE, 600)), seen, [says(HEALTHY)], a_policy().spec)
     assert isinstance(late, RollBack) and late.cause is Cause.POLICY_GONE
+
+
+# ----------------------------------------------------------------------------------- leaning, hidden, shared
+
+AN_HOUR = {"observe": {"atLeast": "2m", "atMost": "5m", "onUndecided": "advance"}}
+
+
+def test_a_gate_that_leans_to_worse_does_not_advance_early_however_healthy_it_looks() -> None:
+    policy = a_policy().spec
+    assert isinstance(decide(a_record(), an_observation(), [says(HEALTHY)], policy), Advance)
+    leaning = [says(HEALTHY, leaning=True), says(HEALTHY, gate="latency")]
+    assert isinstance(decide(a_record(), an_observation(), leaning, policy), Proceed)
+    watched_only = [says(HEALTHY), says(HEALTHY, gate="latency", leaning=True, required=False)]
+    assert isinstance(decide(a_record(), an_observation(), watched_only, policy), Advance)
+
+
+@pytest.mark.parametrize("verdict", [HEALTHY, UNDECIDED])
+def test_advance_on_undecided_does_not_cover_a_gate_that_leans_to_worse(verdict: Verdict) -> None:
+    policy = a_policy(**AN_HOUR).spec
+    assert isinstance(decide(a_record(), an_observation(), [says(UNDECIDED)], policy), Advance)
+    decision = decide(a_record(), an_observation(), [says(verdict, leaning=True)], policy)
+    assert isinstance(decision, Hold) and decision.reason is HoldReason.UNDECIDED
+    promoted = an_observation(wishes=Wishes(promote=0))
+    assert isinstance(decide(a_record(), promoted, [says(verdict, leaning=True)], policy), Advance)
+
+
+def test_a_leaning_gate_turns_back_where_the_policy_says_so() -> None:
+    policy = a_policy(observe={"atLeast": "2m", "atMost": "5m", "onUndecided": "rollBack"}).spec
+    decision = decide(a_record(), an_observation(), [says(UNDECIDED, leaning=True)], policy)
+    assert isinstance(decision, RollBack) and decision.cause is Cause.UNDECIDED
+
+
+def test_a_time_out_says_how_much_harm_could_still_hide() -> None:
+    verdicts = [says(UNDECIDED, could_hide=1.84), says(HEALTHY, gate="latency"), says(UNDECIDED, gate="orders")]
+    decision = decide(a_record(), an_observation(), verdicts, a_policy(**AN_HOUR).spec)
+    assert isinstance(decision, Advance) and "could hide errors x1.84)" in decision.because
+
+
+def test_shared_harm_holds_and_then_pauses_or_turns_back_as_the_policy_says() -> None:
+    verdicts = [says(SHARED), says(BLIND, gate="latency")]
+    policy = a_policy().spec
+    first = decide(a_record(), an_observation(), verdicts, policy)
+    assert isinstance(first, Hold)
+    assert (first.reason, first.until, first.then) == (HoldReason.SHARED, NOW + 900, "pause")
+    over = a_record(held=held(HoldReason.SHARED, 900))
+    later = decide(over, an_observation(), verdicts, policy)
+    assert isinstance(later, Hold) and later.reason is HoldReason.SHARED and later.until == NOW - 1200 + 4 * 3600
+    strict = decide(over, an_observation(), verdicts, a_policy(onShared={"hold": "15m", "then": "rollBack"}).spec)
+    assert isinstance(strict, RollBack) and strict.cause is Cause.SHARED
+
+
+def test_shared_harm_hides_neither_a_worse_contender_nor_a_wish() -> None:
+    worse = [says(SHARED), says(DEGRADED, gate="latency")]
+    decision = decide(a_record(), an_observation(), worse, a_policy().spec)
+    assert isinstance(decision, RollBack) and decision.cause is Cause.GATE
+    promoted = an_observation(wishes=Wishes(promote=0))
+    assert isinstance(decide(a_record(), promoted, [says(SHARED)], a_policy().spec), Advance)
+    aborted = an_observation(wishes=Wishes(abort="no"))
+    assert isinstance(decide(a_record(), aborted, [says(SHARED)], a_policy().spec), RollBack)
 
 
 # ----------------------------------------------------------------------------------------------------- people
