@@ -69,6 +69,15 @@ MIX_PRIOR_EVENTS = 2.0
 MIX_ROUNDS = 30
 """Turns of proportional scaling between strata and windows."""
 
+EXACT_LOOKS = (10, 20)
+"""The exact rule looks once after so many windows of the first batch that can carry it, and not in between."""
+
+EXACT_RATIO = 1.25
+"""... and wants the contender's pods this much worse on average."""
+
+EXACT_ASSIGNMENTS = 10_000
+"""... among all ways to choose the contender's pods, or among so many where there are more."""
+
 MOST_STRATA = 10
 """Strata of a mix that are told apart; everything else is one more."""
 
