@@ -26,7 +26,8 @@ from analysis.comparisons.grounds import (
 )
 from analysis.counting import count_events
 from analysis.engine import ASSUMED_NOISE, Look, Margin, look
-from analysis.learned import Learned, LearnedCounts, Noise, NotLearned
+from analysis.learned import Guarantee, Learned, LearnedCounts, Noise, NotLearned, Standing
+from analysis.permutation import Exact, exact
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
 from analysis.verdict import Absence, Effect, Evidence, Exposure, Verdict, blind
@@ -62,7 +63,7 @@ def judge(tally: Tally, settings: Settings, frame: Frame, learned: Learned | Not
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
     judged = _Judged.of(shared, settings, frame, learned)
     if judged.degraded:
-        return judged.degradation()
+        return judged.degradation(exact(tally, settings.alpha) if judged.learned is None else None)
     stale = stale_side(tally, frame)
     if stale is not None:
         return blind(stale, exposure=shared.summary(), freshness=tally.freshness)
@@ -156,7 +157,8 @@ class _Judged:
             warnings=self.warnings,
         )
 
-    def degradation(self) -> Evidence:
+    def degradation(self, confirmed: Exact | None) -> Evidence:
+        """confirmed: the exact rule, asked where noise is assumed. If it agrees, the verdict rests on no assumption."""
         blame = pod_to_blame(self.weighed, lambda rest: not self._over(rest))
         told = self.evidence(
             Verdict.DEGRADED,
@@ -165,6 +167,8 @@ class _Judged:
             + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
             f"evidence at or below {self.bars.change:.1f}, or margin evidence at or below {self.bars.margin:.1f}",
         )
+        if confirmed is not None and confirmed.degraded:
+            told = replace(told, standing=Standing(Guarantee.EXACT, confirmed.level))
         return replace(told, blame=blame)
 
     def verdict(self) -> Evidence:
