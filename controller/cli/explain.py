@@ -206,13 +206,16 @@ def _numbers(verdict: GateVerdict) -> Facts:
         ratio = _times(effect.get("ratio")) if effect.get("ratio") is not None else "no ratio yet"
         yield "effect", f"{ratio}, interval {_times(low)} to {_times(high) if high is not None else 'unbounded'}"
         over = f" slower than {_time(found['boundary'])}" if found.get("boundary") is not None else ""
-        yield "rates", f"contender {_percent(ours)}{over}, incumbent {_percent(theirs)}"
+        rates = [_rate(value, found.get("measure")) for value in (ours, theirs)]
+        yield "rates", f"contender {rates[0]}{over}, incumbent {rates[1]}"
     for name, pair in (found.get("quantiles") or {}).items():
         ours, theirs = _pair(pair)
         yield name, f"contender {_time(ours)}, incumbent {_time(theirs)}"
     if seen := found.get("exposure"):
         yield "exposure", _exposure(seen)
     yield from _thresholds(found)
+    if found.get("leaning"):
+        yield "leaning", "towards harm: the release does not go on by itself"
     if found.get("blame"):
         yield "carried by", f"pod {found['blame']}"
     for warning in found.get("warnings") or ():
@@ -284,6 +287,13 @@ def _times(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "unknown" if value is None else f"{100 * value:.3g} %"
+
+
+def _rate(value: float | None, measure: str | None) -> str:
+    """One of the two rates of an effect, by the measure that its evidence names; without one, a share of requests."""
+    if measure == "perSecond":
+        return f"{_number(value)} per second and pod"
+    return _number(value) if measure == "level" else _percent(value)
 
 
 def _time(seconds: float | None) -> str:
