@@ -80,14 +80,16 @@ class Cast:
     ) -> Cast:
         """Contender pods as young as they would be: exposure by the learned curve, events by one of its refits.
 
-        ages: the learned curve and the refits; the threshold then contains the error of the curve.
+        ages: the learned curve and the refits; the threshold then contains the error of the curve. Without refits the
+        events follow the learned curve itself; without a curve nothing changes.
         """
-        if len(ages) < 2:
+        if not ages:
             return self
+        refits = ages[1:] or ages
         c = self.batch.contender
         exposure, events = self.batch.exposure.copy(), self.batch.events.copy()
         served = exposure[:, c]
-        factor = np.stack([ages[1 + draw % (len(ages) - 1)].of(self.age[at]) for at, draw in enumerate(draws)])
+        factor = np.stack([refits[draw % len(refits)].of(self.age[at]) for at, draw in enumerate(draws)])
         extra = np.maximum(factor**power - 1.0, 0.0) * served * self.rate[:, None, :]
         # Fewer events than in old age cannot be added: the events that there were are thinned.
         kept = np.clip(factor**power, 0.0, 1.0)
