@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from controller.asking import Told, ask_gates
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
 from controller.decide import decide
-from controller.gates import instants, judge, questions, replica_sets
+from controller.history import with_forecasts
 from controller.pinned import effective_policy, pin
 from controller.record import RecordTooNew, applied, noted, worth_writing
 from controller.release import (
     ENDS,
-    FORWARD,
     Advance,
     AppKey,
     Cause,
     Decision,
     Finish,
-    GateVerdict,
     Hold,
     Observation,
     PatchSlot,
@@ -26,8 +24,7 @@ from controller.release import (
     Record,
     RollBack,
 )
-from controller.reliance import Knowledge, knowledge
-from controller.requests import Counts, Failure, FailureKind, ReadBaseline, ReadRelease, Settings, Source
+from controller.requests import Failure, ReadRelease, Settings, Source
 from controller.revise import revised
 from controller.strategies import strategy_of
 from policies.load import digest
@@ -78,12 +75,12 @@ def drive(
     if isinstance(seen, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=seen)
     first = _observe(attempt, seen, roles, current, refused, newer, now)
-    verdicts: tuple[GateVerdict, ...] = ()
-    glance = _turn(attempt, first, verdicts, policy, source)
+    told = Told()
+    glance = _turn(attempt, first, told, policy, source)
     # What the cluster or a person says to turn back is not kept waiting by a store that may be slow to answer.
     if not _turns_anyway(glance.decision):
-        verdicts = yield from ask_gates(app, attempt.record, first, policy, source, learns=settings.learns)
-        glance = _turn(attempt, first, verdicts, policy, source) if verdicts else glance
+        told = yield from ask_gates(app, attempt.record, first, policy, source, learns=settings.learns)
+        glance = _turn(attempt, first, told, policy, source) if told.verdicts else glance
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
 
@@ -104,7 +101,7 @@ def drive(
     if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     second = _observe(latest, again, roles, current, refused, newer, now)
-    leap = _turn(latest, second, verdicts, policy, source)
+    leap = _turn(latest, second, told, policy, source)
     if _kind(glance.decision) != _kind(leap.decision):
         # Two looks that disagree: one of them was stale, or the world moved between them. The next tick will know.
         return TickResult(app, attempt.name, latest.record, again_in=SOON, note="two looks disagreed")
@@ -113,59 +110,16 @@ def drive(
     return (yield from carry_out(app, latest, latest.record, leap.after, leap.plan, now))
 
 
-def ask_gates(
-    app: AppKey, record: Record, seen: Observation, policy: ReleasePolicy, source: Source, *, learns: bool = False
-) -> Reading[tuple[GateVerdict, ...]]:
-    """The gates' verdicts while the batch is settled; nothing is asked while pods still move.
-
-    `learns`: whether baselines are kept; a release relies on the one that it began with.
-    """
-    strategy = strategy_of(policy.spec)
-    if record.phase not in FORWARD or seen.incumbent is None or seen.contender is None:
-        return ()
-    settled = revised(record, seen, policy.spec, strategy)
-    if not settled.observing or settled.observing[-1].end is not None:
-        return ()
-    known: Knowledge = {}
-    if learns:
-        known = yield from _knowledge(app, settled, policy, seen.now)
-    span = instants(settled, source, seen.now)
-    verdicts = []
-    for gate in policy.spec.gates:
-        learned = known.get(gate.name)
-        answers: dict[str, Counts | Failure] = {}
-        if span is not None:
-            names = replica_sets(settled)
-            for question in questions(policy, gate, app.namespace, names, source, *span, learned):
-                answer = yield question
-                if isinstance(answer, Counts | Failure):
-                    answers[question.term] = answer
-                if isinstance(answer, Failure) and answer.kind is FailureKind.UNAVAILABLE:
-                    break  # one unanswered question of a gate is enough; the next tick asks again
-        verdicts.append(judge(gate, policy, settled, seen, source, answers, learned))
-    return tuple(verdicts)
-
-
-def _knowledge(app: AppKey, record: Record, policy: ReleasePolicy, now: float) -> Reading[Knowledge]:
-    """What the release may rely on. A baseline that cannot be read now is one that is not there now."""
-    if record.baseline is None:
-        return knowledge(record, None, policy.spec.gates, now)
-    found = yield ReadBaseline(app.namespace, app.policy)
-    return knowledge(record, found if isinstance(found, Mapping) else None, policy.spec.gates, now)
-
-
-def _turn(
-    attempt: Attempt, seen: Observation, verdicts: tuple[GateVerdict, ...], policy: ReleasePolicy, source: Source
-) -> Turn:
+def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy, source: Source) -> Turn:
     strategy = strategy_of(policy.spec)
     before = attempt.record
-    record = revised(before, seen, policy.spec, strategy)
+    record = with_forecasts(revised(before, seen, policy.spec, strategy), told.forecasts)
     if (tightened := digest(policy)) != record.policy_digest:
         record = noted(pin(record, policy), "PolicyTightened", f"an edit tightened the policy ({tightened})", seen.now)
     if record.observing and record.observing[-1].end is None:
         seen = replace(seen, first_sample_by=record.observing[-1].start + PATIENCE * source.window + source.scrape)
-    decision = decide(record, seen, verdicts, policy.spec)
-    after = applied(record, decision, verdicts, seen.now)
+    decision = decide(record, seen, told.verdicts, policy.spec)
+    after = applied(record, decision, told.verdicts, seen.now)
     plan = Plan()
     if not isinstance(decision, Finish):
         plan = strategy.move(after, seen, policy.spec, still=isinstance(decision, Hold))

@@ -163,14 +163,16 @@ class Relied:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How one gate's number for all pods should go on from `origin` (epoch seconds), as the band saw it then.
+    """How the app's number of one gate should go on for an hour from `origin` (epoch seconds), as its band saw it then.
 
-    numbers: what `analysis.band` made of the history up to the origin, by name.
+    It is kept because it cannot be made again: what came after the origin must not have a part in it. numbers: as
+    `analysis.band.Opening` writes them. absent: why there is none, or "".
     """
 
     gate: str
     origin: float
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    absent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ class Record:
     skip_gates: str = ""
     notes: tuple[str, ...] = ()
     baseline: Relied | None = None  # None: it began without one, and goes on without one
+    forecasts: tuple[Forecast, ...] = ()  # at most one per gate
     verdicts: tuple[GateVerdict, ...] = ()
     verdicts_at: float = 0.0
     decisions: tuple[Entry, ...] = ()

@@ -8,15 +8,25 @@ noise and say so, and the release goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.band import LearnedBand
 from analysis.learned import Learned, NotLearned
 from controller.baseline import Baseline, learning_digest, restored, time_text
 from controller.release import Record, Relied
 from policies.schema import Gate, ReleasePolicy
 
 Found = Mapping[str, Any] | None  # the Baseline object, or None where there is none
-Knowledge = Mapping[str, Learned | NotLearned]  # by the gate's name
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the gates may rely on, by the gate's name: noise and thresholds, and the band of the app's own history."""
+
+    gates: Mapping[str, Learned | NotLearned] = field(default_factory=dict)
+    bands: Mapping[str, LearnedBand | NotLearned] = field(default_factory=dict)
+
 
 _ABSENT = NotLearned("NoBaseline", "no baseline of this policy has been learned yet")
 
@@ -48,6 +58,9 @@ def notes(baseline: Baseline | NotLearned, policy: ReleasePolicy, uid: str) -> t
     for gate in policy.spec.gates:
         one = baseline.gates.get(gate.name, _ABSENT)
         told = f"assumed pod noise ({one.reason}: {one.detail})" if isinstance(one, NotLearned) else str(one.standing)
+        band = baseline.bands.get(gate.name)
+        if isinstance(band, LearnedBand):
+            told = f"{told}; history band of {band.days:.3g} days"
         lines.append(f"gate {gate.name}: {told}")
     return tuple(lines)
 
@@ -55,15 +68,18 @@ def notes(baseline: Baseline | NotLearned, policy: ReleasePolicy, uid: str) -> t
 def knowledge(record: Record, obj: Found, gates: Sequence[Gate], now: float) -> Knowledge:
     """What the gates of a running release may rely on: the baseline that it began with, as long as that is there."""
     if record.baseline is None:
-        return dict.fromkeys((gate.name for gate in gates), _LATER)
+        return _nothing(gates, _LATER)
     baseline = _ABSENT if obj is None else restored(obj, digest=record.baseline.digest, now=now)
     if isinstance(baseline, NotLearned):
-        return dict.fromkeys((gate.name for gate in gates), baseline)
+        return _nothing(gates, baseline)
     if baseline.learned_at != record.baseline.learned_at:
         began = time_text(record.baseline.learned_at)
-        changed = NotLearned("Changed", f"the release began with the baseline of {began}, which is gone")
-        return dict.fromkeys((gate.name for gate in gates), changed)
-    return {gate.name: _of_gate(record.baseline, baseline, gate) for gate in gates}
+        return _nothing(gates, NotLearned("Changed", f"the release began with the baseline of {began}, which is gone"))
+    return Knowledge({gate.name: _of_gate(record.baseline, baseline, gate) for gate in gates}, baseline.bands)
+
+
+def _nothing(gates: Sequence[Gate], why: NotLearned) -> Knowledge:
+    return Knowledge(dict.fromkeys((gate.name for gate in gates), why))
 
 
 _LATER = NotLearned("NoBaseline", "the release began without a baseline")

@@ -1,0 +1,118 @@
+"""What a settled batch asks: the baseline that the release relies on, then the metric store, gate by gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from analysis.band import LearnedBand
+from analysis.learned import Learned, NotLearned
+from analysis.verdict import Verdict
+from controller import history
+from controller.attempt import Reading
+from controller.gates import instants, judge, questions, replica_sets
+from controller.release import FORWARD, AppKey, Forecast, GateVerdict, Observation, Record
+from controller.reliance import Knowledge, knowledge
+from controller.requests import Counts, Failure, FailureKind, ReadBaseline, Source, Totals
+from controller.revise import revised
+from controller.strategies import strategy_of
+from policies.schema import Gate, ReleasePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the gates said at a look, and the forecasts that were made for it."""
+
+    verdicts: tuple[GateVerdict, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Everything that one look at a settled batch asks from; `record` is as the observation has it."""
+
+    app: AppKey
+    record: Record
+    seen: Observation
+    policy: ReleasePolicy
+    source: Source
+
+
+def ask_gates(
+    app: AppKey, record: Record, seen: Observation, policy: ReleasePolicy, source: Source, *, learns: bool = False
+) -> Reading[Told]:
+    """The gates' verdicts while the batch is settled; nothing is asked while pods still move.
+
+    `learns`: whether baselines are kept; a release relies on the one that it began with.
+    """
+    if record.phase not in FORWARD or seen.incumbent is None or seen.contender is None:
+        return Told()
+    settled = revised(record, seen, policy.spec, strategy_of(policy.spec))
+    if not settled.observing or settled.observing[-1].end is not None:
+        return Told()
+    look = _Look(app, settled, seen, policy, source)
+    known = (yield from _knowledge(look)) if learns else Knowledge()
+    serving = history.serving(settled, seen)
+    verdicts: list[GateVerdict] = []
+    forecasts: list[Forecast] = []
+    for gate in policy.spec.gates:
+        verdict = yield from _ask_gate(look, gate, known.gates.get(gate.name))
+        band = known.bands.get(gate.name)
+        if isinstance(band, LearnedBand) and history.may_speak(gate, serving):
+            verdict, made = yield from _ask_history(look, gate, band, serving, verdict)
+            forecasts += [made] if made is not None else []
+        verdicts.append(verdict)
+    return Told(tuple(verdicts), tuple(forecasts))
+
+
+def _knowledge(look: _Look) -> Reading[Knowledge]:
+    """What the release may rely on. A baseline that cannot be read now is one that is not there now."""
+    record, gates, now = look.record, look.policy.spec.gates, look.seen.now
+    if record.baseline is None:
+        return knowledge(record, None, gates, now)
+    found = yield ReadBaseline(look.app.namespace, look.app.policy)
+    return knowledge(record, found if isinstance(found, Mapping) else None, gates, now)
+
+
+def _ask_gate(look: _Look, gate: Gate, learned: Learned | NotLearned | None) -> Reading[GateVerdict]:
+    """At most two questions about the pods of both versions."""
+    answers: dict[str, Counts | Failure] = {}
+    names = replica_sets(look.record)
+    span = instants(look.record, look.source, look.seen.now)
+    if span is not None:
+        for question in questions(look.policy, gate, look.app.namespace, names, look.source, *span, learned):
+            answer = yield question
+            if isinstance(answer, Counts | Failure):
+                answers[question.term] = answer
+            if isinstance(answer, Failure) and answer.kind is FailureKind.UNAVAILABLE:
+                break  # one unanswered question of a gate is enough; the next tick asks again
+    return judge(gate, look.policy, look.record, look.seen, look.source, answers, learned)
+
+
+def _ask_history(
+    look: _Look, gate: Gate, band: LearnedBand, serving: history.Serving, verdict: GateVerdict
+) -> Reading[tuple[GateVerdict, Forecast | None]]:
+    """One question about the app as a whole, and once for each origin one about the day before it."""
+    # What turns back or cannot see is not changed by history, so history is not asked.
+    if verdict.verdict in (Verdict.DEGRADED, Verdict.BLIND):
+        return verdict, None
+    policy, namespace, now = look.policy, look.app.namespace, look.seen.now
+    origin = history.origin_of(look.record, now)
+    forecast, made = history.known_forecast(look.record, gate.name, origin), None
+    if forecast is None:
+        answer = yield history.past_question(policy, gate, namespace, look.record, look.source, origin)
+        forecast = made = history.forecast(gate.name, band, _totals(answer), origin)
+        if forecast is None:
+            return verdict, None
+    since: Totals | Failure | None = None
+    question = history.since_question(policy, gate, namespace, serving, look.source, origin, now)
+    if question is not None and not forecast.absent:
+        since = _totals((yield question))
+    told = history.weigh(gate, policy, band, forecast, since, serving, now)
+    return history.combined(verdict, told, serving, policy.spec.observe.at_most.seconds), made
+
+
+def _totals(answer: object) -> Totals | Failure:
+    if isinstance(answer, Totals | Failure):
+        return answer
+    return Failure(FailureKind.UNAVAILABLE, "the store gave no number of the app as a whole")
