@@ -26,6 +26,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from controller.clock import Clock
 from controller.cluster.cache import Kind
+from controller.learning.learner import Learner
 from controller.performing import Performer, Turn
 from controller.release import AppKey
 from controller.report import Report
@@ -39,6 +40,7 @@ MIN_GAP = 0.5  # seconds between the end of a tick and one that a change asks fo
 SAME = 3  # identical faults in a row after which an app is asked less often
 LONGEST_BACKOFF = 600.0
 UNSEEN = 60.0  # seconds after which an idle app that could not be looked at is tried again, at the latest
+MOST_LESSONS = 100  # pieces of learning in a row; the next round goes on
 MOST_HURRY = 10  # ticks in a row that ask for another one soon and change nothing; then the interval is soon enough
 MOST_WRITES = 300  # in a minute and app; the steps of a large release stay far below it
 _JUMP = 2.0  # seconds by which the wall clock may drift from the steady one before all jobs are set anew
@@ -80,7 +82,8 @@ class _Round:
 class Loop:
     """Ticks every app of a roster.
 
-    `settings.interval` and `resync` are seconds; `workers` ticks run at the same time at most.
+    `settings.interval` and `resync` are seconds; `workers` ticks run at the same time at most. `learner` keeps the
+    baselines beside them.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Loop:
         resync: float = RESYNC,
         workers: int = 8,
         ticks: Tick = tick,
+        learner: Learner | None = None,
     ) -> None:
         self._performer = performer
         self._roster = roster
@@ -102,6 +106,7 @@ class Loop:
         self._report = report
         self._resync = max(resync, settings.interval)
         self._ticks = ticks
+        self._learner = learner
         self._lock = threading.Lock()
         self._rounds: dict[AppKey, _Round] = {}
         self._beat = clock.monotonic()
@@ -109,7 +114,11 @@ class Loop:
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             daemon=True,
-            executors={"default": ThreadPoolExecutor(workers), "heartbeat": ThreadPoolExecutor(1)},
+            executors={
+                "default": ThreadPoolExecutor(workers),
+                "heartbeat": ThreadPoolExecutor(1),
+                "learner": ThreadPoolExecutor(1),
+            },
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(self._job_event, EVENT_JOB_MISSED | EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
@@ -122,6 +131,14 @@ class Loop:
         self._scheduler.add_job(
             self._heartbeat, IntervalTrigger(seconds=HEARTBEAT, timezone=UTC), id="heartbeat", executor="heartbeat"
         )
+        if self._learner is not None:
+            # In a thread of its own, so that a store that answers slowly about weeks keeps no tick waiting.
+            self._scheduler.add_job(
+                self._learn,
+                IntervalTrigger(seconds=self._settings.interval, timezone=UTC),
+                id="learner",
+                executor="learner",
+            )
         self._performer.start()
         self._scheduler.start()
         self.enrol()
@@ -191,6 +208,8 @@ class Loop:
         app = self._roster.concerned(kind, namespace, name, obj)
         if app is not None:
             self.wake(app)
+            if kind is Kind.RELEASE and self._learner is not None:
+                self._bring_forward("learner", MIN_GAP)  # it may wait for the look at the last hour
 
     def wake(self, app: AppKey) -> None:
         """Ticks an app as soon as it may."""
@@ -310,6 +329,13 @@ class Loop:
         return None
 
     # ---------------------------------------------------------------------------------------------- faults
+
+    def _learn(self) -> None:
+        """Everything that is due, one piece after the other."""
+        assert self._learner is not None
+        for _ in range(MOST_LESSONS):
+            if self._performer.stopping() or not self._learner.turn(self._performer.stopping):
+                return
 
     def _note_fault(self, one: _Round, fault: str) -> None:
         one.times = one.times + 1 if fault == one.fault else 1

@@ -8,16 +8,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from controller.cli.ends import Refusal
+from controller.cluster.baselines import Baselines, Copies
 from controller.cluster.cache import Cache
 from controller.cluster.connection import Connection
 from controller.cluster.shell import Cluster
 from controller.configuration import Configuration
+from controller.learning.learner import Learner
 from controller.loop import Loop, SystemClock
 from controller.metrics import Sources
 from controller.performing import Performer
@@ -64,10 +66,17 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     )
     roster = Roster(cache)
     shell = Cluster(connection, cache, clock, cache_bound=CACHE_BOUND)
-    performer = Performer(shell, Sources(told.sources, clock), clock, report)
-    loop = Loop(performer, roster, clock, told.settings, report)
+    sources = Sources(told.sources, clock)
+    settings = replace(told.settings, learns=True)
+    performer = Performer(shell, sources, clock, report)
+    baselines = Baselines(connection, cache, bound=CACHE_BOUND)
+    learner = Learner(Copies(cache), baselines, sources.history, settings, clock, report)
+    loop = Loop(performer, roster, clock, settings, report, learner=learner)
     report.metrics.present.phases = roster.phases
     report.metrics.present.cache_age = cache.age
+    report.metrics.present.baseline_ages = lambda: {
+        app: max(0.0, clock.now() - at) for app, at in learner.learned_at().items()
+    }
     started = threading.Event()
 
     def healthy() -> Page:

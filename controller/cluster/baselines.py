@@ -6,7 +6,7 @@ again and finds that nothing is left to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,6 +68,21 @@ class Baselines:
                 deadline=self._deadline,
             )
         return answer if isinstance(answer, Failure) else _object(answer, name)
+
+
+class Copies:
+    """The watch cache as the learner looks at it."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    def policies(self) -> Sequence[Object]:
+        """All policies of the copy."""
+        return self._cache.read_all(Kind.POLICY)
+
+    def releases_of(self, namespace: str, policy: str) -> Sequence[Object]:
+        """All releases of a policy."""
+        return self._cache.releases_of(namespace, policy)
 
 
 def _object(data: bytes, name: str) -> Object | Failure:

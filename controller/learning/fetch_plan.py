@@ -20,6 +20,7 @@ MOST_SEGMENTS = 84
 LEAST_SEGMENTS = 6  # from so many a calibration is worth its name
 LONGEST_SEGMENT = 7_200.0  # seconds
 SHORTEST_SEGMENT = 1_800.0  # seconds; three hours are six of them
+SCANT_SEGMENT = 600.0  # seconds; where there is hardly anything, less than this is no segment
 BEFORE, AFTER = 600.0, 3_600.0  # seconds around a rollout that are left out
 BAND_STEP = 300.0
 PRESENT_SPAN = 3_600.0  # seconds that are compared with history before a release
@@ -122,8 +123,9 @@ def segment_length(free: Sequence[Span], release: float, step: float) -> float:
     """
     wanted = min(max(release + SLACK * step, SHORTEST_SEGMENT), LONGEST_SEGMENT)
     total = sum(end - begin for begin, end in free)
-    if total < 2 * LEAST_SEGMENTS * wanted:
-        wanted = max(SHORTEST_SEGMENT, min(wanted, total / (2 * LEAST_SEGMENTS)))
+    wanted = min(wanted, max(SHORTEST_SEGMENT, total / (2 * LEAST_SEGMENTS)))
+    if total < LEAST_SEGMENTS * wanted:
+        wanted = max(SCANT_SEGMENT, total / LEAST_SEGMENTS)
     return max(1.0, math.floor(wanted / step + 1e-6)) * step
 
 

@@ -20,6 +20,7 @@ from controller.release import AppKey, Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TICK_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LEARN_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 _REQUEST_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -40,6 +41,7 @@ class _Present(Collector):
         self.lag: dict[AppKey, float] = {}
         self.phases: Callable[[], Mapping[str, int]] = dict
         self.cache_age: Callable[[], float] = lambda: 0.0
+        self.baseline_ages: Callable[[], Mapping[AppKey, float]] = dict
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         phases = self.phases()
@@ -62,6 +64,14 @@ class _Present(Collector):
                 lag.add_metric([app.namespace, app.policy], seconds)
         yield held
         yield lag
+        ages = GaugeMetricFamily(
+            "nightferry_baseline_age_seconds",
+            "Seconds since the app's baseline was learned; no sample for an app that has none.",
+            labels=["namespace", "app"],
+        )
+        for app, seconds in self.baseline_ages().items():
+            ages.add_metric([app.namespace, app.policy], seconds)
+        yield ages
         yield GaugeMetricFamily(
             "nightferry_cache_age_seconds",
             "Seconds since the API server was last heard, by the watch that heard it longest ago.",
@@ -102,6 +112,22 @@ class Metrics:
         self.crashes = Counter("nightferry_tick_exceptions", "Ticks that ended by an exception.", registry=registry)
         self.turns = Counter(
             "nightferry_turns", "Decisions that turned a release, by kind.", ["kind"], registry=registry
+        )
+        self.learned = Counter(
+            "nightferry_learn_runs",
+            "Looks at history, by what they were for and what came of them.",
+            ["task", "outcome"],
+            registry=registry,
+        )
+        self.learn_seconds = Histogram(
+            "nightferry_learn_duration_seconds",
+            "How long looks at history took.",
+            ["task"],
+            buckets=_LEARN_SECONDS,
+            registry=registry,
+        )
+        self.learn_failures = Counter(
+            "nightferry_learn_failures", "Looks at history that left nothing behind.", registry=registry
         )
         self.jobs = Counter(
             "nightferry_job_faults", "Runs that the scheduler missed, skipped or lost.", ["fault"], registry=registry

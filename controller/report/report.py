@@ -87,6 +87,24 @@ class Report:
         self.metrics.hot.inc()
         self._log.error("too many writes", app=str(app), bound=bound, because="this app rests for a minute")
 
+    def learned(self, app: AppKey, what: str, outcome: str, took: float, because: str) -> None:
+        """A look at history has ended: kept, same (nothing new), lost (somebody was faster), refused, unanswered."""
+        numbers = self.metrics
+        numbers.learned.labels(what, outcome).inc()
+        numbers.learn_seconds.labels(what).observe(took)
+        line = {"app": str(app), "task": what, "outcome": outcome, "seconds": round(took, 3), "because": because[:500]}
+        if outcome in ("refused", "unanswered"):
+            numbers.learn_failures.inc()
+            self._log.warning("not learned", **line)
+        else:
+            self._log.info("learned", **line)
+
+    def learner_crashed(self, app: AppKey, error: Exception) -> None:
+        """Learning raised: a fault of ours, and no tick's."""
+        self.metrics.learn_failures.inc()
+        trace = "".join(traceback.format_exception(error))
+        self._log.error("learner crashed", app=str(app), error=f"{type(error).__name__}: {error}", traceback=trace)
+
     def job_event(self, fault: str, job: str) -> None:
         """The scheduler missed, skipped or lost a run."""
         self.metrics.jobs.labels(fault).inc()

@@ -22,18 +22,27 @@ READY_WITHIN = 30.0
 class Prometheus:
     """One Prometheus server on a port that it keeps over restarts.
 
-    It scrapes the pods of the target files that match `pattern` in the folder `targets`.
+    It scrapes the pods of the target files that match `pattern` in the folder `targets`. `retention`: how long it
+    remembers, in its own words.
     """
 
-    def __init__(self, program: Path, folder: Path, *, targets: Path, pattern: str = "*.json") -> None:
+    def __init__(
+        self, program: Path, folder: Path, *, targets: Path, pattern: str = "*.json", retention: str = "15d"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._program = program
         self._folder = folder
+        self._retention = retention
         self._child: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # JSON is YAML, so the file needs no YAML writer.
         (folder / "prometheus.yml").write_text(json.dumps(_configuration(str(targets / pattern)), indent=1))
+
+    @property
+    def data(self) -> Path:
+        """The folder of its blocks; what lies there before the start is its past."""
+        return self._folder / "data"
 
     def start(self) -> None:
         """Starts the server and waits until it answers queries. Raises RuntimeError when it does not.
@@ -43,7 +52,8 @@ class Prometheus:
         command: list[str | Path] = [
             self._program,
             f"--config.file={self._folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--storage.tsdb.path={self.data}",
+            f"--storage.tsdb.retention.time={self._retention}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--scrape.discovery-reload-interval=1s",
             "--log.level=warn",
