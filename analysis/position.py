@@ -8,8 +8,11 @@ The reference are ln levels L_j of M pods in history; y_i are those of the conte
 - RK, the square of the summed normal scores of the y_i among the L_j. It needs no density, and it adds how far the y_i
   lie beyond every pod that was ever seen, in standard deviations.
 
-Both are 0 unless the mean of the y_i exceeds the mean of the L_j by more than the margin. Neither is an e-value; what
-they may reach with healthy pods is learned by replays, and only those thresholds carry a promise.
+Both are 0 unless the mean of the y_i exceeds the mean of the L_j by more than the margin. Against the margin stands the
+same likelihood ratio with the margin in the place of no shift, or RK, whose ranks are of y_i less the margin anyway:
+whichever is larger (their sum). Pods that all stand at the upper edge of the reference are no surprise one by one, and
+LR hardly sees them; their ranks together are. None of these is an e-value. What they may reach with healthy pods is
+learned by replays, and only those thresholds carry a promise.
 
 Everything here is in the direction of harm: levels of a gauge whose low values are bad come with the sign turned.
 """
@@ -146,7 +149,8 @@ def _beyond(known: Reference, y: FloatArray, margin: float) -> Position:
     unmoved = np.where(there, known.ln_density(filled), 0.0).sum(axis=0)
     at_margin = np.where(there, known.ln_density(filled - margin), 0.0).sum(axis=0)
     score = np.where(there, known.scores(filled - margin), 0.0).sum(axis=0) / np.sqrt(np.maximum(there.sum(axis=0), 1))
-    return Position(at_shift - unmoved, 0.5 * np.maximum(score, 0.0) ** 2, at_shift - at_margin)
+    ranks = 0.5 * np.maximum(score, 0.0) ** 2
+    return Position(at_shift - unmoved, ranks, np.logaddexp(at_shift - at_margin, ranks))
 
 
 def power_bound(ratio: float, sd: float, pods: int, known: int, z: float = 2.33) -> float:
