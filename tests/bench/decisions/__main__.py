@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from tests.bench.decisions.report import goals_table, matrices, rows_of  # noqa: E402 - after the threads are set
+from tests.bench.decisions import costs, kpi, memory  # noqa: E402 - after the threads are set
+from tests.bench.decisions.report import goals_table, matrices, rows_of  # noqa: E402
 from tests.bench.decisions.rows import Absent, Row, as_json  # noqa: E402
 from tests.bench.decisions.running import QUICK, WHOLE, Sizes, run_studies  # noqa: E402
 from tests.bench.decisions.studies import STUDIES  # noqa: E402
 
 SEED = 52718281
-GROUPS = tuple(dict.fromkeys(study.group for study in STUDIES))
+SIMULATED = tuple(dict.fromkeys(study.group for study in STUDIES))
+GROUPS = (*SIMULATED, costs.GROUP, memory.GROUP, kpi.GROUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = QUICK if asked.quick else WHOLE
     sizes = sizes if asked.services is None else replace(sizes, services=asked.services)
     began = time.monotonic()
-    rows, absent = simulated(asked.only or GROUPS, asked.seed, sizes)
+    groups = asked.only or GROUPS
+    rows, absent = simulated(groups, asked.seed, sizes)
+    others: dict[str, Callable[[], list[Row]]] = {
+        costs.GROUP: lambda: costs.run(asked.seed, quick=asked.quick),
+        memory.GROUP: lambda: memory.run(_folder(asked.data, "pods"), asked.seed, asked.quick),
+        kpi.GROUP: lambda: kpi.run(_folder(asked.data, "kpi"), asked.seed, asked.quick),
+    }
+    for group, measure in others.items():
+        if group in groups:
+            print(f"measuring {group}", file=sys.stderr, flush=True)
+            try:
+                rows += measure()
+            except FileNotFoundError as missing:
+                absent.append(Absent(group, str(missing)))
+            except Exception:  # one broken measurement must not hide the others
+                absent.append(Absent(group, traceback.format_exc(limit=8), failed=True))
     print("\n".join([*matrices(rows), "", *goals_table(rows, absent)]), flush=True)
     print(f"seed {asked.seed}, {sizes}, {time.monotonic() - began:.0f} s")
     if asked.json is not None:
@@ -50,6 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             json.dumps({"seed": asked.seed, "sizes": asdict(sizes), **as_json(rows, absent)}, indent=1)
         )
     return 1 if any(row.broken for row in rows) or any(one.failed for one in absent) else 0
+
+
+def _folder(data: Path | None, part: str) -> Path:
+    """The folder of real series. Raises FileNotFoundError where it, or what is wanted of it, is not there."""
+    if data is None:
+        raise FileNotFoundError("no folder of real series was given (--data DIR)")
+    if not (data / part).is_dir():
+        raise FileNotFoundError(f"the folder of real series has no folder {part}")
+    return data
 
 
 def simulated(groups: Sequence[str], seed: int, sizes: Sizes) -> tuple[list[Row], list[Absent]]:
