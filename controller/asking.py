@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.band import LearnedBand
 from analysis.learned import Learned, NotLearned
 from analysis.verdict import Verdict
-from controller import history
+from controller import history, outlook
 from controller.attempt import Reading
 from controller.gates import instants, judge, questions, replica_sets
 from controller.release import FORWARD, AppKey, Forecast, GateVerdict, Observation, Record
@@ -21,10 +21,11 @@ from policies.schema import Gate, ReleasePolicy
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the gates said at a look, and the forecasts that were made for it."""
+    """What the gates said at a look, the forecasts that were made for it, and what the stage cannot see."""
 
     verdicts: tuple[GateVerdict, ...] = ()
     forecasts: tuple[Forecast, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,18 @@ def ask_gates(
     serving = history.serving(settled, seen)
     verdicts: list[GateVerdict] = []
     forecasts: list[Forecast] = []
+    lacking: list[str] = []
     for gate in policy.spec.gates:
-        verdict = yield from _ask_gate(look, gate, known.gates.get(gate.name))
+        learned = known.gates.get(gate.name)
+        verdict = yield from _ask_gate(look, gate, learned)
+        if gate.required and not outlook.is_told(settled):
+            lacking.append(outlook.lacking(settled, policy, gate, verdict, learned, source.window))
         band = known.bands.get(gate.name)
         if isinstance(band, LearnedBand) and history.may_speak(gate, serving):
             verdict, made = yield from _ask_history(look, gate, band, serving, verdict)
             forecasts += [made] if made is not None else []
         verdicts.append(verdict)
-    return Told(tuple(verdicts), tuple(forecasts))
+    return Told(tuple(verdicts), tuple(forecasts), tuple(filter(None, lacking)))
 
 
 def _knowledge(look: _Look) -> Reading[Knowledge]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from controller import outlook
 from controller.asking import Told, ask_gates
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
 from controller.decide import decide
@@ -116,6 +117,8 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy
     record = with_forecasts(revised(before, seen, policy.spec, strategy), told.forecasts)
     if (tightened := digest(policy)) != record.policy_digest:
         record = noted(pin(record, policy), "PolicyTightened", f"an edit tightened the policy ({tightened})", seen.now)
+    if told.lacking and not outlook.is_told(record):
+        record = noted(record, outlook.KIND, "; ".join(told.lacking), seen.now)
     if record.observing and record.observing[-1].end is None:
         seen = replace(seen, first_sample_by=record.observing[-1].start + PATIENCE * source.window + source.scrape)
     decision = decide(record, seen, told.verdicts, policy.spec)
