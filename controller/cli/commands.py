@@ -16,9 +16,11 @@ from controller.cli import ends
 from controller.cli.back import restore, rollback
 from controller.cli.demo import demo, simulate
 from controller.cli.explain import explain
+from controller.cli.learn import learn
 from controller.cli.release import release
 from controller.cli.run import run
 from controller.cli.status import status
+from controller.cli.suggest import suggest
 from controller.cli.validate import validate
 from controller.cli.verbs import abort, pause, promote, resume
 from controller.cli.version import version
@@ -27,6 +29,7 @@ from controller.cli.version import version
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _RELEASES, _BACK, _OFFLINE, _CONTROLLER = "Releases", "Ways back", "Without a cluster", "The controller"
+_HISTORY = "From a metric store's history"
 
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (release, _RELEASES),
@@ -38,6 +41,8 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (abort, _BACK),
     (rollback, _BACK),
     (restore, _BACK),
+    (suggest, _HISTORY),
+    (learn, _HISTORY),
     (validate, _OFFLINE),
     (demo, _OFFLINE),
     (simulate, _OFFLINE),

@@ -21,12 +21,16 @@ NAMES: Final = ("http", "grpc", "go", "jvm", "python")
 
 @dataclass(frozen=True, slots=True)
 class PresetSet:
-    """The gates of one library. `gates` is plain data: treat it as read-only, or take `copied`."""
+    """The gates of one library. `gates` is plain data: treat it as read-only, or take `copied`.
+
+    sign: a metric that only this library has, where the gates' own metrics are common to several; else empty.
+    """
 
     name: str
     library: str
     note: str
     gates: tuple[Mapping[str, Any], ...]
+    sign: str = ""
 
     def copied(self) -> list[dict[str, Any]]:
         """The gates as data of one's own."""
@@ -72,7 +76,8 @@ def _read(name: str) -> Preset:
         raise ValueError(f"preset {name} is not one document of YAML: {'; '.join(map(str, reader.errors))}")
     data = trees[0].data
     sets = tuple(
-        PresetSet(one["set"], one["library"], one.get("note", ""), tuple(one["gates"])) for one in data["sets"]
+        PresetSet(one["set"], one["library"], one.get("note", ""), tuple(one["gates"]), one.get("sign", ""))
+        for one in data["sets"]
     )
     if data["preset"] != name or not sets:
         raise ValueError(f"preset {name} names itself {data['preset']!r}, or has no sets")
