@@ -41,7 +41,7 @@ from analysis.contrast import (
 from analysis.learned import Noise, Variation
 from analysis.points import contender_gain, points_evidence
 from analysis.samples import Tally
-from analysis.shares import THETA_GRID, beyond, share_evidence, share_interval, share_intervals, share_log_likelihood
+from analysis.shares import THETA_GRID, beyond, share_evidence, share_intervals, share_log_likelihood
 from analysis.special import FloatArray, log_sum_exp
 
 ASSUMED_NOISE = Noise(
@@ -129,16 +129,18 @@ def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int], wors
         raise ValueError("the evidence needs windows in which both sides served: pass tally.shared()")
     at = np.array(looks, dtype=np.int64)
     sums = Sums.of(batch)
-    curve = share_log_likelihood(sums.ours[0], sums.theirs[0], sums.odds[0], THETA_GRID, noise.rho)
-    found = _traces(sums, batch.window, at, margin, noise, worse)
-    whole = running(curve.T)[:, at].T
+    # One likelihood serves the interval and, for the usual direction, the evidence.
+    thetas = np.append(THETA_GRID, math.log(margin.ratio))
+    curve = share_log_likelihood(sums.ours, sums.theirs, sums.odds, thetas, noise.rho)
+    found = _traces(sums, batch.window, at, margin, noise, worse, curve=curve if worse is Worse.HIGHER else None)
+    whole = running(curve[0, :, :-1].T)[:, at].T
+    lows, peaks, highs = share_intervals(whole)
     pods = widening(sums, at, noise)[0]
     expected = sums.mine.expected[0].sum(axis=0)[at]
     seen = running(sums.ours[0])[at]
     out = []
     for place in range(at.size):
-        low, likely, high = share_interval(whole[place])
-        half = float(pods[place])
+        low, likely, high, half = float(lows[place]), float(peaks[place]), float(highs[place]), float(pods[place])
         out.append(
             Look(
                 ln_pods=float(found.ln_pods[0, place]),
@@ -206,23 +208,26 @@ def _traces(
     noise: Noise,
     worse: Worse,
     only_pods: bool = False,
+    curve: FloatArray | None = None,
 ) -> Traces:
+    """`traces` of a batch that is small enough. curve: log likelihood of the share on THETA_GRID and δ, if at hand."""
     spans = _Spans.of(looks, window)
     if margin.points and worse is not Worse.HIGHER:
         raise ValueError("a margin in points is for increases only")
     delta = math.log(margin.ratio)
     d, se = contrast(sums, spans.begin, spans.end, noise)
-    ln_pods = spans.mixed(_directed(d, se, 0.0, noise.prior_sd, worse))
+    pods = _directed(d, se, 0.0, noise.prior_sd, worse)
     if margin.points:
         d, se = contrast(sums, spans.begin, spans.end, noise, margin.points)
-    ln_beyond = spans.mixed(_directed(d, se, delta, noise.prior_sd, worse))
+    further = _directed(d, se, delta, noise.prior_sd, worse)
     if only_pods:
-        return Traces(ln_pods, ln_beyond, np.full_like(ln_pods, -np.inf))
-    if margin.points:
+        counts = np.full_like(pods, -np.inf)
+    elif margin.points:
         counts = _ln_points(sums, spans, margin.points, noise)
     else:
-        counts = _ln_share(sums, spans, delta, noise.rho, worse)
-    return Traces(ln_pods, ln_beyond, spans.mixed(counts))
+        counts = _ln_share(sums, spans, delta, noise.rho, worse, curve)
+    mixed = spans.mixed(np.concatenate([pods, further, counts]))
+    return Traces(*np.split(mixed, 3))
 
 
 def _directed(d: FloatArray, se: FloatArray, delta: float, prior_sd: float, worse: Worse) -> FloatArray:
@@ -235,19 +240,24 @@ def _directed(d: FloatArray, se: FloatArray, delta: float, prior_sd: float, wors
     return np.logaddexp(ln_half_normal_ratio(d, se, delta, prior_sd), down) - math.log(2.0)
 
 
-def _ln_share(sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse) -> FloatArray:
-    """B over spans, shape (releases, spans). A decrease is an increase with the sides exchanged."""
+def _ln_share(
+    sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse, curve: FloatArray | None = None
+) -> FloatArray:
+    """B over spans, shape (releases, spans). A decrease is an increase with the sides exchanged: θ changes its sign."""
+    sought = np.append(beyond(delta), delta)
 
-    def one(ours: FloatArray, theirs: FloatArray, odds: FloatArray) -> FloatArray:
-        curve = share_log_likelihood(ours, theirs, odds, np.append(beyond(delta), delta), rho)
-        return share_evidence(between(running(np.moveaxis(curve, -1, 0)), spans.begin, spans.end), delta)
+    def one(sign: float) -> FloatArray:
+        if curve is not None:
+            values = curve[..., -sought.size :]
+        else:
+            values = share_log_likelihood(sums.ours, sums.theirs, sums.odds, sign * sought, rho)
+        return share_evidence(between(running(np.moveaxis(values, -1, 0)), spans.begin, spans.end), delta)
 
-    up = one(sums.ours, sums.theirs, sums.odds) if worse is not Worse.LOWER else None
-    if worse is Worse.HIGHER and up is not None:
-        return up
-    turned = np.where(sums.odds > 0.0, 1.0 / np.where(sums.odds > 0.0, sums.odds, 1.0), 0.0)
-    down = one(sums.theirs, sums.ours, turned)
-    return down if up is None else np.logaddexp(up, down) - math.log(2.0)
+    if worse is Worse.HIGHER:
+        return one(1.0)
+    if worse is Worse.LOWER:
+        return one(-1.0)
+    return np.logaddexp(one(1.0), one(-1.0)) - math.log(2.0)
 
 
 def _ln_points(sums: Sums, spans: _Spans, points: float, noise: Noise) -> FloatArray:

@@ -19,6 +19,9 @@ IntArray = npt.NDArray[np.int64]
 THETA_GRID: FloatArray = np.linspace(-2.5, math.log(64.0), 45)
 """Log ratios at which the share likelihood is evaluated."""
 
+_MOST_FACTORS = 24
+"""Up to this many factors a product is quicker than two ln Γ; K <= 1e4 keeps it far from overflow."""
+
 _NORMAL_PRIOR: FloatArray = -0.5 * THETA_GRID**2 - log_sum_exp(-0.5 * THETA_GRID**2)
 
 
@@ -35,11 +38,12 @@ def share_log_likelihood(
     out = np.zeros((*ours.shape, thetas.size))
     if not used.any():
         return out
-    x, other = ours[used, None], theirs[used, None]
+    x, other = ours[used], theirs[used]
     tilted = odds[used, None] * np.exp(thetas)[None, :]
     a = k * tilted / (1.0 + tilted)
-    b = k / (1.0 + tilted)
-    out[used] = _ln_rising(a, x) + _ln_rising(b, other) - _ln_rising(np.full_like(x, k), x + other)
+    both = _ln_rising(np.concatenate([a, k - a]), np.concatenate([x, other]))
+    together = ln_gamma(k + x + other) - math.lgamma(k)
+    out[used] = both[: x.size] + both[x.size :] - together[:, None]
     return out
 
 
@@ -110,5 +114,18 @@ def _crossings(curves: FloatArray, height: FloatArray, inside: IntArray, step: i
 
 
 def _ln_rising(a: FloatArray, x: FloatArray) -> FloatArray:
-    """ln Γ(a + x) - ln Γ(a)."""
-    return ln_gamma(a + x) - ln_gamma(a)
+    """ln Γ(a + x) - ln Γ(a), a of shape (n, thetas), x of shape (n,); small whole x by the product of the factors."""
+    small = (x <= _MOST_FACTORS) & (x == np.floor(x))
+    out = np.empty(a.shape)
+    if not small.all():
+        rest = a[~small]
+        out[~small] = ln_gamma(rest + x[~small, None]) - ln_gamma(rest)
+    place = np.flatnonzero(small)
+    place = place[np.argsort(x[place], kind="stable")]
+    counts, base = x[place], a[place]
+    product = np.ones(base.shape)
+    factors = np.arange(int(counts[-1]) if counts.size else 0)
+    for factor, since in enumerate(np.searchsorted(counts, factors, side="right").tolist()):
+        product[since:] *= base[since:] + factor
+    out[place] = np.log(product)
+    return out

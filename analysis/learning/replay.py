@@ -107,40 +107,50 @@ def cast(
     """
     rows = max((len(one.order) for one in replays), default=0)
     most = max((one.stages[-1] for one in replays), default=0)
-    total = len(replays)
-    exposure, events = np.zeros((total, rows + most, looks)), np.zeros((total, rows + most, looks))
-    age, rate = np.zeros((total, most, looks)), np.zeros((total, looks))
-    place = np.arange(looks)
+    turn = np.full((len(replays), rows), looks)
     for at, one in enumerate(replays):
-        tally = segments[one.segment]
-        n, x = _laid_out(tally, one, looks)
-        size = len(one.order)
-        turns = one.turns()
-        turn = np.array([turns.get(pod, looks) for pod in one.order])[:, None]
-        exposure[at, :size], events[at, :size] = n * (place < turn), x * (place < turn)
-        if worse is not None:
-            n, x = _laid_out(worse[one.segment], one, looks)
-        young = turn[: len(turns)]
-        after = place >= young
-        mine = slice(rows, rows + len(turns))
-        exposure[at, mine], events[at, mine] = n[: len(turns)] * after, x[: len(turns)] * after
-        age[at, : len(turns)] = np.where(after, (place - young + 0.5) * one.window, 0.0)
-        rate[at] = _smooth_rate(exposure[at], events[at])
-    contender = np.arange(rows + most) >= rows
+        turn[at, : one.stages[-1]] = list(one.turns().values())
+    place = np.arange(looks)
+    before = place < turn[:, :, None]
+    n, x = _laid_out(segments, replays, rows, looks)
+    late_n, late_x = (n, x) if worse is None else _laid_out(worse, replays, rows, looks)
+    young = turn[:, :most, None]
+    after = place >= young
+    exposure = np.concatenate([n * before, late_n[:, :most] * after], axis=1)
+    events = np.concatenate([x * before, late_x[:, :most] * after], axis=1)
     window = replays[0].window if replays else 1.0
-    return _together(Releases(contender, exposure, events, window), age, rate)
+    age = np.where(after, (place - young + 0.5) * window, 0.0)
+    rate = smoothed(events.sum(axis=1)) / np.maximum(smoothed(exposure.sum(axis=1)), 1e-12)
+    return _together(Releases(np.arange(rows + most) >= rows, exposure, events, window), age, rate)
 
 
-def _laid_out(tally: Tally, one: Replay, looks: int) -> tuple[FloatArray, FloatArray]:
-    """Exposure and events of the replay's pods, in its order, on its own windows."""
-    place = np.rint((tally.ends - one.begin) / one.window).astype(np.int64) - 1
-    inside = (place >= 0) & (place < looks)
-    number = {pod: row for row, pod in enumerate(tally.pods)}
-    known = [(row, number[pod]) for row, pod in enumerate(one.order) if pod in number]
-    n, x = np.zeros((len(one.order), looks)), np.zeros((len(one.order), looks))
-    into, outof = np.array([row for row, _ in known], dtype=np.int64), [row for _, row in known]
-    target = np.ix_(into, place[inside])
-    n[target], x[target] = tally.exposure[outof][:, inside], tally.events[outof][:, inside]
+def _laid_out(
+    segments: Sequence[Tally], replays: Sequence[Replay], rows: int, looks: int
+) -> tuple[FloatArray, FloatArray]:
+    """Exposure and events of the pods of each replay, in its order and on its own windows, (replays, rows, looks)."""
+    n, x = np.zeros((len(replays), rows, looks)), np.zeros((len(replays), rows, looks))
+    by_segment: dict[int, list[int]] = {}
+    for at, one in enumerate(replays):
+        by_segment.setdefault(one.segment, []).append(at)
+    for segment, mine in by_segment.items():
+        tally = segments[segment]
+        if not tally.ends.size:
+            continue
+        number = {pod: row for row, pod in enumerate(tally.pods)}
+        # One row and one column more than there are, of zeros, for pods and windows that this segment does not know.
+        row_of = np.full((len(mine), rows), len(tally.pods))
+        begins = np.array([replays[at].begin for at in mine])
+        for k, at in enumerate(mine):
+            row_of[k, : len(replays[at].order)] = [number.get(pod, len(tally.pods)) for pod in replays[at].order]
+        window = replays[mine[0]].window
+        first = float(tally.ends[0]) - window
+        known = np.rint((tally.ends - first) / window).astype(np.int64) - 1
+        column = np.full(int(known[-1]) + 2, tally.ends.size)
+        column[known] = np.arange(tally.ends.size)
+        wanted = np.rint((begins - first) / window).astype(np.int64)[:, None] + np.arange(looks)
+        wanted = np.where((wanted >= 0) & (wanted < column.size), wanted, column.size - 1)
+        index = row_of[:, :, None], column[wanted][:, None, :]
+        n[mine], x[mine] = (np.pad(values, ((0, 1), (0, 1)))[index] for values in (tally.exposure, tally.events))
     return n, x
 
 
@@ -152,12 +162,6 @@ def smoothed(values: FloatArray) -> FloatArray:
     result: FloatArray = (
         total[..., np.minimum(at + SMOOTHING_WINDOWS + 1, windows)] - total[..., np.maximum(at - SMOOTHING_WINDOWS, 0)]
     )
-    return result
-
-
-def _smooth_rate(exposure: FloatArray, events: FloatArray) -> FloatArray:
-    served = smoothed(exposure.sum(axis=0))
-    result: FloatArray = smoothed(events.sum(axis=0)) / np.maximum(served, 1e-12)
     return result
 
 
