@@ -270,6 +270,15 @@ BAND_QUANTILE = 0.985
 BAND_FOLDS = 5
 """History band: thresholds come from errors in each of so many parts, forecast by what the others taught."""
 
+BAND_UNUSUAL = 4.0
+"""History band: an excess of more than so many times the usual one counts as that; unknown incidents are in it."""
+
+BAND_DEEP_ALPHA = 0.01
+"""History band: below this chance the tail of real series is heavier than exponential ..."""
+
+BAND_DEEP_SLOPE = 1.7
+"""History band: ... by this factor on its slope."""
+
 BAND_ROLLOUT = (600.0, 3_600.0)
 """History band: seconds left out before and after a rollout or an incident."""
 

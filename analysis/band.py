@@ -7,8 +7,9 @@ forecasts the mean of the next h = 1..12 five-minute points (`opening`). What th
     M   = the largest Z_h seen so far,
 
 and the threshold is the tail of M over all hours of the last two weeks, each forecast by what other days taught:
-tail(a) = Q80 + β (1 + 1/√(.2 n)) ln(.2/a), n distinct hours. Because M already is the largest of the hour, looking
-after every point costs nothing. Evidence is told in nats, so that its threshold at a is ln(1/a), as in other gates.
+tail(a) = Q80 + β (1 + 1/√(.2 n)) ln(.2/a) for n distinct hours, and steeper below 1 %, where real series are heavier
+than exponential. Because M already is the largest of the hour, looking after every point costs nothing. Evidence is
+told in nats, so that its threshold at a is ln(1/a), as in other gates.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.assumptions import BAND_HORIZON, BAND_OLDEST_DAYS, BAND_STEP, TAIL_SHARE
+from analysis.assumptions import BAND_DEEP_ALPHA, BAND_DEEP_SLOPE, BAND_HORIZON, BAND_OLDEST_DAYS, BAND_STEP, TAIL_SHARE
 from analysis.band_model import Model, Season
 from analysis.band_terms import DAY, HOUR, STEPS, Series, Unit, filled, restored, terms_at, transformed
 from analysis.engine import Worse
@@ -41,11 +42,15 @@ class Tail:
 
     def threshold(self, alpha: float) -> float:
         """What M exceeds in a share alpha of healthy hours, alpha <= .2; the fit's own error is in it."""
-        return self.location + self._slope * math.log(TAIL_SHARE / alpha)
+        steep = math.log(TAIL_SHARE / max(alpha, BAND_DEEP_ALPHA))
+        deep = math.log(BAND_DEEP_ALPHA / min(alpha, BAND_DEEP_ALPHA))
+        return self.location + self._slope * (steep + BAND_DEEP_SLOPE * deep)
 
     def nats(self, maximum: float) -> float:
-        """M on the scale on which the threshold at alpha is ln(1/alpha)."""
-        return math.log(1.0 / TAIL_SHARE) + (maximum - self.location) / self._slope
+        """M on the scale on which the threshold at alpha is ln(1/alpha): the inverse of `threshold`."""
+        above = (maximum - self.location) / self._slope
+        steep = math.log(TAIL_SHARE / BAND_DEEP_ALPHA)
+        return math.log(1.0 / TAIL_SHARE) + min(above, steep) + max(above - steep, 0.0) / BAND_DEEP_SLOPE
 
     @property
     def _slope(self) -> float:

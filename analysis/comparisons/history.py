@@ -88,7 +88,7 @@ def breached(asked: HistoryInput) -> bool | None:
 
 
 def as_shared(ours: Evidence, theirs: Evidence) -> Evidence:
-    """A Degraded verdict of a gate whose incumbents breach their history too (`theirs`); a broken limit stays broken."""
+    """A Degraded verdict of a gate whose incumbents breach history too (`theirs`); a broken limit stays broken."""
     if ours.verdict is not Verdict.DEGRADED or ours.limit_broken or theirs.verdict is not Verdict.DEGRADED:
         return ours
     return replace(

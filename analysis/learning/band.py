@@ -22,6 +22,7 @@ from analysis.assumptions import (
     BAND_ROLLOUT,
     BAND_STEP,
     BAND_TRAIN_DAYS,
+    BAND_UNUSUAL,
     TAIL_SHARE,
 )
 from analysis.band import LearnedBand, Tail, packed
@@ -159,11 +160,15 @@ def _held_out(past: _Past, rows: Rows) -> _Maxima | NotLearned:
 
 
 def _tail(maxima: FloatArray, weights: FloatArray, hours: float) -> Tail:
-    """Q80 and the mean excess over it."""
+    """Q80 and the mean excess over it, none counted for more than four times the usual one, which the median tells."""
     location = float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE))
     above = maxima > location
-    excess = float(np.average(maxima[above] - location, weights=weights[above])) if above.any() else 0.0
-    return Tail(_rounded(location), _rounded(max(excess, 0.05 * abs(location))), math.floor(hours))
+    if not above.any():
+        return Tail(_rounded(location), _rounded(max(0.05 * abs(location), 1e-6)), math.floor(hours))
+    excess, mass = maxima[above] - location, weights[above]
+    usual = float(weighted_quantile(excess, mass, 0.5)) / math.log(2.0)
+    spread = float(np.average(np.minimum(excess, BAND_UNUSUAL * usual), weights=mass))
+    return Tail(_rounded(location), _rounded(max(spread, 0.05 * abs(location))), math.floor(hours))
 
 
 def _hours(weights: FloatArray) -> float:

@@ -68,10 +68,9 @@ def ridge(design: FloatArray, target: FloatArray, weights: FloatArray, penalty: 
     weighted = design * weights[:, None]
     gram = _products(weighted, design)
     mass = float(weights.sum())
-    extra: FloatArray = np.full(gram.shape[0], penalty * mass, dtype=np.float64)
+    extra = np.full(gram.shape[0], penalty * mass)
     extra[-1] = 1e-9 * mass
-    result: FloatArray = np.linalg.solve(gram + np.diag(extra), _products(weighted, target))
-    return result
+    return np.asarray(np.linalg.solve(gram + np.diag(extra), _products(weighted, target)), dtype=np.float64)
 
 
 def _products(left: FloatArray, right: FloatArray) -> FloatArray:
