@@ -57,6 +57,9 @@ AGE_SECONDS = (60.0, 120.0, 180.0, 300.0, 480.0, 960.0)
 AGE_EXTRA_SD = 1.0
 """Prior standard deviation of ln(1 + b), b being the extra events of a pod at birth."""
 
+AGE_BLOCK = 5
+"""Windows over which a pod of a replay keeps one rate of its own while it is made young."""
+
 LEAST_ROLLOUTS = 3
 """Past rollouts without which nothing is said about young pods."""
 

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.allowance import aged
-from analysis.assumptions import AGE_EXTRA_SD, AGE_SECONDS, LEAST_ROLLOUTS, LEAST_YOUNG_EVENTS, POD_NOISE_SD
-from analysis.learned import AgeCurve, NotLearned
+from analysis.assumptions import AGE_BLOCK, AGE_EXTRA_SD, AGE_SECONDS, LEAST_ROLLOUTS, LEAST_YOUNG_EVENTS, POD_NOISE_SD
+from analysis.learned import AgeCurve, NotLearned, Variation
 from analysis.samples import Tally
 from analysis.special import FloatArray
 
-__all__ = ["Ages", "Rollout", "aged", "learned_ages", "resampled"]
+__all__ = ["Ages", "Rollout", "aged", "learned_ages", "resampled", "youthful"]
 
 MATURE = 2400.0
 """Seconds after which a pod counts as old while the curve is learned: 2.5 times the longest T."""
@@ -115,6 +115,40 @@ def resampled(rollouts: Sequence[Rollout], seed: int) -> AgeCurve:
     """The curve that another set of rollouts like these could have taught; no effect where none can be learned."""
     ages = learned_ages(rollouts)
     return AgeCurve(0.0, AGE_SECONDS[0]) if isinstance(ages, NotLearned) else ages.resampled(seed)
+
+
+def youthful(
+    served: FloatArray,
+    events: FloatArray,
+    rate: FloatArray,
+    factor: FloatArray,
+    variation: Variation,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Events of grown-up pods as they would be if youth multiplied their rate by `factor`.
+
+    served, events, factor: shape (..., windows), exposure, events, and w at each window. rate: events per unit of
+    exposure of all pods, broadcast to them. Youth multiplies a pod's own rate, noise and all: events added at the rate
+    of all pods would thin that noise out, and thresholds learned from it would be too low. The pod's rate over that of
+    all is not known, only its posterior: with a Gamma(1/v, 1/v) prior of variance v = v(L), and x events where e were
+    due, Gamma(1/v + x, 1/v + e). One draw serves the L windows of a block. A factor below 1 thins the events.
+    """
+    due = served * rate
+    windows = due.shape[-1]
+    prior = 1.0 / max(float(variation.of(np.array([float(AGE_BLOCK)]))[0]), 1e-6)
+    x, e = _by_block(events), _by_block(due)
+    own = np.repeat(rng.gamma(prior + x) / (prior + e), AGE_BLOCK, axis=-1)[..., :windows]
+    kept = rng.binomial(np.rint(events).astype(np.int64), np.clip(factor, 0.0, 1.0))
+    result: FloatArray = kept + rng.poisson(np.maximum(factor - 1.0, 0.0) * due * own).astype(np.float64)
+    return result
+
+
+def _by_block(values: FloatArray) -> FloatArray:
+    """Sums over runs of windows, the last one shorter."""
+    short = -values.shape[-1] % AGE_BLOCK
+    padded = np.concatenate([values, np.zeros((*values.shape[:-1], short))], axis=-1)
+    result: FloatArray = padded.reshape(*values.shape[:-1], -1, AGE_BLOCK).sum(axis=-1)
+    return result
 
 
 def _young(rollout: Rollout) -> tuple[FloatArray, FloatArray, FloatArray]:
