@@ -122,7 +122,7 @@ def youthful(
     events: FloatArray,
     rate: FloatArray,
     factor: FloatArray,
-    variation: Variation,
+    variation: Variation | None,
     rng: np.random.Generator,
 ) -> FloatArray:
     """Events of grown-up pods as they would be if youth multiplied their rate by `factor`.
@@ -131,15 +131,18 @@ def youthful(
     exposure of all pods, broadcast to them. Youth multiplies a pod's own rate, noise and all: events added at the rate
     of all pods would thin that noise out, and thresholds learned from it would be too low. The pod's rate over that of
     all is not known, only its posterior: with a Gamma(1/v, 1/v) prior of variance v = v(L), and x events where e were
-    due, Gamma(1/v + x, 1/v + e). One draw serves the L windows of a block. A factor below 1 thins the events.
+    due, Gamma(1/v + x, 1/v + e). One draw serves the L windows of a block. Without a variation pods do not differ. A
+    factor below 1 thins the events: fewer than there were cannot be added.
     """
     due = served * rate
     windows = due.shape[-1]
-    prior = 1.0 / max(float(variation.of(np.array([float(AGE_BLOCK)]))[0]), 1e-6)
+    left = 0.0 if variation is None else float(variation.of(np.array([float(AGE_BLOCK)]))[0])
+    prior = 1.0 / max(left, 1e-6)
     x, e = _by_block(events), _by_block(due)
     own = np.repeat(rng.gamma(prior + x) / (prior + e), AGE_BLOCK, axis=-1)[..., :windows]
     kept = rng.binomial(np.rint(events).astype(np.int64), np.clip(factor, 0.0, 1.0))
-    result: FloatArray = kept + rng.poisson(np.maximum(factor - 1.0, 0.0) * due * own).astype(np.float64)
+    added = rng.poisson(np.maximum(factor - 1.0, 0.0) * due * own)
+    result: FloatArray = (kept + added).astype(np.float64)
     return result
 
 

@@ -110,7 +110,7 @@ class Counts:
         only_pods: bool = False,
     ) -> Paths:
         cut = cast(history.segments, replays, looks, worse)
-        cut = cut.aged(history.ages, [one.draw for one in replays], rng)
+        cut = cut.aged(history.ages, [one.draw for one in replays], rng, model.noise.variation)
         settings = model.settings
         only_pods = only_pods and not settings.margin.points
         found = traces(cut.batch, settings.margin, model.noise, settings.worse, only_pods=only_pods)

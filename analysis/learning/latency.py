@@ -142,7 +142,8 @@ class Latency:
         for one in model.learned:
             slower = None if worse is None else _at(worse.segments, one.seconds)
             cut = cast(_at(history.segments, one.seconds), replays, looks, slower)
-            cut = cut.aged(history.ages, [replay.draw for replay in replays], rng, power=one.slope)
+            draws = [replay.draw for replay in replays]
+            cut = cut.aged(history.ages, draws, rng, one.noise.variation, power=one.slope)
             found = traces(cut.batch, Margin(math.exp(one.margin)), one.noise, only_pods=only_pods)
             values = (found.ln_pods, found.ln_counts, found.ln_pods_margin)
             out.append(Paths(*(cut.spread_out(value) for value in values)))
@@ -176,20 +177,39 @@ def pool(segments: Sequence[Histogram]) -> Histogram | NotLearned:
 def slowed(histogram: Histogram, ratio: float, rng: np.random.Generator) -> Histogram:
     """The same requests, each taking `ratio` times as long: requests cross a boundary by chance, from its own bucket.
 
-    A request is slower than b afterwards if it was slower than b / ratio before; of the bucket in which b / ratio lies,
-    the part above it is taken in proportion to ln latency (to latency in the first bucket).
+    A request is slower than b afterwards if it was slower than b / ratio before. The part of a bucket that lies above
+    b / ratio is read from the requests of all pods, see `part_above`.
     """
-    bounds, slower = histogram.boundaries, histogram.slower
-    layers = np.concatenate([histogram.tally.exposure[None], slower])
-    out = np.empty_like(slower)
+    bounds = histogram.boundaries
+    layers = np.concatenate([histogram.tally.exposure[None], histogram.slower])
+    shares = layers.sum(axis=(1, 2)) / max(float(layers[0].sum()), 1e-12)
+    edges = np.concatenate([[0.0], bounds])
+    out = np.empty_like(histogram.slower)
     for j, bound in enumerate(bounds):
-        sought = float(bound) / ratio
-        i = int(np.searchsorted(bounds, sought))
-        left, right = (0.0 if i == 0 else float(bounds[i - 1])), float(bounds[i])
-        part = (right - sought) / (right - left) if left <= 0.0 else math.log(right / sought) / math.log(right / left)
+        i = int(np.searchsorted(bounds, float(bound) / ratio))
+        part = part_above(float(bound) / ratio, edges[i], edges[i + 1], shares[i], shares[i + 1])
         inside = np.maximum(np.rint(layers[i] - layers[i + 1]), 0.0).astype(np.int64)
-        out[j] = layers[i + 1] + rng.binomial(inside, min(max(part, 0.0), 1.0))
+        out[j] = layers[i + 1] + rng.binomial(inside, part)
     return replace(histogram, slower=np.minimum.accumulate(out, axis=0))
+
+
+def part_above(sought: float, left: float, right: float, before: float, after: float) -> float:
+    """Which part of the requests in a bucket (left, right] took longer than `sought`.
+
+    before, after: shares of requests slower than left and right. Log odds of being slower are taken as linear in ln
+    latency, as they are for a log-logistic and nearly for a log-normal; mass spread evenly over ln latency would be half
+    too much in a tail. In the first bucket, and where nothing or everything is slower, mass is spread evenly.
+    """
+    if not left < sought < right:
+        return float(sought <= left)
+    if left <= 0.0:
+        return (right - sought) / (right - left)
+    way = math.log(right / sought) / math.log(right / left)
+    if not 0.0 < after < before < 1.0:
+        return way
+    odds = [math.log(share / (1.0 - share)) for share in (before, after)]
+    here = 1.0 / (1.0 + math.exp(-(odds[1] + way * (odds[0] - odds[1]))))
+    return min(max((here - after) / (before - after), 0.0), 1.0)
 
 
 def _fitted(segments: Sequence[Histogram], bound: Boundary, settings: Settings) -> LearnedBoundary:

@@ -14,7 +14,8 @@ import numpy as np
 
 from analysis.assumptions import SMOOTHING_WINDOWS
 from analysis.contrast import IntArray, Releases
-from analysis.learned import AgeCurve
+from analysis.learned import AgeCurve, Variation
+from analysis.learning.ages import youthful
 from analysis.samples import Tally
 from analysis.special import FloatArray
 
@@ -76,12 +77,18 @@ class Cast:
         return result
 
     def aged(
-        self, ages: Sequence[AgeCurve], draws: Sequence[int], rng: np.random.Generator, power: float = 1.0
+        self,
+        ages: Sequence[AgeCurve],
+        draws: Sequence[int],
+        rng: np.random.Generator,
+        variation: Variation | None = None,
+        power: float = 1.0,
     ) -> Cast:
         """Contender pods as young as they would be: exposure by the learned curve, events by one of its refits.
 
         ages: the learned curve and the refits; the threshold then contains the error of the curve. Without refits the
-        events follow the learned curve itself; without a curve nothing changes.
+        events follow the learned curve itself; without a curve nothing changes. variation: of healthy pods, which
+        youth multiplies as well.
         """
         if not ages:
             return self
@@ -90,10 +97,7 @@ class Cast:
         exposure, events = self.batch.exposure.copy(), self.batch.events.copy()
         served = exposure[:, c]
         factor = np.stack([refits[draw % len(refits)].of(self.age[at]) for at, draw in enumerate(draws)])
-        extra = np.maximum(factor**power - 1.0, 0.0) * served * self.rate[:, None, :]
-        # Fewer events than in old age cannot be added: the events that there were are thinned.
-        kept = np.clip(factor**power, 0.0, 1.0)
-        events[:, c] = rng.binomial(np.rint(events[:, c]).astype(np.int64), kept) + rng.poisson(extra)
+        events[:, c] = youthful(served, events[:, c], self.rate[:, None, :], factor**power, variation, rng)
         exposure[:, c] = served * ages[0].of(self.age) ** power
         return replace(self, batch=replace(self.batch, exposure=exposure, events=events))
 
