@@ -44,14 +44,16 @@ class Harm:
     label: str
 
 
-MORE_EVENTS = tuple(Harm(How.RATE, size, f"x{size:g}") for size in (1.5, 2.0, 3.0, 5.0, 10.0))
-FEWER_EVENTS = tuple(Harm(How.RATE, size, f"{100 * (size - 1):+.0f} %") for size in (0.8, 0.5, 0.25))
-SLOWER = (
-    *(Harm(How.SCALE, size, f"x{size:g}") for size in (1.15, 1.3, 1.5, 2.0)),
-    Harm(How.TAIL, 0.02, "2 % slow tail"),
-)
-HIGHER = tuple(Harm(How.LEVEL, size, f"{100 * (size - 1):+.0f} %") for size in (1.2, 1.5, 2.0, 3.0))
-LOWER = tuple(Harm(How.LEVEL, size, f"{100 * (size - 1):+.0f} %") for size in (0.8, 0.5, 0.25))
+def _of(how: How, form: str, *sizes: float) -> tuple[Harm, ...]:
+    return tuple(Harm(how, size, form.format(size, 100.0 * (size - 1.0))) for size in sizes)
+
+
+SLOW_TAIL = Harm(How.TAIL, 0.02, "2 % slow tail")
+MORE_EVENTS = _of(How.RATE, "x{0:g}", 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+FEWER_EVENTS = _of(How.RATE, "{1:+.0f} %", 0.9, 0.8, 0.5, 0.25)
+SLOWER = (*_of(How.SCALE, "x{0:g}", 1.15, 1.3, 1.5, 2.0), SLOW_TAIL)
+HIGHER = _of(How.LEVEL, "{1:+.0f} %", 1.2, 1.5, 2.0, 3.0)
+LOWER = _of(How.LEVEL, "{1:+.0f} %", 0.8, 0.5, 0.25)
 
 
 def made_worse(history: History, harm: Harm, rng: np.random.Generator) -> History:
@@ -137,7 +139,7 @@ def _above(sought: float, left: float, right: float, upper: float, lower: float)
     if left <= 0.0 or lower <= 0.0:
         return min(max((right - sought) / (right - left), 0.0), 1.0)
     along = math.log(sought / left) / math.log(right / left)
-    share = upper * (lower / upper) ** along
+    share = upper * math.exp(along * math.log(lower / upper))
     return min(max((share - lower) / (upper - lower), 0.0), 1.0)
 
 

@@ -33,7 +33,7 @@ from analysis.learning.history import CountHistory, History, LatencyHistory, Lev
 from analysis.learning.kinds import Paths
 from analysis.learning.plan import ReplayPlan
 from analysis.learning.replay import Replay
-from analysis.learning.study import Study, Taught
+from analysis.learning.study import Taught
 from analysis.learning.tails import clopper_pearson
 from analysis.question import Settings
 from analysis.samples import BoolArray
@@ -57,21 +57,19 @@ class Reach:
     """How one gate fares against one harm; `harm` None for a contender that differs in nothing.
 
     caught: minutes from the beginning of each replay to its rollback, inf where there was none; (replays,). segments:
-    of which stretch each replay is. minutes: the longest replay.
+    of which stretch each replay is. draws: which release it is, for replays of several gates. minutes: the longest one.
     """
 
     harm: Harm | None
     caught: FloatArray
     segments: FloatArray
+    draws: FloatArray
     minutes: float
 
     def within(self, minutes: float = math.inf) -> Share:
         """The share of replays that were stopped by then."""
         hit = self.caught <= minutes if math.isfinite(minutes) else np.isfinite(self.caught)
-        distinct = np.unique(self.segments)
-        shares = [float(hit[self.segments == one].mean()) for one in distinct]
-        low, high = clopper_pearson(sum(shares), float(distinct.size))
-        return Share(float(hit.mean()) if hit.size else 0.0, low, high)
+        return _share(hit, self.segments)
 
     def minutes_at(self, share: float) -> float | None:
         """The minutes by which so large a share of all replays is stopped; None where it never is."""
@@ -79,6 +77,41 @@ class Reach:
             return None
         at = float(np.sort(self.caught)[min(math.ceil(share * self.caught.size), self.caught.size) - 1])
         return at if math.isfinite(at) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Thresholds learned in one stretch of time, tried on replays cut out of another one, or of the same.
+
+    replays: their `segment` is an index into `history`.
+    """
+
+    taught: Taught
+    history: History
+    replays: tuple[Replay, ...]
+    model: Any
+    calibration: Calibration
+
+    @classmethod
+    def inside(cls, taught: Taught) -> Trial:
+        """The replays that the thresholds were learned from."""
+        return cls(taught, taught.history, taught.replays, taught.model, taught.calibration)
+
+    @classmethod
+    def later(cls, before: Taught, after: Taught) -> Trial:
+        """What `before` learned, on replays of a time that it has not seen."""
+        if not (isinstance(before.history, LevelHistory) and isinstance(after.history, LevelHistory)):
+            return cls(before, after.history, after.replays, before.model, before.calibration)
+        # A gauge's model knows pods by the segments of its own history: the later segments come behind them, empty.
+        known, more = len(before.history.segments), len(after.history.segments)
+        model = replace(
+            before.model,
+            totals=np.pad(before.model.totals, ((0, 0), (0, more))),
+            counts=np.pad(before.model.counts, ((0, 0), (0, more))),
+        )
+        segments = (*before.history.segments, *after.history.segments)
+        moved = tuple(replace(one, segment=one.segment + known) for one in after.replays)
+        return cls(before, replace(after.history, segments=segments), moved, model, before.calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,42 +135,21 @@ def harms_of(history: History, settings: Settings) -> tuple[Harm, ...]:
             return FEWER_EVENTS if settings.worse is Worse.LOWER else MORE_EVENTS
 
 
-def reaches(
-    study: Study, gate: str, harms: Sequence[Harm], plan: ReplayPlan, *, seed: int, onset: float = 0.0
-) -> list[Reach]:
-    """How a gate of a study fares against each harm, by injection. onset: minutes after which contenders are worse.
-
-    Raises KeyError for a gate that has not learned.
-    """
-    taught = study.taught[gate]
-    return [reach(taught, taught.model, taught.calibration, harm, plan, seed=seed, onset=onset) for harm in harms]
-
-
-def reach(
-    taught: Taught,
-    model: Any,
-    calibration: Calibration,
-    harm: Harm | None,
-    plan: ReplayPlan,
-    *,
-    seed: int,
-    onset: float = 0.0,
-) -> Reach:
-    """How thresholds fare on the replays of `taught`; model and calibration may come from another stretch of time."""
-    replays, paths = _told(taught, model, harm, plan, seed=seed, onset=onset)
+def reach(trial: Trial, harm: Harm | None, plan: ReplayPlan, *, seed: int, onset: float = 0.0) -> Reach:
+    """How a gate fares against a harm, None for none, by injection. onset: minutes after which contenders are worse."""
+    replays, paths = _told(trial, harm, plan, seed=seed, onset=onset)
     window = replays[0].window if replays else 60.0
-    over = _exceeded(paths, calibration, replays)
+    over = _exceeded(paths, trial.calibration, replays)
     first = np.where(over.any(axis=1), (np.argmax(over, axis=1) + 1.0) * window / 60.0, np.inf)
+    longest = max((one.ends[-1] for one in replays), default=0) * window / 60.0
     segments = np.array([float(one.segment) for one in replays])
-    return Reach(harm, first, segments, max((one.ends[-1] for one in replays), default=0) * window / 60.0)
+    return Reach(harm, first, segments, np.array([float(one.draw) for one in replays]), longest)
 
 
-def trace(
-    taught: Taught, calibration: Calibration, harm: Harm | None, plan: ReplayPlan, *, seed: int, onset: float = 0.0
-) -> list[Trace]:
+def trace(trial: Trial, harm: Harm | None, plan: ReplayPlan, *, seed: int, onset: float = 0.0) -> list[Trace]:
     """Evidence over time of every replay, for a picture."""
-    replays, paths = _told(taught, taught.model, harm, plan, seed=seed, onset=onset)
-    joined = calibration.joined(paths.first, paths.second)
+    replays, paths = _told(trial, harm, plan, seed=seed, onset=onset)
+    joined = trial.calibration.joined(paths.first, paths.second)
     out = []
     for at, one in enumerate(replays):
         looks = one.ends[-1]
@@ -148,18 +160,35 @@ def trace(
     return out
 
 
+def any_stopped(told: Sequence[Reach]) -> Share:
+    """The share of releases that at least one of several gates stopped; replays are matched by their draws."""
+    stopped: dict[float, tuple[float, bool]] = {}
+    for one in told:
+        for draw, segment, at in zip(one.draws.tolist(), one.segments.tolist(), one.caught.tolist(), strict=True):
+            before = stopped.get(draw, (segment, False))[1]
+            stopped[draw] = segment, before or math.isfinite(at)
+    hits = np.array([hit for _, hit in stopped.values()], dtype=np.bool_)
+    return _share(hits, np.array([segment for segment, _ in stopped.values()]))
+
+
+def _share(hits: BoolArray, segments: FloatArray) -> Share:
+    distinct = np.unique(segments)
+    shares = [float(hits[segments == one].mean()) for one in distinct]
+    low, high = clopper_pearson(sum(shares), float(distinct.size))
+    return Share(float(hits.mean()) if hits.size else 0.0, low, high)
+
+
 # ------------------------------------------------------------------------------------------------- the replays
 
 
 def _told(
-    taught: Taught, model: Any, harm: Harm | None, plan: ReplayPlan, *, seed: int, onset: float
+    trial: Trial, harm: Harm | None, plan: ReplayPlan, *, seed: int, onset: float
 ) -> tuple[tuple[Replay, ...], Paths]:
     """Replays as they would have run with the harm in them, and the evidence at each look."""
     rng = np.random.default_rng(seed)
-    replays = _whole(_thinned(taught.replays), plan)
-    worse = taught.history if harm is None else made_worse(taught.history, harm, rng)
-    since = round(onset * 60.0 / replays[0].window) if replays else 0
-    scene = _Scene(taught, model, worse, since, rng)
+    replays = _whole(_thinned(trial.replays), plan)
+    worse = trial.history if harm is None else made_worse(trial.history, harm, rng)
+    scene = _Scene(trial, worse, round(onset * 60.0 / replays[0].window) if replays else 0, rng)
     for stage in range(max((len(one.stages) for one in replays), default=0)):
         if plan.at_least == plan.at_most:
             break
@@ -174,22 +203,21 @@ def _told(
 class _Scene:
     """A gate's history, as it was and made worse; asked about replays with the worse counts where contenders are."""
 
-    taught: Taught
-    model: Any
+    trial: Trial
     worse: History
     onset: int
     rng: np.random.Generator
 
     def harmless(self, replays: Sequence[Replay], looks: int) -> BoolArray:
         def ask(history: History, many: Sequence[Replay]) -> BoolArray:
-            told: BoolArray = self.taught.kind.harmless(self.model, history, many, looks)
+            told: BoolArray = self.trial.taught.kind.harmless(self.trial.model, history, many, looks)
             return told
 
         return np.concatenate([ask(history, many) for history, many in self._played(replays)])
 
     def paths(self, replays: Sequence[Replay], looks: int) -> Paths:
         parts = [
-            self.taught.kind.paths(self.model, history, many, looks, self.rng)
+            self.trial.taught.kind.paths(self.trial.model, history, many, looks, self.rng)
             for history, many in self._played(replays)
         ]
         first, second, margin = (
@@ -203,7 +231,7 @@ class _Scene:
         Counts are asked all at once, one segment for each replay. A gauge leaves the segment of a replay out of its
         reference, so there each replay has a history of its own in which just that segment is another.
         """
-        usual, worse, onset = self.taught.history, self.worse, self.onset
+        usual, worse, onset = self.trial.history, self.worse, self.onset
         match usual, worse:
             case CountHistory(), CountHistory():
                 tallies = [turned_tally(*_both(usual, worse, one), one, onset) for one in replays]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from analysis.learned import Noise, Variation
 from analysis.learning import CountHistory, LatencyHistory, LevelHistory, ReplayPlan, Study, study
 from analysis.learning.replay import Replay
 from analysis.levels import Levels, gauge_settings
-from analysis.power import harms_of, reach, reaches, trace
+from analysis.power import Reach, Trial, any_stopped, harms_of, reach, trace
 from analysis.question import error_settings, latency_settings
 from analysis.reach import Course, Missing, level_floor, level_power, missing, pod_ceiling, requests_needed
 from analysis.samples import Histogram, Tally
@@ -270,8 +271,12 @@ def learned_errors(segments: int = 30, **how: float) -> Study:
     )
 
 
+def reaches(told: Study, gate: str, harms: Sequence[Harm], *, seed: int) -> list[Reach]:
+    return [reach(Trial.inside(told.taught[gate]), harm, PLAN, seed=seed) for harm in harms]
+
+
 def test_a_larger_harm_is_caught_more_often_and_sooner() -> None:
-    found = reaches(learned_errors(sd=0.1), "errors", MORE_EVENTS, PLAN, seed=2)
+    found = reaches(learned_errors(sd=0.1), "errors", MORE_EVENTS, seed=2)
     shares = [one.within().value for one in found]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -283,15 +288,14 @@ def test_a_larger_harm_is_caught_more_often_and_sooner() -> None:
 
 def test_a_contender_that_differs_in_nothing_is_rarely_stopped() -> None:
     told = learned_errors(sd=0.1)
-    taught = told.taught["errors"]
-    healthy = reach(taught, taught.model, taught.calibration, None, PLAN, seed=3)
+    healthy = reach(Trial.inside(told.taught["errors"]), None, PLAN, seed=3)
     assert healthy.within().value <= 0.02
     assert healthy.minutes_at(0.9) is None
 
 
 def test_a_harm_that_begins_late_is_caught_late() -> None:
     told = learned_errors(sd=0.1)
-    [late] = reaches(told, "errors", [Harm(How.RATE, 10.0, "x10")], PLAN, seed=4, onset=6.0)
+    late = reach(Trial.inside(told.taught["errors"]), Harm(How.RATE, 10.0, "x10"), PLAN, seed=4, onset=6.0)
     assert late.within(6.0).value <= 0.02
     assert late.within().value > 0.5
 
@@ -301,7 +305,7 @@ def test_what_power_says_is_what_happens_to_releases() -> None:
     told = learned_errors(40, sd=0.15, requests=120.0)
     taught = told.taught["errors"]
     harm = Harm(How.RATE, 3.0, "x3")
-    said = reach(taught, taught.model, taught.calibration, harm, PLAN, seed=5).within().value
+    said = reach(Trial.inside(taught), harm, PLAN, seed=5).within().value
     rng = np.random.default_rng(6)
     fresh = tuple(a_tally(windows=80, seed=1000 + k, begin=86_400.0 * k, sd=0.15, requests=120.0) for k in range(40))
     worse = []
@@ -324,7 +328,7 @@ def test_a_latency_gate_has_its_own_harms() -> None:
     history, settings = LatencyHistory(histograms), latency_settings()
     told = study({"latency": history}, {"latency": settings}, PLAN, alpha=0.01, pause_alpha=0.05, seed=1)
     assert harms_of(history, settings) is SLOWER
-    found = {one.harm.label: one.within().value for one in reaches(told, "latency", SLOWER, PLAN, seed=2) if one.harm}
+    found = {one.harm.label: one.within().value for one in reaches(told, "latency", SLOWER, seed=2) if one.harm}
     assert found["x2"] == 1.0
     assert found["2 % slow tail"] > 0.9
     assert found["x1.15"] <= found["x1.3"] <= found["x2"]
@@ -343,7 +347,7 @@ def test_a_gauge_is_caught_by_its_level() -> None:
     told = study({"memory": history}, {"memory": settings}, PLAN, alpha=0.01, pause_alpha=0.05, seed=1)
     assert "memory" in told.taught, told.learned
     assert harms_of(history, settings) is HIGHER
-    found = reaches(told, "memory", [HIGHER[0], HIGHER[-1]], PLAN, seed=2)
+    found = reaches(told, "memory", [HIGHER[0], HIGHER[-1]], seed=2)
     assert found[1].within().value == 1.0
     assert found[0].within().value <= found[1].within().value
 
@@ -358,9 +362,50 @@ def test_directions_follow_what_the_gate_calls_worse() -> None:
 
 def test_a_trace_ends_with_its_replay_and_says_when_stages_begin() -> None:
     told = learned_errors(12, sd=0.1)
-    taught = told.taught["errors"]
-    for one in trace(taught, taught.calibration, None, PLAN, seed=7)[:20]:
+    for one in trace(Trial.inside(told.taught["errors"]), None, PLAN, seed=7)[:20]:
         assert one.minutes.size == one.joined.size == one.margin.size
         assert [pods for _, pods in one.stages] == [1, 3, 5]
         assert one.stages[0][0] == 0.0
         assert one.stages[-1][0] < one.minutes[-1] <= 30.0
+
+
+def levels_of(names: tuple[str, ...], own: np.ndarray, day: int, rng: np.random.Generator) -> Levels:
+    values = 100.0 * own * np.exp(rng.normal(0.0, 0.02, (len(names), 80)))
+    ends = 86_400.0 * day + WINDOW * np.arange(1, 81)
+    return Levels(names, np.zeros(len(names), dtype=np.bool_), values, np.full_like(values, np.inf), ends, WINDOW)
+
+
+def test_thresholds_of_earlier_days_are_tried_on_later_ones() -> None:
+    def days(first: int, last: int) -> Study:
+        tallies = tuple(a_tally(windows=80, seed=100 + k, begin=86_400.0 * k, sd=0.1) for k in range(first, last))
+        history = CountHistory(tallies)
+        return study({"errors": history}, {"errors": error_settings()}, PLAN, alpha=0.01, pause_alpha=0.05, seed=1)
+
+    trial = Trial.later(days(0, 20).taught["errors"], days(20, 28).taught["errors"])
+    assert reach(trial, None, PLAN, seed=2).within().value <= 0.1
+    assert reach(trial, Harm(How.RATE, 5.0, "x5"), PLAN, seed=2).within().value == 1.0
+    assert np.unique(reach(trial, None, PLAN, seed=2).segments).size == 8
+
+
+def test_a_gauge_of_later_days_is_held_against_the_pods_of_earlier_ones() -> None:
+    rng = np.random.default_rng(12)
+    names = tuple(f"pod-{i}" for i in range(24))
+    own = np.exp(rng.normal(0.0, 0.1, (24, 1)))
+
+    def days(first: int, last: int) -> Study:
+        history = LevelHistory(tuple(levels_of(names, own, day, rng) for day in range(first, last)))
+        return study({"m": history}, {"m": gauge_settings()}, PLAN, alpha=0.01, pause_alpha=0.05, seed=1)
+
+    trial = Trial.later(days(0, 10).taught["m"], days(10, 17).taught["m"])
+    assert reach(trial, None, PLAN, seed=2).within().value <= 0.1
+    assert reach(trial, HIGHER[-1], PLAN, seed=2).within().value == 1.0
+
+
+def test_a_release_is_stopped_once_however_many_gates_stop_it() -> None:
+    draws = np.arange(4.0)
+    one = Reach(None, np.array([1.0, np.inf, np.inf, 2.0]), np.array([0.0, 0.0, 1.0, 1.0]), draws, 30.0)
+    other = Reach(None, np.array([5.0, 3.0, np.inf, np.inf]), np.array([0.0, 0.0, 1.0, 1.0]), draws, 30.0)
+    found = any_stopped([one, other])
+    assert found.value == 0.75
+    assert found.low < 0.75 < found.high
+    assert any_stopped([one]).value == 0.5
