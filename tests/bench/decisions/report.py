@@ -159,7 +159,8 @@ def goals_table(rows: Sequence[Row], absent: Sequence[Absent]) -> list[str]:
 def matrices(rows: Sequence[Row]) -> list[str]:
     """Per study, the rules beside each other: false rollbacks, and for each harm the share caught and the delay."""
     out: list[str] = []
-    studies = dict.fromkeys((row.group, row.cell.split(": ")[0]) for row in rows if row.figure in RATE.values())
+    rates = [row for row in rows if row.figure in RATE.values() and ": " in row.cell]
+    studies = dict.fromkeys((row.group, row.cell.split(": ")[0]) for row in rates)
     for group, name in studies:
         mine = [row for row in rows if row.group == group and row.cell.startswith(f"{name}: ")]
         cells = list(dict.fromkeys(row.cell for row in mine))
