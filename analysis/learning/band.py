@@ -89,8 +89,8 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
         model,
         unit=unit,
         offset=offset,
-        upper=_tail(held.upper, past.weights[rows], hours),
-        lower=_tail(held.lower, past.weights[rows], hours),
+        upper=tail_of(held.upper, past.weights[rows], hours),
+        lower=tail_of(held.lower, past.weights[rows], hours),
         start=recent.start,
         end=recent.end,
         days=days,
@@ -159,7 +159,7 @@ def _held_out(past: _Past, rows: Rows) -> _Maxima | NotLearned:
     return _Maxima(upper, lower, part)
 
 
-def _tail(maxima: FloatArray, weights: FloatArray, hours: float) -> Tail:
+def tail_of(maxima: FloatArray, weights: FloatArray, hours: float) -> Tail:
     """Q80 and the mean excess over it, none counted for more than four times the usual one, which the median tells."""
     location = float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE))
     above = maxima > location
@@ -181,7 +181,7 @@ def _realised(held: _Maxima, weights: FloatArray) -> tuple[float, float]:
     hits = 0.0
     for fold in np.unique(held.part):
         ours = held.part == fold
-        tail = _tail(held.upper[~ours], weights[~ours], _hours(weights[~ours]))
+        tail = tail_of(held.upper[~ours], weights[~ours], _hours(weights[~ours]))
         hits += float((weights * (held.upper > tail.threshold(REALISED_ALPHA)))[ours].sum())
     hours = _hours(weights)
     return clopper_pearson(hits / float(weights.sum()) * hours, hours)
