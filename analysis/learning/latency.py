@@ -197,8 +197,8 @@ def part_above(sought: float, left: float, right: float, before: float, after: f
     """Which part of the requests in a bucket (left, right] took longer than `sought`.
 
     before, after: shares of requests slower than left and right. Log odds of being slower are taken as linear in ln
-    latency, as they are for a log-logistic and nearly for a log-normal; mass spread evenly over ln latency would be half
-    too much in a tail. In the first bucket, and where nothing or everything is slower, mass is spread evenly.
+    latency, as they are for a log-logistic and nearly for a log-normal; mass spread evenly over ln latency would be
+    half too much in a tail. In the first bucket, and where nothing or everything is slower, mass is spread evenly.
     """
     if not left < sought < right:
         return float(sought <= left)
