@@ -135,7 +135,8 @@ def segments_of(
     """Segments that do not overlap, at most `most`, spread evenly over what is free; a segment is (begin, end).
 
     hours: a weight for each hour of the day (UTC), by the middle of a segment; none weighs all alike. Chosen by equal
-    steps of accumulated weight, so that every stretch of days gives its part.
+    steps of accumulated weight over the candidates in order of hour and then of day, so that every hour gets its part
+    and the days of an hour lie apart: steps in order of time alone would meet the same hours every day.
     """
     candidates: list[Span] = []
     for span in free:
@@ -145,19 +146,18 @@ def segments_of(
             begin += length
     if len(candidates) <= most:
         return tuple(candidates)
-    weights = [1.0 if hours is None else hours[_hour((begin + end) / 2.0)] for begin, end in candidates]
+    candidates.sort(key=lambda one: (_hour(sum(one) / 2.0), one))
+    weights = [1.0 if hours is None else hours[_hour(sum(one) / 2.0)] for one in candidates]
     total = sum(weights)
-    if total <= 0.0:
-        return ()
     chosen: list[Span] = []
     accumulated, wanted = 0.0, 0.5
     for candidate, weight in zip(candidates, weights, strict=True):
-        accumulated += weight * most / total
+        accumulated += weight * most / total if total > 0.0 else 0.0
         if accumulated >= wanted:
             chosen.append(candidate)
             # A candidate may weigh more than one step; it is still one segment.
             wanted = max(wanted + 1.0, math.floor(accumulated) + 0.5)
-    return tuple(chosen)
+    return tuple(sorted(chosen))
 
 
 def _hour(at: float) -> int:

@@ -134,7 +134,8 @@ def gather(
         gates = {gate.name: GateHistory(gate, trouble=presence) for gate in subject.policy.spec.gates}
         return Gathered(*bounds, window, 0.0, (), (), (), gates)
     seen = [at for instants in presence.pods.values() for at, _ in instants]
-    bounds = max(bounds[0], min(seen) - _PRESENCE_STEP), bounds[1]
+    if min(seen) - bounds[0] >= _PRESENCE_STEP:
+        bounds = min(seen), bounds[1]  # the store remembers no more than this, or the app is not older
     rollouts = fetch_plan.rollouts_of(presence, _PRESENCE_STEP)
     excluded = tuple(
         one

@@ -37,6 +37,7 @@ DAY = 86_400.0
 SETTLED = 3_600.0  # seconds after a promotion before the new pods teach anything
 UNLEARNED = 3_600.0  # seconds after which a gate that could not be learned is tried again
 _BACKOFF = (30.0, 3_600.0)  # seconds, first and longest
+_LAG = 60.0  # seconds that the watch cache may take to show our own write
 _FRESH = 120.0  # seconds: a baseline so young was just written by another controller
 
 # Why a gate was not learned that says nothing about its history: the store did not answer.
@@ -105,7 +106,7 @@ class _Memory:
     not_before: float = 0.0  # monotonic
     told: str = ""
     known: tuple[str, str, Baseline | NotLearned] | None = None  # resourceVersion, digest, what it holds
-    served: str = ""  # uid of the release whose look is written and not yet in the cache
+    written: tuple[str, float] | None = None  # resourceVersion of our own last write, and when (monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +175,11 @@ class Learner:
     def _cases(self) -> Mapping[AppKey, _Case]:
         found: dict[AppKey, _Case] = {}
         ages: dict[AppKey, float] = {}
+        there: set[AppKey] = set()
         for obj in self._copies.policies():
             metadata = obj.get("metadata") or {}
             app = AppKey(str(metadata.get("namespace", "")), str(metadata.get("name", "")))
+            there.add(app)
             try:
                 case = self._case(app, obj)
             except Exception as error:
@@ -186,7 +189,7 @@ class Learner:
                 found[app] = case
                 if isinstance(case.baseline, Baseline):
                     ages[app] = case.baseline.learned_at
-        self._memory = {app: self._memory[app] for app in found}
+        self._memory = {app: memory for app, memory in self._memory.items() if app in there}
         self._ages = ages
         return found
 
@@ -202,9 +205,24 @@ class Learner:
         source = self._settings.sources.get(policy.spec.metrics.source)
         if source is None:
             return None
-        baseline = self._read(self._memory.setdefault(app, _Memory()), glance, policy, source)
+        memory = self._memory.setdefault(app, _Memory())
+        if self._awaits_copy(memory, glance):
+            return None
+        baseline = self._read(memory, glance, policy, source)
         releases = self._copies.releases_of(app.namespace, app.policy)
         return _Case(app, policy, str(metadata.get("uid", "")), releases, source, baseline)
+
+    def _awaits_copy(self, memory: _Memory, glance: Object | None) -> bool:
+        """Whether the cache does not show our own last write yet: it must not be done again."""
+        if memory.written is None:
+            return False
+        version, at = memory.written
+        shown = str(((glance or {}).get("metadata") or {}).get("resourceVersion", ""))
+        newer = shown.isdigit() and version.isdigit() and int(shown) >= int(version)
+        if not newer and shown != version and self._clock.monotonic() - at < _LAG:
+            return True
+        memory.written = None
+        return False
 
     def _read(
         self, memory: _Memory, obj: Object | None, policy: ReleasePolicy, source: Source
@@ -222,7 +240,7 @@ class Learner:
         memory = self._memory[case.app]
         if self._clock.monotonic() < memory.not_before:
             return None
-        return due(case.app, case.baseline, case.releases, now, served=memory.served)
+        return due(case.app, case.baseline, case.releases, now)
 
     # --------------------------------------------------------------------------------------------------- to do it
 
@@ -254,11 +272,15 @@ class Learner:
             policy_uid=case.uid,
             resource_version=version,
         )
+        readable = restored(manifest, digest=after.digest, now=now)
+        if isinstance(readable, NotLearned):
+            return "refused", f"what was learned would not be believed: {readable.detail}"
         kept = self._shelf.keep(manifest)
         if isinstance(kept, Failure):
             lost = kept.kind in (FailureKind.CONFLICT, FailureKind.EXISTS)
             return ("lost" if lost else "refused"), kept.message
-        self._memory[case.app].served = due.release
+        written = str((kept.get("metadata") or {}).get("resourceVersion", ""))
+        self._memory[case.app].written = written, self._clock.monotonic()
         self._ages[case.app] = after.learned_at
         return "kept", because
 
@@ -288,10 +310,8 @@ class Learner:
         memory.failures += 1
 
 
-def due(
-    app: AppKey, baseline: Baseline | NotLearned, releases: Sequence[Object], now: float, *, served: str = ""
-) -> Due | None:
-    """What a policy needs now, or None. served: uid of a release whose look is written and not in the cache yet."""
+def due(app: AppKey, baseline: Baseline | NotLearned, releases: Sequence[Object], now: float) -> Due | None:
+    """What a policy needs now, or None."""
     phases = [(one, _phase(one)) for one in releases]
     if under_way(releases):
         return None
@@ -304,7 +324,7 @@ def due(
     if waiting:
         uid = waiting[0][2]
         present = baseline.present.release if isinstance(baseline, Baseline) and baseline.present is not None else ""
-        if uid in (present, served):
+        if uid == present:
             return None
         return Due(app, Task.PRESENT, "a release waits for the look at the last hour", uid)
     if isinstance(baseline, NotLearned):
