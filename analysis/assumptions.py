@@ -69,8 +69,8 @@ LEAST_YOUNG_EVENTS = 30.0
 MIX_PRIOR_EVENTS = 2.0
 """Events by which each stratum's rate is drawn towards the rate of all."""
 
-MIX_ROUNDS = 30
-"""Turns of proportional scaling between strata and windows."""
+MIX_ROUNDS = 500
+"""Turns of proportional scaling between strata and windows, at most."""
 
 EXACT_LOOKS = (10, 20)
 """The exact rule looks once after so many windows of the first batch that can carry it, and not in between."""

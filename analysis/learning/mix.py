@@ -42,7 +42,9 @@ def learned_mix(segments: Sequence[Tally]) -> Mix | NotLearned:
     for _ in range(MIX_ROUNDS):
         weighed = rho @ requests
         rate = np.divide(events.sum(axis=0), weighed, out=np.zeros_like(weighed), where=weighed > 0.0)
-        rho = (events.sum(axis=1) + MIX_PRIOR_EVENTS) / (requests @ rate + MIX_PRIOR_EVENTS)
+        before, rho = rho, (events.sum(axis=1) + MIX_PRIOR_EVENTS) / (requests @ rate + MIX_PRIOR_EVENTS)
+        if np.allclose(rho, before, rtol=1e-9, atol=0.0):
+            break
     rho *= requests.sum() / float((rho @ requests).sum())
     return tuple((name, float(value)) for name, value in zip(names, rho, strict=True))
 
