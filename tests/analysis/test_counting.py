@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.counting import count_buckets, count_events
-from analysis.samples import CounterSeries, Frame, Groups, Histogram, Tally
+from analysis.counting import count_buckets, count_events, count_rate
+from analysis.samples import REST, CounterSeries, Frame, Groups, Histogram, Tally
 from analysis.verdict import Absence, NoData
 from tests.analysis.builders import START, WINDOW, counter, instant
 
@@ -260,3 +260,125 @@ def test_unusable_histograms_have_a_reason(new: list[CounterSeries], reason: NoD
     found = count_buckets(new + OLD_BUCKETS, frame())
     assert isinstance(found, Absence)
     assert found.reason is reason
+
+
+# --- strata ---------------------------------------------------------------------------------------------------------
+
+
+def route(pod: str, name: str | None, values: list[float | None]) -> CounterSeries:
+    return replace(counter(pod, values), stratum=name)
+
+
+def in_stratum(counted: Tally, name: str, pod: str) -> list[tuple[float, float]]:
+    """(requests, errors) per window of one pod on one route."""
+    assert counted.strata is not None
+    at, where = counted.pods.index(pod), counted.strata.names.index(name)
+    zipped = zip(counted.strata.exposure[where, at], counted.strata.events[where, at], strict=True)
+    return [(float(n), float(x)) for n, x in zipped]
+
+
+SPLIT = [
+    route("new", "/a", [0, 10, 20, 30]),
+    route("new", "/b", [5, 5, 9, 9]),
+    route("old", "/a", [0, 100, 200, 300]),
+]
+SPLIT_ERRORS = [route("new", "/b", [None, None, 3, 4]), route("old", "/a", [0, 1, 2, 3])]
+
+
+def test_strata_add_up_to_the_counts_of_their_pod() -> None:
+    counted = tally(SPLIT, SPLIT_ERRORS)
+    assert row(counted, "new") == [(10, 0), (14, 3), (10, 1)]
+    assert in_stratum(counted, "/a", "new") == [(10, 0), (10, 0), (10, 0)]
+    assert in_stratum(counted, "/b", "new") == [(0, 0), (4, 3), (0, 1)]
+    assert counted.strata is not None
+    assert counted.strata.exposure.sum(axis=0).tolist() == counted.exposure.tolist()
+    assert counted.strata.events.sum(axis=0).tolist() == counted.events.tolist()
+
+
+def test_a_route_that_appears_late_counts_its_whole_first_value_where_the_pod_was_scraped() -> None:
+    late = [route("new", "/a", [0, 10, 20]), route("new", "/b", [None, None, 6]), OLD]
+    counted = tally(late, [])
+    assert row(counted, "new")[:2] == [(10, 0), (16, 0)]
+
+
+def test_a_route_that_vanished_while_others_go_on_is_a_hole() -> None:
+    gone = [route("new", "/a", [0, 10, 20, 30]), route("new", "/b", [0, 5, None, 9]), OLD]
+    assert row(tally(gone, []), "new")[:3] == [(15, 0), None, None]
+
+
+def test_a_drop_on_one_route_voids_the_window_of_the_pod_on_all() -> None:
+    dropped = [route("new", "/a", [90, 100, 10, 20]), route("new", "/b", [0, 5, 10, 15]), OLD]
+    counted = tally(dropped, [])
+    assert row(counted, "new")[:3] == [(15, 0), None, (15, 0)]
+    assert in_stratum(counted, "/b", "new")[:3] == [(5, 0), (0, 0), (5, 0)]
+
+
+def test_of_many_routes_the_ten_largest_are_told_apart_and_the_rest_is_one() -> None:
+    many = [route("new", f"/r{i:02}", [0, 100 - i]) for i in range(13)] + [route("old", "/r00", [0, 5])]
+    counted = tally(many, [route("new", "/r12", [0, 2])])
+    assert counted.strata is not None
+    assert counted.strata.names == (*(f"/r{i:02}" for i in range(10)), REST)
+    assert in_stratum(counted, REST, "new") == [(90 + 89 + 88, 2)]
+    named = count_events(many, [], frame(), ["/r12", "/never", REST])
+    assert isinstance(named, Tally) and named.strata is not None
+    assert named.strata.names == ("/r12", "/never", REST)
+    assert named.strata.exposure[:, 0, 0].tolist() == [88, 0, sum(100 - i for i in range(12))]
+
+
+def test_a_counter_without_the_label_is_a_stratum_of_no_name() -> None:
+    counted = tally([route("new", "/a", [0, 4]), route("new", None, [0, 3]), OLD], [])
+    assert row(counted, "new")[0] == (7, 0)
+    assert in_stratum(counted, "", "new")[0] == (3, 0)
+
+
+def test_the_same_route_of_a_pod_twice_is_a_duplicate() -> None:
+    found = count_events([*SPLIT, route("new", "/a", [0, 1])], [], frame())
+    assert isinstance(found, Absence)
+    assert found.reason is NoData.DUPLICATE
+    assert "/a" in found.detail
+
+
+def test_buckets_split_by_a_label_are_refused() -> None:
+    found = count_buckets([replace(counter("new", [0, 1], "+Inf"), stratum="/a")], frame())
+    assert isinstance(found, Absence)
+    assert found.reason is NoData.WRONG_TYPE
+
+
+def test_fewer_windows_or_pods_are_so_for_strata_too() -> None:
+    counted = tally(SPLIT, SPLIT_ERRORS)
+    fewer = counted.keep_windows(np.array([True, False, True])).without("old")
+    assert fewer.strata is not None
+    assert fewer.strata.exposure.sum(axis=0).tolist() == fewer.exposure.tolist() == [[10, 10]]
+
+
+# --- one counter alone ----------------------------------------------------------------------------------------------
+
+
+def rate(series: list[CounterSeries], where: Frame | None = None) -> Tally:
+    counted = count_rate(series, where or frame())
+    assert isinstance(counted, Tally), counted
+    return counted
+
+
+def test_the_exposure_of_a_counter_alone_is_the_windows_that_were_seen() -> None:
+    counted = rate([counter("new", [0, 0, 9, None, 30, 40]), OLD])
+    assert row(counted, "new") == [(1, 0), (1, 9), None, None, (1, 10)]
+
+
+def test_a_reset_or_a_restart_voids_a_window_of_a_counter_alone() -> None:
+    groups = replace(PODS, restarts={"old": (instant(2) + 1.0,)})
+    counted = rate([counter("new", [100, 30, 50, 70, 90]), OLD], frame(groups))
+    assert row(counted, "new") == [None, (1, 20), (1, 20), (1, 20)]
+    assert row(counted, "old") == [(1, 100), (1, 100), None, (1, 100)]
+
+
+def test_a_counter_alone_is_summed_over_its_labels() -> None:
+    counted = rate([route("new", "/a", [0, 10, 20]), route("new", "/b", [None, 4, 8]), OLD])
+    assert row(counted, "new")[:2] == [(1, 14), (1, 14)]
+    assert counted.strata is None
+
+
+def test_no_counter_is_no_data() -> None:
+    found = count_rate([], frame())
+    assert isinstance(found, Absence)
+    assert found.reason is NoData.NO_SERIES
