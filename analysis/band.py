@@ -7,7 +7,7 @@ forecasts the mean of the next h = 1..12 five-minute points (`opening`). What th
     M   = the largest Z_h seen so far,
 
 and the threshold is the tail of M over all hours of the last two weeks, each forecast by what other days taught:
-tail(a) = Q80 + β (1 + 1/√(.2 n)) ln(.2/a) for n distinct hours, and steeper below 1 %, where real series are heavier
+tail(a) = Q80 + β (1 + 1/√(.2 n)) ln(.2/a) for n distinct segments, and steeper below 1 %, where real series are heavier
 than exponential. Because M already is the largest of the hour, looking after every point costs nothing. Evidence is
 told in nats, so that its threshold at a is ln(1/a), as in other gates.
 """
@@ -34,11 +34,12 @@ Table = tuple[Numbers, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The upper tail of M: location (its Q80), spread (mean excess over it), hours (distinct ones it rests on)."""
+    """The upper tail of M: location (its Q80), spread (mean excess over it), segments (stretches of
+    two hours that share no point: the hour before an origin and the one after it)."""
 
     location: float
     spread: float
-    hours: int
+    segments: int
 
     def threshold(self, alpha: float) -> float:
         """What M exceeds in a share alpha of healthy hours, alpha <= .2; the fit's own error is in it."""
@@ -54,7 +55,7 @@ class Tail:
 
     @property
     def _slope(self) -> float:
-        return self.spread * (1.0 + 1.0 / math.sqrt(TAIL_SHARE * max(self.hours, 1)))
+        return self.spread * (1.0 + 1.0 / math.sqrt(TAIL_SHARE * max(self.segments, 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,7 +257,7 @@ class _Judged:
 
 def standing(band: LearnedBand, alpha: float) -> Standing:
     """What stands behind a verdict of the band: the distinct hours that its tail rests on."""
-    return Standing(Guarantee.CALIBRATED, alpha, band.upper_tail.hours, band.upper_tail.hours, band.realised)
+    return Standing(Guarantee.CALIBRATED, alpha, band.upper_tail.segments, band.upper_tail.segments, band.realised)
 
 
 def _waiting(band: LearnedBand, asked: HistoryInput) -> Evidence:

@@ -84,13 +84,13 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
     held = _held_out(past, rows)
     if isinstance(held, NotLearned):
         return held
-    hours = _hours(past.weights[rows])
+    segments = _segments(past.weights[rows])
     return packed(
         model,
         unit=unit,
         offset=offset,
-        upper=tail_of(held.upper, past.weights[rows], hours),
-        lower=tail_of(held.lower, past.weights[rows], hours),
+        upper=tail_of(held.upper, past.weights[rows], segments),
+        lower=tail_of(held.lower, past.weights[rows], segments),
         start=recent.start,
         end=recent.end,
         days=days,
@@ -159,21 +159,21 @@ def _held_out(past: _Past, rows: Rows) -> _Maxima | NotLearned:
     return _Maxima(upper, lower, part)
 
 
-def tail_of(maxima: FloatArray, weights: FloatArray, hours: float) -> Tail:
+def tail_of(maxima: FloatArray, weights: FloatArray, segments: float) -> Tail:
     """Q80 and the mean excess over it, none counted for more than four times the usual one, which the median tells."""
     location = float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE))
     above = maxima > location
     if not above.any():
-        return Tail(_rounded(location), _rounded(max(0.05 * abs(location), 1e-6)), math.floor(hours))
+        return Tail(_rounded(location), _rounded(max(0.05 * abs(location), 1e-6)), math.floor(segments))
     excess, mass = maxima[above] - location, weights[above]
     usual = float(weighted_quantile(excess, mass, 0.5)) / math.log(2.0)
     spread = float(np.average(np.minimum(excess, BAND_UNUSUAL * usual), weights=mass))
-    return Tail(_rounded(location), _rounded(max(spread, 0.05 * abs(location))), math.floor(hours))
+    return Tail(_rounded(location), _rounded(max(spread, 0.05 * abs(location))), math.floor(segments))
 
 
-def _hours(weights: FloatArray) -> float:
-    """Distinct hours that weighted origins are worth: Kish's effective number over 12."""
-    return float(weights.sum() ** 2 / (weights**2).sum()) / HOUR
+def _segments(weights: FloatArray) -> float:
+    """Distinct stretches that weighted origins are worth: Kish's effective number over the points of two hours."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) / (HOUR + BAND_HORIZON)
 
 
 def _realised(held: _Maxima, weights: FloatArray) -> tuple[float, float]:
@@ -181,10 +181,10 @@ def _realised(held: _Maxima, weights: FloatArray) -> tuple[float, float]:
     hits = 0.0
     for fold in np.unique(held.part):
         ours = held.part == fold
-        tail = tail_of(held.upper[~ours], weights[~ours], _hours(weights[~ours]))
+        tail = tail_of(held.upper[~ours], weights[~ours], _segments(weights[~ours]))
         hits += float((weights * (held.upper > tail.threshold(REALISED_ALPHA)))[ours].sum())
-    hours = _hours(weights)
-    return clopper_pearson(hits / float(weights.sum()) * hours, hours)
+    segments = _segments(weights)
+    return clopper_pearson(hits / float(weights.sum()) * segments, segments)
 
 
 def _rounded(value: float) -> float:

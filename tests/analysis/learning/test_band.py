@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from analysis.learned import NotLearned
 from analysis.learning.band import learn_band, outside, tail_of
 from analysis.learning.band_fit import fitted_model, ridge, robust_ridge
 from analysis.learning.band_season import learned_season, level_shifted, weighted_median, weighted_quantile
+from analysis.special import FloatArray
 from analysis.verdict import Absence, NoData
 from tests.analysis.learning.pasts import MIDNIGHT, cut, holed, past
 
@@ -202,7 +204,7 @@ def test_a_series_that_never_varied_teaches_nothing(value: float) -> None:
 
 
 def test_what_is_no_series_has_a_name() -> None:
-    at = MIDNIGHT + 300.0 * np.arange(10)
+    at: FloatArray = MIDNIGHT + 300.0 * np.arange(10, dtype=np.float64)
     assert isinstance(series_of(at, np.ones(10)), Series)
     for times, values, reason in (
         ((), (), NoData.NO_SERIES),
@@ -272,7 +274,7 @@ def test_a_shift_of_level_is_seen_and_recent_days_count_more() -> None:
     assert not learned(series).shifted
     band = learned(Series(series.start, moved))
     assert band.shifted
-    assert band.upper_tail.hours < 0.75 * learned(series).upper_tail.hours
+    assert band.upper_tail.segments < 0.75 * learned(series).upper_tail.segments
     # A day that is only as unusual as others were is no shift.
     rng = np.random.default_rng(0)
     assert sum(level_shifted(rng.normal(0.0, 1.0, 14 * DAY)) for _ in range(200)) < 20
@@ -305,17 +307,12 @@ def test_a_band_is_small_and_survives_json_bit_by_bit() -> None:
     band = learned(past(28, 18))
     text = json.dumps(asdict(band))
     assert len(text) < 30 * 1024
-    raw = json.loads(text)
-    again = LearnedBand(
-        **{
-            name: tuple(tuple(x) if isinstance(x, list) else x for x in value) if isinstance(value, list) else value
-            for name, value in raw.items()
-            if name not in ("upper_tail", "lower_tail", "unit")
-        },
-        unit=Unit(raw["unit"]),
-        upper_tail=Tail(**raw["upper_tail"]),
-        lower_tail=Tail(**raw["lower_tail"]),
-    )
+    raw: dict[str, Any] = json.loads(text)
+    for name, value in raw.items():
+        if isinstance(value, list):
+            raw[name] = tuple(tuple(x) if isinstance(x, list) else x for x in value)
+    tails = {name: Tail(**raw[name]) for name in ("upper_tail", "lower_tail")}
+    again = LearnedBand(**{**raw, **tails, "unit": Unit(raw["unit"])})
     assert again == band
     assert replace(again, offset=again.offset * 2) != band
 
@@ -325,6 +322,6 @@ def test_only_the_last_weeks_count() -> None:
     band = learned(long)
     assert band.days == pytest.approx(21.0)
     assert band == learned(cut(long, 7 * DAY, 28 * DAY))
-    assert band.upper_tail.hours == pytest.approx(14 * 24, abs=2)
+    assert band.upper_tail.segments == pytest.approx(14 * 12, abs=1)
     low, high = band.realised or (1.0, 0.0)
     assert low < 0.01 < high < 0.05
