@@ -9,7 +9,7 @@ from typing import Any
 from controller.attempt import parsed
 from controller.record import RecordTooNew
 from controller.release import ENDS, AppKey, Phase, Record
-from controller.requests import Failure, WriteRecord
+from controller.requests import Failure, Settings, WriteRecord
 from controller.simulation import manifests
 from controller.simulation.driver import Driver, Meddle, Ticked
 from controller.simulation.objects import Object, merged
@@ -62,12 +62,23 @@ def run_scenario(
     laws: tuple[AfterWrite, ...] = (),
     conditions: Conditions | None = None,
     name: str = "",
+    settings: Settings | None = None,
 ) -> Story:
-    """Run a script to its end. Without a policy, a default one with both kinds of gates is used.
+    """Run a script to its end. Without a policy, a default one with errors and latency is used.
 
     `meddle` and `laws` are for tests: faults of requests, and hooks after every write of the controller.
     """
-    run = Run(policy, script, seed, on_step=on_step, meddle=meddle, laws=laws, conditions=conditions, name=name)
+    run = Run(
+        policy,
+        script,
+        seed,
+        on_step=on_step,
+        meddle=meddle,
+        laws=laws,
+        conditions=conditions,
+        name=name,
+        settings=settings,
+    )
     return run.to_end()
 
 
@@ -85,6 +96,7 @@ class Run:
         laws: tuple[AfterWrite, ...] = (),
         conditions: Conditions | None = None,
         name: str = "",
+        settings: Settings | None = None,
     ) -> None:
         self.script = script
         self.name = name or script.file
@@ -106,7 +118,7 @@ class Run:
         )
         self.world.after_write += [self._watch, *laws]
         app = AppKey(self.namespace, self.policy.name)
-        self.driver = Driver(self.world, apps=(app,), meddle=meddle, on_tick=self._ticked)
+        self.driver = Driver(self.world, settings, apps=(app,), meddle=meddle, on_tick=self._ticked)
         self.scene = Scene(self.world, self.driver, self.namespace, self.policy.name, spec.target.deployment)
         self.turns: list[Turn] = []
         self.series: list[Snapshot] = []
