@@ -13,6 +13,8 @@ import msgspec
 import pytest
 import yaml
 
+from controller.baseline import to_object
+from controller.cluster.baselines import Baselines
 from controller.cluster.cache import Cache, Kind
 from controller.cluster.connection import Connection
 from controller.cluster.failures import Failed
@@ -46,6 +48,7 @@ from tests.cluster.bed.identities import ADMIN, CONTROLLER, STRANGER
 from tests.cluster.bed.site import Site, app_deployment
 from tests.cluster.bed.waiting import eventually
 from tests.controller.adapters.builders import RealClock
+from tests.controller.learning.builders import a_baseline
 
 pytestmark = pytest.mark.cluster
 
@@ -425,7 +428,14 @@ def test_a_wrong_token_is_unauthorized(bed: Bed, tmp_path: Path) -> None:
 
 
 def test_the_role_has_exactly_the_verbs_that_are_used(
-    bed: Bed, installed: Path, cluster: Cluster, cache: Cache, site: Site, twin: Any, record: Any
+    bed: Bed,
+    installed: Path,
+    connection: Connection,
+    cluster: Cluster,
+    cache: Cache,
+    site: Site,
+    twin: Any,
+    record: Any,
 ) -> None:
     """Every request of the contract is made once; what the server's audit log then shows is what the role grants."""
     name, uid = record["metadata"]["name"], record["metadata"]["uid"]
@@ -441,6 +451,12 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
     kind_of(cluster.perform(WritePolicyStatus(site.name, "checkout", "1", {})))
     cluster.perform(WriteEvent(site.name, f"{name}.1", name, uid, "Normal", "Queued", "waits", time.time()))
     assert cluster.perform(DeleteRelease(site.name, name, uid)) is None
+    shelf = Baselines(connection, cache, bound=90.0)
+    baseline = to_object(a_baseline(), namespace=site.name, name="checkout", policy_uid="")
+    kept = found(shelf.keep(baseline))
+    baseline["metadata"]["resourceVersion"] = kept["metadata"]["resourceVersion"]
+    found(shelf.keep(baseline))
+    found(shelf.read(site.name, "checkout"))
 
     role = next(
         one
