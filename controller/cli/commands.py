@@ -14,9 +14,11 @@ import typer
 
 from controller.cli import ends
 from controller.cli.back import restore, rollback
+from controller.cli.backtest import backtest
 from controller.cli.demo import demo, simulate
 from controller.cli.explain import explain
 from controller.cli.learn import learn
+from controller.cli.plan import plan
 from controller.cli.release import release
 from controller.cli.run import run
 from controller.cli.status import status
@@ -43,6 +45,8 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (restore, _BACK),
     (suggest, _HISTORY),
     (learn, _HISTORY),
+    (plan, _HISTORY),
+    (backtest, _HISTORY),
     (validate, _OFFLINE),
     (demo, _OFFLINE),
     (simulate, _OFFLINE),
