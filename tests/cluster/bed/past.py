@@ -98,9 +98,11 @@ class _Pod:
         day = 1.0 + fleet.daily * np.sin(2.0 * np.pi * self.times / 86_400.0)
         served = rng.poisson(fleet.rate * fleet.step * day).astype(np.float64)
         age = self.times - begin
-        share = fleet.errors * np.exp(
-            fleet.pod_sd * rng.standard_normal() + fleet.window_sd * _ar1(rng, size, 0.6)
-        ) * (1.0 + fleet.young * np.exp(-age / 120.0))
+        share = (
+            fleet.errors
+            * np.exp(fleet.pod_sd * rng.standard_normal() + fleet.window_sd * _ar1(rng, size, 0.6))
+            * (1.0 + fleet.young * np.exp(-age / 120.0))
+        )
         failed = rng.poisson(served * np.minimum(share, 0.9)).astype(np.float64)
         self.served: Floats = np.cumsum(served)
         self.failed: Floats = np.minimum(np.cumsum(failed), self.served)
