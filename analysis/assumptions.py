@@ -222,6 +222,9 @@ HISTORY_SHARE = 0.20
 FOLDS = 6
 """Learning: the realised rate is counted on each of so many parts of history with thresholds from the others."""
 
+LATEST_SECONDS = 3600.0
+"""Learning on the last hours after noise has changed: pods differ at least as much as in the very last stretch."""
+
 PRESENT_SECONDS = 300.0
 """Noise of the last hour against history: pods are compared in blocks of this length."""
 
@@ -279,7 +282,7 @@ BAND_UNUSUAL = 4.0
 BAND_DEEP_ALPHA = 0.01
 """History band: below this chance the tail of real series is heavier than exponential ..."""
 
-BAND_DEEP_SLOPE = 1.7
+BAND_DEEP_SLOPE = 2.0
 """History band: ... by this factor on its slope."""
 
 BAND_ROLLOUT = (600.0, 3_600.0)

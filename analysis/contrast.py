@@ -63,23 +63,34 @@ class Sums:
         served = n_theirs > 0.0
         safe = np.where(served, n_theirs, 1.0)
         rate = np.where(served, theirs / safe, 0.0)[:, None, :]
+        # X (X - 1) / N² has the mean of the squared rate; X² / N² would count its chance as well.
+        squared = np.where(served, np.maximum(theirs * (theirs - 1.0), 0.0) / safe**2, 0.0)[:, None, :]
         odds = np.where(served, n_ours / safe, 0.0)
-        return cls(Side.of(n[:, c], x[:, c], rate), Side.of(n[:, ~c], x[:, ~c], rate), ours, theirs, odds, n_theirs)
+        mine, other = (Side.of(n[:, rows], x[:, rows], rate, squared) for rows in (c, ~c))
+        return cls(mine, other, ours, theirs, odds, n_theirs)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Running sums of one side's rows: events, events expected at the incumbents' rate, exposure, windows served."""
+    """Running sums of one side's rows: events, events expected at the incumbents' rate, exposure, windows served.
+
+    squares: of the expected events of each window, without their chance; they tell how unevenly windows weigh.
+    """
 
     events: FloatArray
     expected: FloatArray
+    squares: FloatArray
     exposure: FloatArray
     served: FloatArray
 
     @classmethod
-    def of(cls, exposure: FloatArray, events: FloatArray, rate: FloatArray) -> Side:
+    def of(cls, exposure: FloatArray, events: FloatArray, rate: FloatArray, squared: FloatArray) -> Side:
         return cls(
-            running(events), running(exposure * rate), running(exposure), running((exposure > 0.0).astype(np.float64))
+            running(events),
+            running(exposure * rate),
+            running(exposure**2 * squared),
+            running(exposure),
+            running((exposure > 0.0).astype(np.float64)),
         )
 
 
@@ -102,9 +113,10 @@ def contrast(
     """Difference of the sides' mean log rates and its standard error over spans, each of shape (releases, spans).
 
     Per row h = ln((X + 1)/(E + 1)) with E its exposure times the incumbents' pooled rate of the same windows, weighted
-    by 1 / (ln(1 + v(L)) + spread/(bE + 1)), v(L) being the noise left in a mean over its L windows. A side without pods
-    knows nothing. `points` are added to the contender's expected rate (absolute margin). The contender's second pass
-    takes b = exp(2/3 d): more events than expected also mean less chance in their log.
+    by 1 / (ln(1 + v(L)) + spread/(bE + 1)), v(L) being the noise left in a mean over L windows. L is how many even
+    windows would tell as much, (Σ E)² / Σ E²: in an outage of all pods a few windows hold nearly all events. A side
+    without pods knows nothing. `points` are added to the contender's expected rate (absolute margin). The contender's
+    second pass takes b = exp(2/3 d): more events than expected also mean less chance in their log.
     """
     known = log_variances(noise, sums.mine.served.shape[-1])
     theirs, v_theirs = _mean_log(*_parts(sums.other, begin, end, known, 0.0), noise.spread, None)
@@ -166,11 +178,20 @@ def _parts(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """h, E, ln(1 + v) and whether the row served, of each row over each span."""
     expected = between(side.expected, begin, end)
+    served = between(side.served, begin, end)
+    windows = even_windows(expected, between(side.squares, begin, end), served)
     if points:
         expected = expected + points * between(side.exposure, begin, end)
-    served = between(side.served, begin, end)
     h = np.log((between(side.events, begin, end) + 1.0) / (expected + 1.0))
-    return h, expected, known[served.astype(np.int64)], (served > 0.0).astype(np.float64)
+    return h, expected, known[windows], (served > 0.0).astype(np.float64)
+
+
+def even_windows(expected: FloatArray, squares: FloatArray, served: FloatArray) -> IntArray:
+    """How many windows of even weight tell as much: (Σ E)² / Σ E², at most those served, all of them without events."""
+    uneven = squares > 0.0
+    windows = np.where(uneven, expected**2 / np.where(uneven, squares, 1.0), served)
+    result: IntArray = np.rint(np.minimum(np.maximum(windows, 1.0), served)).astype(np.int64)
+    return result
 
 
 def _mean_log(

@@ -51,7 +51,7 @@ class Counts:
             return NotLearned("NoTraffic", f"no request in {len(history.segments)} segments of history")
         if events < LEAST_EVENTS:
             return NotLearned("TooFewEvents", f"{events:.0f} events in history, {LEAST_EVENTS:.0f} are needed")
-        noise = fit_noise(history.segments, spread=1.0, floor=VARIATION_FLOOR, prior_sd=PRIOR_SD)
+        noise = fit_noise(history.segments, spread=1.0, floor=VARIATION_FLOOR, prior_sd=PRIOR_SD, latest=history.latest)
         age = history.ages[0] if history.ages else None
         return CountModel(settings, noise, events / exposure, age, history.mix, usual(history.segments, noise))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.assumptions import LATEST_SECONDS
 from analysis.learned import AgeCurve
 from analysis.levels import Levels
 from analysis.samples import Histogram, Tally
@@ -22,20 +23,23 @@ class CountHistory:
     """Counts of errorRatio or throughput.
 
     ages: the learned curve of young pods first, then curves refitted on resampled rollouts; empty when pods are not
-    young for long, or nobody looked. mix: the weights that made the exposures (see `LearnedCounts`).
+    young for long, or nobody looked. mix: the weights that made the exposures (see `LearnedCounts`). latest: pods are
+    taken to differ by at least as much as in so many of the last segments, 0 for no such care.
     """
 
     segments: tuple[Tally, ...]
     ages: tuple[AgeCurve, ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
+    latest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyHistory:
-    """Bucket counts of latency. ages: as for counts."""
+    """Bucket counts of latency. ages, latest: as for counts."""
 
     segments: tuple[Histogram, ...]
     ages: tuple[AgeCurve, ...] = ()
+    latest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,16 @@ def stretch_of(segment: Tally | Histogram | Levels) -> Stretch | None:
     there = segment.seen.sum(axis=1) * 2 >= windows
     pods = tuple(pod for pod, stays in zip(segment.pods, there.tolist(), strict=True) if stays)
     return Stretch(float(ends[0]) - segment.window, float(ends[-1]), pods)
+
+
+def careful(history: History) -> History:
+    """The same history when its noise may have changed within it: pods differ at least as in its last hour."""
+    if isinstance(history, LevelHistory):
+        return history
+    stretches = [stretch_of(segment) for segment in history.segments]
+    last = max((one.end for one in stretches if one is not None), default=0.0)
+    recent = sum(one is not None and one.begin >= last - LATEST_SECONDS for one in stretches)
+    return replace(history, latest=max(recent, 1))
 
 
 def cut(tally: Tally, windows: int) -> tuple[Tally, ...]:

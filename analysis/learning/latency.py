@@ -69,7 +69,7 @@ class Latency:
         bounds = [b for b in watched(pooled) if LEAST_EVENTS <= b.share * requests <= requests - LEAST_EVENTS]
         if not bounds:
             return NotLearned("TooFewEvents", f"no bucket boundary divides the {requests:.0f} requests of history")
-        learned = tuple(_fitted(history.segments, bound, settings) for bound in bounds)
+        learned = tuple(_fitted(history, bound, settings) for bound in bounds)
         noises = [(one.seconds, one.noise) for one in learned]
         usual = usual_of([latency_unevenness(segment, noises) for segment in history.segments])
         return LatencyModel(settings, learned, history.ages[0] if history.ages else None, usual)
@@ -212,9 +212,13 @@ def part_above(sought: float, left: float, right: float, before: float, after: f
     return min(max((here - after) / (before - after), 0.0), 1.0)
 
 
-def _fitted(segments: Sequence[Histogram], bound: Boundary, settings: Settings) -> LearnedBoundary:
+def _fitted(history: LatencyHistory, bound: Boundary, settings: Settings) -> LearnedBoundary:
     noise = fit_noise(
-        _at(segments, bound.seconds), spread=1.0 - bound.share, floor=SHARE_VARIATION_FLOOR, prior_sd=PRIOR_SD
+        _at(history.segments, bound.seconds),
+        spread=1.0 - bound.share,
+        floor=SHARE_VARIATION_FLOOR,
+        prior_sd=PRIOR_SD,
+        latest=history.latest,
     )
     margin = bound.margin(settings.margin.ratio)
     return LearnedBoundary(bound.seconds, bound.share, bound.slope, margin, noise, UNSCALED)

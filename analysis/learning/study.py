@@ -20,7 +20,7 @@ from analysis.contrast import IntArray
 from analysis.learned import Calibration, Guarantee, Learned, NotLearned, Standing
 from analysis.learning.calibrate import Sample, calibrate, realised
 from analysis.learning.counts import COUNTS
-from analysis.learning.history import CountHistory, History, LatencyHistory, LevelHistory, Stretch, stretch_of
+from analysis.learning.history import CountHistory, History, LatencyHistory, LevelHistory, Stretch, careful, stretch_of
 from analysis.learning.kinds import Kind, Paths
 from analysis.learning.latency import LATENCY
 from analysis.learning.levels import LEVELS
@@ -95,6 +95,8 @@ def study(
     others alone. The same arguments give the same result.
     """
     rng = np.random.default_rng(seed)
+    if guarantee is Guarantee.NOISE_CHANGED:
+        histories = {name: careful(history) for name, history in histories.items()}
     out: dict[str, Learned | NotLearned] = {}
     fitted: dict[str, tuple[Kind[Any, Any], Any]] = {}
     for name, history in histories.items():

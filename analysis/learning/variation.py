@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,9 +20,21 @@ from analysis.samples import Tally
 from analysis.special import FloatArray
 
 
-def fit_noise(segments: Sequence[Tally], *, spread: float, floor: float, prior_sd: float) -> Noise:
-    """All that the engine needs to know about the noise of these counts; spread as in `Noise`."""
-    return Noise(fit_variation(segments, spread=spread, floor=floor), fit_rho(segments, spread), spread, prior_sd)
+def fit_noise(segments: Sequence[Tally], *, spread: float, floor: float, prior_sd: float, latest: int = 0) -> Noise:
+    """All that the engine needs to know about the noise of these counts; spread as in `Noise`.
+
+    latest: the noise is at least that of so many of the last segments; 0 for all segments alike.
+    """
+    noise = Noise(fit_variation(segments, spread=spread, floor=floor), fit_rho(segments, spread), spread, prior_sd)
+    if not 0 < latest < len(segments):
+        return noise
+    return noisier(noise, fit_noise(segments[-latest:], spread=spread, floor=floor, prior_sd=prior_sd))
+
+
+def noisier(noise: Noise, other: Noise) -> Noise:
+    """Noise of which neither is an understatement: the larger of each part."""
+    parts = tuple(max(pair) for pair in zip(noise.variation.variances, other.variation.variances, strict=True))
+    return replace(noise, variation=replace(noise.variation, variances=parts), rho=max(noise.rho, other.rho))
 
 
 def fit_variation(segments: Sequence[Tally], *, spread: float, floor: float) -> Variation:
@@ -29,7 +42,7 @@ def fit_variation(segments: Sequence[Tally], *, spread: float, floor: float) -> 
     lengths, measured = measured_variation(segments, spread)
     times = (math.inf, *VARIATION_TIMES)
     if not lengths.size:
-        return Variation((math.inf,), (floor,))
+        return Variation(times, (floor, *(0.0 for _ in VARIATION_TIMES)))
     weights = 1.0 / (np.maximum(measured, 0.02 * max(float(measured.max()), 0.0)) + 1e-4)
     design = np.stack([averaging(lengths, memory_of(time)) for time in times], axis=1)
     found = nnls(design * weights[:, None], measured * weights)
@@ -38,12 +51,17 @@ def fit_variation(segments: Sequence[Tally], *, spread: float, floor: float) -> 
 
 
 def measured_variation(segments: Sequence[Tally], spread: float) -> tuple[FloatArray, FloatArray]:
-    """Block lengths that history could measure, and V(L) for each; V may be negative where chance exceeds noise."""
-    over, under = np.zeros(len(VARIATION_LENGTHS)), np.zeros(len(VARIATION_LENGTHS))
+    """Block lengths that history could measure, and V(L) for each; V may be negative where chance exceeds noise.
+
+    A length is what even windows would tell as much as the block's, as in `contrast`; blocks weigh by their events.
+    """
+    over, under, total, squares = np.zeros((4, len(VARIATION_LENGTHS)))
     for tally in segments:
         served = (tally.exposure > 0.0).astype(np.float64)
         n = tally.exposure.sum(axis=0)
-        expected: FloatArray = tally.exposure * (tally.events.sum(axis=0) / np.where(n > 0.0, n, 1.0))
+        m = tally.events.sum(axis=0)
+        expected: FloatArray = tally.exposure * (m / np.where(n > 0.0, n, 1.0))
+        squared: FloatArray = tally.exposure**2 * (np.maximum(m * (m - 1.0), 0.0) / np.where(n > 0.0, n, 1.0) ** 2)
         for place, length in enumerate(VARIATION_LENGTHS):
             blocks = tally.ends.size // length
             if not blocks:
@@ -54,8 +72,11 @@ def measured_variation(segments: Sequence[Tally], spread: float) -> tuple[FloatA
             others = (share**2).sum(axis=0) - share**2
             over[place] += ((x - e) ** 2 - spread * e * (1.0 - share))[whole].sum()
             under[place] += (e**2 * ((1.0 - share) ** 2 + others))[whole].sum()
+            total[place] += (e**2)[whole].sum()
+            squares[place] += _blocks(squared, blocks, length)[whole].sum()
     known = under > 0.0
-    return np.array(VARIATION_LENGTHS, dtype=np.float64)[known], over[known] / under[known]
+    lengths = np.clip(total[known] / np.maximum(squares[known], 1e-300), 1.0, np.array(VARIATION_LENGTHS)[known])
+    return lengths, over[known] / under[known]
 
 
 def fit_rho(segments: Sequence[Tally], spread: float) -> float:

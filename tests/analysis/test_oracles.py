@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,8 @@ def a_tally(seed: int, *, windows: int = 25, pods: int = 6, ours: int = 2, facto
 def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) -> None:
     """The formulas of the page, pod by pod and start by start, without arrays."""
     tally = a_tally(3)
+    # For three windows all pods fail twenty times as often: these windows hold most of the events.
+    tally = replace(tally, events=tally.events * np.where((np.arange(25) >= 14) & (np.arange(25) < 17), 20.0, 1.0))
     margin = Margin(points=points) if points else Margin(1.25)
 
     def contrast(start: int, extra: float) -> tuple[float, float]:
@@ -170,7 +173,13 @@ def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) ->
             pooled = [tally.events[2:, u].sum() / tally.exposure[2:, u].sum() for u in served]
             e = sum(tally.exposure[pod, u] * (r + extra * bool(mine)) for u, r in zip(served, pooled, strict=True))
             x = sum(tally.events[pod, u] for u in served)
-            lags = np.abs(np.subtract.outer(np.arange(len(served)), np.arange(len(served))))
+            theirs = [(tally.events[2:, u].sum(), tally.exposure[2:, u].sum()) for u in served]
+            plain = sum(tally.exposure[pod, u] * r for u, r in zip(served, pooled, strict=True))
+            squares = sum(
+                tally.exposure[pod, u] ** 2 * m * (m - 1) / n**2 for u, (m, n) in zip(served, theirs, strict=True)
+            )
+            even = round(min(max(plain**2 / squares, 1.0), len(served)))
+            lags = np.abs(np.subtract.outer(np.arange(even), np.arange(even)))
             parts = zip(noise.variation.times, noise.variation.variances, strict=True)
             v = math.log1p(sum(c * float((memory_of(t) ** lags).mean()) for t, c in parts))
             side[bool(mine)].append((math.log((x + 1) / (e + 1)), v, e))
