@@ -31,7 +31,12 @@ MINUTES = WINDOW / 60.0
 FALSE_PAUSE = "false pause"
 TUNED = "{}, tuned"
 BETTER = "rivals with fewer false alarms and a shorter delay"
-RATE = {Kind.HEALTHY: FALSE_ROLLBACK, Kind.MARGIN: AT_MARGIN, Kind.HARMFUL: POWER}
+RATE = {
+    Kind.HEALTHY: FALSE_ROLLBACK,
+    Kind.MARGIN: AT_MARGIN,
+    Kind.HARMFUL: POWER,
+    Kind.ADVANCED: "called healthy early",
+}
 
 
 def rows_of(study: Study, services: Sequence[Ran]) -> list[Row]:
@@ -73,12 +78,12 @@ def rule_rows(study: Study, cell: Cell, seen: Pooled, rule: str, looks: FloatArr
     hits = [int(caught[seen.service == one].sum()) for one in ids]
     trials = [int((seen.service == one).sum()) for one in ids]
     out = [share(study.group, where, rule, figure, hits, trials, goals.get(figure, ""))]
-    if cell.kind is not Kind.HARMFUL:
+    if cell.kind in (Kind.HEALTHY, Kind.MARGIN):
         return out
     minutes = np.where(caught, (looks - cell.onset) * MINUTES, np.inf)
     out.append(quantile(study.group, where, rule, MEDIAN, minutes, 0.5, goals.get(MEDIAN, "")))
     out.append(quantile(study.group, where, rule, P90, minutes, 0.9, goals.get(P90, "")))
-    if rule not in (OURS, ASSUMED):
+    if rule not in (OURS, ASSUMED) or cell.kind is Kind.ADVANCED:
         return out
     before = seen.requests[:, cell.onset - 1] if cell.onset else np.zeros(looks.size)
     last = seen.requests.shape[1]
@@ -169,7 +174,9 @@ def matrices(rows: Sequence[Row]) -> list[str]:
         head = ["rule", *(cell.removeprefix(f"{name}: ") for cell in cells)]
         lines = [[rule, *(_brief(value, rule, cell) for cell in cells)] for rule in rules]
         widths = [max(len(line[k]) for line in [head, *lines]) for k in range(len(head))]
-        out += ["", f"{group}: {name} (share rolled back; of harms the median minutes after their onset)", ""]
+        advance = any(row.figure == RATE[Kind.ADVANCED] for row in mine)
+        told = "called healthy; median minutes" if advance else "rolled back; of harms the median minutes after onset"
+        out += ["", f"{group}: {name} (share {told})", ""]
         out += ["| " + " | ".join(cell.ljust(w) for cell, w in zip(head, widths, strict=True)) + " |"]
         out += ["| " + " | ".join("-" * w for w in widths) + " |"]
         out += ["| " + " | ".join(cell.ljust(w) for cell, w in zip(one, widths, strict=True)) + " |" for one in lines]

@@ -31,7 +31,7 @@ class Sizes:
 
     def of(self, kind: Kind) -> int:
         """Releases per service and cell."""
-        return {Kind.HEALTHY: self.healthy, Kind.MARGIN: self.margin, Kind.HARMFUL: self.harmful}[kind]
+        return {Kind.HEALTHY: self.healthy, Kind.MARGIN: self.margin}.get(kind, self.harmful)
 
 
 WHOLE = Sizes(services=60, healthy=70, margin=35, harmful=10)

@@ -12,14 +12,17 @@ from enum import StrEnum
 
 import numpy as np
 
-from analysis.samples import Tally
+from analysis.comparisons import ratio
+from analysis.learned import LearnedCounts
+from analysis.samples import Frame, Groups, Tally
 from analysis.special import FloatArray
+from analysis.verdict import Verdict
 from tests.bench.decisions import fleets, learners
-from tests.bench.decisions.fleets import PAY_SHIFTED, Batch, Harm, Slowness
+from tests.bench.decisions.fleets import NOW, PAY_SHIFTED, Batch, Harm, Slowness
 from tests.bench.decisions.judging import Judged, judged, judged_gates, judged_latency, percentile
 from tests.bench.decisions.learners import Lesson
-from tests.bench.decisions.rows import FALSE_ROLLBACK, POWER
-from tests.bench.worlds import BUSY, CLEAN, HEAVY, LOOKS, MODERATE, QUIET, World
+from tests.bench.decisions.rows import FALSE_ROLLBACK, OURS, POWER
+from tests.bench.worlds import BUSY, CLEAN, HEAVY, LOOKS, MODERATE, QUIET, STAGES, WINDOW, World
 
 SEGMENTS = 84
 """Distinct segments of history that 28 nights hold."""
@@ -44,6 +47,7 @@ class Kind(StrEnum):
     HEALTHY = "healthy"
     MARGIN = "at the margin"
     HARMFUL = "harmful"
+    ADVANCED = "advanced early"
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,4 +363,44 @@ def _eight() -> Study:
 
 EIGHT = (_eight(),)
 
-STUDIES: tuple[Study, ...] = (*ERRORS, *EIGHT, *YOUNG, *MIX, *THIN, *CHANGED, *LATENCY, *STRESS)
+ADVANCE_EVERY = 2
+"""The verdict in words is asked for at every second look."""
+
+
+def advanced(harm: Harm) -> Releases:
+    """When the comparison itself first says Healthy, before it says Degraded, on releases of the usual plan."""
+
+    def releases(rng: np.random.Generator, service: Service, count: int) -> Judged:
+        batch, learned = fleets.releases_of(rng, service.world, harm, count), service.lessons[0].counts
+        none = np.zeros((count, LOOKS))
+        alarms = {} if learned is None else {OURS: np.array([_healthy_look(batch, k, learned) for k in range(count)])}
+        return Judged(alarms, {}, none, none, none)
+
+    return releases
+
+
+def _healthy_look(batch: Batch, number: int, learned: LearnedCounts) -> float:
+    layout, tally = batch.layout, batch.tally(number)
+    groups = Groups(layout.names[: layout.contenders], layout.names[layout.contenders :], reporting=())
+    for look in range(ADVANCE_EVERY, LOOKS + 1, ADVANCE_EVERY):
+        # A stage settles when its pods join; what happened since then alone must not look like harm.
+        joined = max(since for since, _ in STAGES if since < look)
+        spans = tuple((NOW + a * WINDOW, NOW + b * WINDOW) for a, b in ((0, joined), (joined, look)) if b > a)
+        seen = tally.keep_windows(np.arange(LOOKS) < look)
+        said = ratio.judge(seen, learners.SETTINGS, Frame(groups, spans, WINDOW), learned).verdict
+        if said in (Verdict.HEALTHY, Verdict.DEGRADED):
+            return float(look) if said is Verdict.HEALTHY else 0.0
+    return 0.0
+
+
+def _advance(world: World) -> Study:
+    cells = (
+        Cell("healthy", Kind.ADVANCED, advanced(Harm())),
+        Cell("errors x3", Kind.ADVANCED, advanced(Harm(3.0))),
+    )
+    return Study("early advance", world.name, usual_world(world), cells)
+
+
+ADVANCE = (_advance(MODERATE), _advance(HEAVY), _advance(QUIET))
+
+STUDIES: tuple[Study, ...] = (*ERRORS, *EIGHT, *YOUNG, *MIX, *THIN, *CHANGED, *LATENCY, *STRESS, *ADVANCE)
