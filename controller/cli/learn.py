@@ -43,6 +43,8 @@ def learn(
     asked = question(policy, policies, prometheus, config, namespace, kubeconfig, context)
     if save and asked.access is None:
         raise Refusal("--save needs the cluster's own policy: leave --policies out and name the policy")
+    if save:
+        _may_keep(asked)
     found = gathered(asked)
     baseline = studied(asked, found).baseline
     if json:
@@ -102,20 +104,26 @@ def print_facts(screen: Console, facts: Iterable[tuple[str, str]]) -> None:
     print_plain(screen, Padding(table, (0, 0, 0, 2)))
 
 
+def _may_keep(asked: Question) -> None:
+    """Refuses while a release is under way: its thresholds are a promise about all of its looks together."""
+    from controller.cli.access import ended, name_of, phase
+    from controller.cli.ends import Refusal
+
+    moving = [one for one in asked.releases if not ended(one) and phase(one) != "Queued"]
+    if moving:
+        raise Refusal(f"release {name_of(moving[0])} is under way, and its thresholds stay as they were; learn later")
+
+
 def _keep(access: Access, asked: Question, baseline: Baseline) -> None:
-    """Writes the object over whatever is there. Raises Refusal while a release is under way: its thresholds stay."""
+    """Writes the object over whatever is there. Raises Refusal when somebody else wrote in between."""
     import msgspec
 
     from controller.baseline import to_object
-    from controller.cli.access import ended, name_of, phase
     from controller.cli.ends import Refusal, Unanswered
     from controller.cluster.connection import JSON, MERGE_PATCH
     from controller.cluster.paths import BASELINES
     from controller.requests import Failure, FailureKind
 
-    moving = [one for one in asked.releases if not ended(one) and phase(one) != "Queued"]
-    if moving:
-        raise Refusal(f"release {name_of(moving[0])} is under way, and its thresholds stay as they were; learn later")
     item = BASELINES.item(asked.namespace, asked.policy.name)
     answer = access.connection.request("GET", item)
     version = ""

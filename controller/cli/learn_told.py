@@ -32,7 +32,7 @@ def headline(baseline: Baseline, policy: ReleasePolicy, namespace: str) -> str:
     left_out = sum(one.end - one.start for one in baseline.excluded)
     line = (
         f"{policy.name} in {namespace}: {days:.1f} days of history ({utc(baseline.start)} to {utc(baseline.end)} UTC), "
-        f"{100 * baseline.coverage:.0f} % of the windows asked for have data"
+        f"data in {100 * baseline.coverage:.0f} % of the windows asked for (of the gate with least)"
     )
     if baseline.excluded:
         line += f", {len(baseline.excluded)} {_many('stretch', len(baseline.excluded))} ({span(left_out)}) left out"
