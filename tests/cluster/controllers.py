@@ -30,16 +30,24 @@ tick: 1s
 class Controller:
     """`python -m controller run` with a kubeconfig, restricted to one namespace unless `namespace` is None.
 
-    Restarts write to the same log. The process dies with the thread that started it.
+    `template`: its configuration with {prometheus} in it. Restarts write to the same log. The process dies with the
+    thread that started it.
     """
 
     def __init__(
-        self, folder: Path, *, kubeconfig: Path, prometheus: str, namespace: str | None, more: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *,
+        kubeconfig: Path,
+        prometheus: str,
+        namespace: str | None,
+        more: tuple[str, ...] = (),
+        template: str = CONFIGURATION,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log_file = folder / "controller.log"
         configuration = folder / "configuration.yaml"
-        configuration.write_text(CONFIGURATION.format(prometheus=prometheus))
+        configuration.write_text(template.format(prometheus=prometheus))
         self._command = [
             *(sys.executable, "-m", "controller", "run"),
             *("--kubeconfig", str(kubeconfig), "--config", str(configuration), "--listen", "127.0.0.1:0"),

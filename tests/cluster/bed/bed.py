@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from tests.cluster.bed.api import Api, Object
 from tests.cluster.bed.audit import Request, read_requests
 from tests.cluster.bed.identities import ADMIN, Identity, write_kubeconfig
 from tests.cluster.bed.manifests import apply_manifests
+from tests.cluster.bed.past import Fleet, create_blocks, write_openmetrics
 from tests.cluster.bed.prometheus import Prometheus, query
 from tests.cluster.bed.shared import Facts
 from tests.cluster.bed.site import Site
@@ -78,6 +79,24 @@ class Bed:
         """A running Prometheus for the pods of one namespace only, which the story may stop and start."""
         folder = self._scratch / f"prometheus-{namespace}-{next(self._numbers)}"
         server = Prometheus(self.programs.prometheus, folder, targets=self.facts.targets, pattern=f"{namespace}.json")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    @contextmanager
+    def remembering_prometheus(self, namespace: str, fleets: Sequence[Fleet]) -> Iterator[Prometheus]:
+        """As `own_prometheus`, with the past of some fleets in its memory."""
+        folder = self._scratch / f"prometheus-{namespace}-{next(self._numbers)}"
+        server = Prometheus(
+            self.programs.prometheus, folder, targets=self.facts.targets, pattern=f"{namespace}.json", retention="60d"
+        )
+        for number, fleet in enumerate(fleets):
+            text = folder / f"past-{number}.txt"
+            write_openmetrics(fleet, text)
+            create_blocks(self.programs.promtool, [text], server.data)
+            text.unlink()
         server.start()
         try:
             yield server

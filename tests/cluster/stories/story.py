@@ -33,7 +33,7 @@ from tests.cluster.bed.moments import deployment_of
 from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
-from tests.cluster.controllers import Controller
+from tests.cluster.controllers import CONFIGURATION, Controller
 from tests.cluster.stories.releases import COLLECTION, Releases
 
 APP = "checkout"
@@ -134,7 +134,12 @@ class Story:
         )
 
     def starts_controller(
-        self, *, prometheus: str | None = None, identity: Identity = CONTROLLER, namespaced: bool = True
+        self,
+        *,
+        prometheus: str | None = None,
+        identity: Identity = CONTROLLER,
+        namespaced: bool = True,
+        template: str = CONFIGURATION,
     ) -> Controller:
         """A controller process of this story's own, restricted to its namespace unless told otherwise."""
         controller = Controller(
@@ -142,6 +147,7 @@ class Story:
             kubeconfig=self.bed.kubeconfig(identity, namespace=self.site.name),
             prometheus=prometheus or self.bed.prometheus_url,
             namespace=self.site.name if namespaced else None,
+            template=template,
         )
         controller.start()
         self.controller = controller
