@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.assumptions import FAMILY_WEIGHTS, FOLDS, MARGIN_ALPHA
 from analysis.contrast import IntArray
-from analysis.learned import Calibration
+from analysis.learned import Calibration, Scale
 from analysis.learning.kinds import Family, Paths
 from analysis.learning.tails import clopper_pearson, tail, tail_scale
 from analysis.samples import BoolArray
@@ -55,14 +55,24 @@ def weights(families: Mapping[str, Family]) -> dict[str, float]:
 
 
 def calibrate(
-    samples: Mapping[str, Sample], segments: IntArray, *, alpha: float, pause_alpha: float
+    samples: Mapping[str, Sample],
+    segments: IntArray,
+    *,
+    alpha: float,
+    pause_alpha: float,
+    latest: BoolArray | None = None,
 ) -> dict[str, Calibration]:
-    """Thresholds of every gate. segments: which segment each replay of the release was cut from; (replays,)."""
+    """Thresholds of every gate. segments: which segment each replay of the release was cut from; (replays,).
+
+    latest: replays of the last hour, where noise may have changed within the history: every scale and threshold is then
+    the larger one of all replays and of these, so that calm older ones do not make the gate too keen.
+    """
+    groups = [np.ones(segments.size, dtype=np.bool_)] if latest is None else [np.ones_like(latest), latest]
     part = weights({name: one.family for name, one in samples.items()})
-    scaled = {name: _scaled(one) for name, one in samples.items()}
+    scaled = {name: _scaled(one, groups) for name, one in samples.items()}
     maxima = {name: one.joined(samples[name].paths.first, samples[name].paths.second).max(axis=1)
               for name, one in scaled.items()}  # fmt: skip
-    scales = {name: tail_scale(values) for name, values in maxima.items()}
+    scales = {name: _largest(values, samples[name].rows, groups) for name, values in maxima.items()}
     common = math.exp(sum(math.log(one.spread) for one in scales.values()) / len(scales))
     steps = {name: math.sqrt(one.spread * common) for name, one in scales.items()}
     handicap = {name: math.log(len(part) * weight) for name, weight in part.items()}
@@ -70,9 +80,8 @@ def calibrate(
     for name, one in samples.items():
         value = (maxima[name] - scales[name].location) / steps[name] + handicap[name]
         release[one.rows] = np.maximum(release[one.rows], value)
-    held = np.isfinite(release)
-    distinct = np.unique(segments[held]).size
-    joint = tail_scale(release[held])
+    distinct = np.unique(segments[np.isfinite(release)]).size
+    joint = _largest(release, np.arange(segments.size), groups)
 
     def threshold(name: str, share: float) -> float:
         return scales[name].location + steps[name] * (tail(joint, share, distinct) - handicap[name])
@@ -84,16 +93,23 @@ def calibrate(
             first=scaled[name].first,
             second=scaled[name].second,
             change=threshold(name, alpha),
-            margin=tail(tail_scale(one.raised.max(axis=1)), MARGIN_ALPHA, own),
+            margin=tail(_largest(one.raised.max(axis=1), one.rows, groups), MARGIN_ALPHA, own),
             pause=threshold(name, pause_alpha),
         )
     return out
 
 
-def _scaled(sample: Sample) -> Calibration:
+def _scaled(sample: Sample, groups: Sequence[BoolArray]) -> Calibration:
     """Only the scales of the two statistics."""
-    first, second = (tail_scale(values.max(axis=1)) for values in (sample.paths.first, sample.paths.second))
+    maxima = (values.max(axis=1) for values in (sample.paths.first, sample.paths.second))
+    first, second = (_largest(values, sample.rows, groups) for values in maxima)
     return Calibration(first, second, math.inf, math.inf, math.inf)
+
+
+def _largest(maxima: FloatArray, rows: IntArray, groups: Sequence[BoolArray]) -> Scale:
+    """The largest u and β over groups of replays; a group without replays has no say."""
+    scales = [tail_scale(maxima[group[rows]]) for group in groups if group[rows].any()]
+    return Scale(max(one.location for one in scales), max(one.spread for one in scales))
 
 
 def rolled_back(sample: Sample, calibration: Calibration) -> BoolArray:
@@ -105,7 +121,12 @@ def rolled_back(sample: Sample, calibration: Calibration) -> BoolArray:
 
 
 def realised(
-    samples: Mapping[str, Sample], segments: IntArray, *, alpha: float, pause_alpha: float
+    samples: Mapping[str, Sample],
+    segments: IntArray,
+    *,
+    alpha: float,
+    pause_alpha: float,
+    latest: BoolArray | None = None,
 ) -> tuple[float, float]:
     """95 % Clopper-Pearson interval of the rate of false rollbacks on segments left out of the calibration.
 
@@ -119,11 +140,13 @@ def realised(
     fold = np.searchsorted(distinct, segments) * folds // distinct.size
     stopped = np.zeros(segments.size, dtype=np.bool_)
     for number in range(folds):
-        inside, rest = {n: s.only(fold == number) for n, s in samples.items()}, fold != number
-        learned = calibrate(
-            {n: s.only(rest) for n, s in samples.items()}, segments, alpha=alpha, pause_alpha=pause_alpha
-        )
-        for name, one in inside.items():
+        rest = {name: one.only(fold != number) for name, one in samples.items()}
+        known = {name: one for name, one in rest.items() if one.rows.size}
+        if not known:
+            continue
+        learned = calibrate(known, segments, alpha=alpha, pause_alpha=pause_alpha, latest=latest)
+        for name in known:
+            one = samples[name].only(fold == number)
             stopped[one.rows] = np.logical_or(stopped[one.rows], rolled_back(one, learned[name]))
     shares = [float(stopped[segments == segment].mean()) for segment in distinct]
     return clopper_pearson(sum(shares), float(distinct.size))

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.assumptions import (
     ASSIGNMENTS,
+    LATEST_SECONDS,
     LEAST_REPLAYS,
     LEAST_SEGMENTS,
     MOST_ASSIGNMENTS,
@@ -129,8 +130,9 @@ def study(
         cut = (_until(values, over[rows]) for values in (paths.first, paths.second, paths.margin))
         samples[name] = Sample(kind.family(settings[name]), rows, Paths(*cut), _until(raised, over[rows]))
     segments = np.array([one.segment for one in replays])
-    found = calibrate(samples, segments, alpha=alpha, pause_alpha=pause_alpha)
-    rate = realised(samples, segments, alpha=alpha, pause_alpha=pause_alpha)
+    latest = _latest(replays) if guarantee is Guarantee.NOISE_CHANGED else None
+    found = calibrate(samples, segments, alpha=alpha, pause_alpha=pause_alpha, latest=latest)
+    rate = realised(samples, segments, alpha=alpha, pause_alpha=pause_alpha, latest=latest)
     taught = {}
     for name, (kind, _) in kept.items():
         rows = samples[name].rows
@@ -254,6 +256,14 @@ def _ending(one: Replay, stage: int, at_least: int, safe: BoolArray) -> Replay:
     first = (one.ends[stage - 1] if stage else 0) + at_least
     ruled_out = np.flatnonzero(safe[first - 1 : one.ends[stage]])
     return one.ending(stage, first + int(ruled_out[0])) if ruled_out.size else one
+
+
+def _latest(replays: Sequence[Replay]) -> BoolArray:
+    """Which replays begin within the last hour of history; the last ones in any case."""
+    begins = np.array([one.begin for one in replays])
+    last = max(one.begin + one.window * one.ends[-1] for one in replays)
+    latest: BoolArray = begins >= min(last - LATEST_SECONDS, float(begins.max()))
+    return latest
 
 
 def _own(replays: Sequence[Replay], shared: Sequence[_Shared], name: str) -> tuple[IntArray, tuple[Replay, ...]]:

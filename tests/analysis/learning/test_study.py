@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from analysis.assumptions import VARIATION_FLOOR
 from analysis.comparisons import error_settings, latency_settings, throughput_settings
 from analysis.engine import Worse
 from analysis.learned import (
@@ -27,6 +28,7 @@ from analysis.learning.kinds import Family, Paths
 from analysis.learning.latency import part_above, slowed
 from analysis.learning.plan import ReplayPlan
 from analysis.learning.tails import tail, tail_scale
+from analysis.learning.variation import fit_variation
 from analysis.question import Settings
 from analysis.samples import Tally
 from tests.analysis.learning.histories import (
@@ -38,7 +40,7 @@ from tests.analysis.learning.histories import (
     later,
     stages,
 )
-from tests.bench.worlds import BUSY, CLEAN, MODERATE, latency_release
+from tests.bench.worlds import BUSY, CLEAN, HEAVY, MODERATE, latency_release
 
 ERRORS = error_settings()
 
@@ -413,6 +415,40 @@ def test_a_long_stretch_is_cut_into_whole_segments() -> None:
     first, second = cut_histogram(histogram, 30)
     assert second.slower == pytest.approx(histogram.slower[:, :, 30:])
     assert first.tally.ends.tolist() == histogram.tally.ends[:30].tolist()
+
+
+def test_noise_that_changed_within_the_history_is_taken_from_its_last_hour() -> None:
+    """Four calm segments and two noisy ones: calm pods must not make the gate keen on noisy ones."""
+    rng = np.random.default_rng(31)
+    calm = count_history(32, MODERATE, 4).segments
+    noisy = tuple(error_release(rng, idle(HEAVY), Regression()) for _ in range(2))
+    segments = tuple(
+        replace(one, ends=one.ends - one.ends[0] + 30.0 + 1800.0 * at) for at, one in enumerate((*calm, *noisy))
+    )
+    found = {}
+    for guarantee in (Guarantee.CALIBRATED, Guarantee.NOISE_CHANGED):
+        done = study(
+            {"e": CountHistory(segments)},
+            {"e": ERRORS},
+            PLAN,
+            alpha=0.01,
+            pause_alpha=0.05,
+            seed=1,
+            guarantee=guarantee,
+        )
+        one = done.learned["e"]
+        assert isinstance(one, LearnedCounts)
+        found[guarantee] = one, done.taught["e"].sample.paths
+    (mixed, _), (careful, paths) = found[Guarantee.CALIBRATED], found[Guarantee.NOISE_CHANGED]
+    lengths = np.array([1.0, 10.0, 60.0])
+    alone = fit_variation(noisy, spread=1.0, floor=VARIATION_FLOOR)
+    assert (careful.noise.variation.of(lengths) >= alone.of(lengths)).all()
+    assert (careful.noise.variation.of(lengths) > mixed.noise.variation.of(lengths)).all()
+    # The scales are at least those of the last hour's own replays, of which there are 24 a segment.
+    own = tail_scale(paths.first[96:].max(axis=1))
+    assert careful.calibration.first.location >= own.location
+    assert careful.calibration.first.spread >= own.spread
+    assert careful.calibration.second.spread >= tail_scale(paths.second[96:].max(axis=1)).spread
 
 
 def test_the_last_hours_alone_say_so() -> None:
