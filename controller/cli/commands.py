@@ -108,7 +108,7 @@ def _run(given: Sequence[str]) -> int:
     except ends.Refusal as error:
         return _said(ends.REFUSED, *error.lines)
     except ends.Unanswered as error:
-        return _said(ends.FAILED, f"the cluster does not answer: {error}")
+        return _said(ends.FAILED, f"{error.who} does not answer: {error}")
     except _UsageError as error:
         message = getattr(error, "format_message", error.__str__)()
         return _said(ends.REFUSED, f"{message.rstrip('.')} (see `nightferry --help`)")

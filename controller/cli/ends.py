@@ -22,4 +22,6 @@ class Refusal(Exception):
 
 
 class Unanswered(Exception):
-    """The cluster did not answer, or not in a way that can be used."""
+    """The cluster, or whoever else was asked, did not answer, or not in a way that can be used."""
+
+    who = "the cluster"

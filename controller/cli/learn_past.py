@@ -94,7 +94,7 @@ def question(
 
 
 def gathered(asked: Question, *, bands: bool = True) -> Gathered:
-    """The history of a policy, with a bar. Raises StoreUnanswered when the store does not answer at all."""
+    """The history of a policy, with a bar. Raises Refusal when the store answers to no gate."""
     from controller.learning.gather import Progress, gather
 
     with bar("asking the metric store") as told:

@@ -133,6 +133,8 @@ class Look:
 class StoreUnanswered(Unanswered):
     """The metric store did not answer, or not in a way that can be used."""
 
+    who = "the metric store"
+
 
 def _last(one: Series) -> float:
     return float(one.values[-1][1]) if one.values else 0.0
