@@ -40,7 +40,7 @@ from tests.analysis.learning.histories import (
     later,
     stages,
 )
-from tests.bench.worlds import BUSY, CLEAN, HEAVY, MODERATE, latency_release
+from tests.bench.worlds import BUSY, CLEAN, HEAVY, MODERATE, Regression, error_release, latency_release
 
 ERRORS = error_settings()
 
