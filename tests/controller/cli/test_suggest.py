@@ -271,7 +271,7 @@ def test_an_app_that_can_be_none_is_refused(nightferry: Nightferry, name: str) -
     [
         (hang_up, 1),
         (obj({"status": "error", "errorType": "bad_data", "error": "parse error"}, 400), 2),
-        (obj({"status": "success", "warnings": ["a store is down"], "data": {"resultType": "matrix", "result": []}}), 1),
+        (obj({"status": "success", "warnings": ["one is down"], "data": {"resultType": "matrix", "result": []}}), 1),
     ],
     ids=["silent", "refused", "partial"],
 )  # fmt: skip
