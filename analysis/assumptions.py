@@ -252,6 +252,12 @@ BAND_DAYS = 21.0
 BAND_TRAIN_DAYS = 14.0
 """History band: ... and forecast, scale and thresholds."""
 
+BAND_OFFSET = (0.05, 2.0)
+"""History band: what is added to a value before its logarithm, as a share of the usual level: at least and at most."""
+
+BAND_STEP_OFFSET = 2.0
+"""History band: ... and between them so many times the relative variance of a step."""
+
 BAND_STRETCHES = (3, 36, 144, 288)
 """History band: means over the last so many points that the forecast may lean on."""
 

@@ -19,8 +19,10 @@ from analysis.assumptions import (
     BAND_HALF_LIFE,
     BAND_HORIZON,
     BAND_LEAST_DAYS,
+    BAND_OFFSET,
     BAND_ROLLOUT,
     BAND_STEP,
+    BAND_STEP_OFFSET,
     BAND_TRAIN_DAYS,
     BAND_UNUSUAL,
     TAIL_SHARE,
@@ -69,7 +71,7 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
         return NotLearned("Constant", f"all of {known.size} values are 0: how far it may rise cannot be learned")
     if np.ptp(known) <= 1e-9 * known.max():
         return NotLearned("Constant", f"all of {known.size} values are {known[0]:.4g}: it never varied")
-    offset = _rounded(0.05 * float(np.median(known)) or 0.05 * float(known.mean()))
+    offset = offset_of(np.where(usable, values, np.nan))
     z = transformed(values, unit, offset)
     past = _Past(np.where(usable, z, np.nan), recent.ticks, usable, np.ones(z.size))
     season = learned_season(past.z, past.ticks, past.weights)
@@ -97,6 +99,23 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
         shifted=shifted,
         realised=_realised(held, past.weights[rows]),
     )
+
+
+def offset_of(values: FloatArray) -> float:
+    """What is added to a value before its logarithm: a twentieth of the usual level, and more where counts are few.
+
+    A rate of m events per point steps by a share 1/√m of itself by chance alone. On a logarithmic scale those steps
+    grow without bound as m falls, and an hour of them would say nothing; an offset of twice the variance of a step, up
+    to twice the level, keeps the sum of a few events a sum.
+    """
+    known = values[np.isfinite(values)]
+    steps = np.abs(np.diff(values))
+    level = float(known.mean())
+    # Of two normal values the mean distance is 2/√π of their sd.
+    spread = float(steps[np.isfinite(steps)].mean()) * math.sqrt(math.pi) / 2.0 / level
+    least, most = BAND_OFFSET
+    rough = min(BAND_STEP_OFFSET * spread**2, most) * level
+    return _rounded(max(rough, least * (float(np.median(known)) or level)))
 
 
 def outside(series: Series, spans: Sequence[Span]) -> Bools:

@@ -12,11 +12,12 @@ import pytest
 from scipy import optimize, stats
 
 from analysis.assumptions import BAND_HUBER, BAND_RIDGE
-from analysis.band import LearnedBand, Tail, opening
+from analysis.band import LearnedBand, Tail, evidence, opening
 from analysis.band_model import Season
 from analysis.band_terms import DAY, HOUR, Series, Unit, series_of, terms_at, transformed
+from analysis.engine import Worse
 from analysis.learned import NotLearned
-from analysis.learning.band import learn_band, outside, tail_of
+from analysis.learning.band import learn_band, offset_of, outside, tail_of
 from analysis.learning.band_fit import fitted_model, ridge, robust_ridge
 from analysis.learning.band_season import learned_season, level_shifted, weighted_median, weighted_quantile
 from analysis.special import FloatArray
@@ -297,10 +298,31 @@ def test_shares_go_through_log_odds() -> None:
     exact = np.log(series.values + band.offset) - np.log1p(-series.values + band.offset)
     assert z == pytest.approx(exact)
     assert band.offset == pytest.approx(0.05 * np.median(series.values), rel=1e-4)
-    # A share that is usually 0 has its offset from the mean.
-    sparse = np.where(np.random.default_rng(1).uniform(size=7 * DAY) < 0.3, 0.002, 0.0)
-    quiet = learned(Series(MIDNIGHT, sparse), unit=Unit.SHARE)
-    assert quiet.offset == pytest.approx(0.05 * sparse.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("events", [0.2, 1.5, 6.0, 40.0])
+def test_the_offset_of_few_events_is_about_two_of_them(events: float) -> None:
+    counts = np.random.default_rng(1).poisson(events, 20 * DAY).astype(np.float64)
+    expected = min(max(2.0, 0.05 * events), 2.0 * events)
+    assert offset_of(counts / 300.0) * 300.0 == pytest.approx(expected, rel=0.2)
+
+
+def test_a_band_of_few_events_is_not_blinded_by_their_steps() -> None:
+    rng = np.random.default_rng(2)
+    requests = rng.poisson(300.0, 21 * DAY)
+    share = rng.poisson(0.005 * requests) / requests
+    band = learned(Series(MIDNIGHT, share[: 14 * DAY]), unit=Unit.SHARE)
+    fired = {1.0: 0, 3.0: 0}
+    origins = range(14 * DAY, 21 * DAY - HOUR, HOUR)
+    for at in origins:
+        made = opening(band, cut(Series(MIDNIGHT, share), at - 26 * HOUR, at + 1))
+        assert not isinstance(made, Absence)
+        hour = slice(at + 1, at + 1 + HOUR)
+        for factor in fired:
+            more = rng.poisson((factor - 1.0) * 0.005 * requests[hour]) / requests[hour]
+            fired[factor] += evidence(band, made, share[hour] + more, Worse.HIGHER).nats > math.log(100.0)
+    assert fired[1.0] <= stats.binom.ppf(0.999, len(origins), 0.01)
+    assert fired[3.0] > 0.75 * len(origins)
 
 
 def test_a_band_is_small_and_survives_json_bit_by_bit() -> None:
