@@ -78,6 +78,12 @@ class Traces:
     ln_pods_margin: FloatArray
     ln_counts: FloatArray
 
+    @property
+    def ln_margin(self) -> FloatArray:
+        """Evidence against a change inside the margin, as `Look.ln_margin`."""
+        mean: FloatArray = np.logaddexp(self.ln_pods_margin, self.ln_counts) - math.log(2.0)
+        return mean
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

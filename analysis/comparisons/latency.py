@@ -117,9 +117,7 @@ class _Watch:
 
     def margin(self, seen: Look) -> float:
         """Margin evidence of a look at this boundary, on the scale of the gate's threshold."""
-        if self.scale is None:
-            return seen.ln_margin
-        return (seen.ln_pods_margin - self.scale.location) / self.scale.spread
+        return seen.ln_margin if self.scale is None else (seen.ln_margin - self.scale.location) / self.scale.spread
 
 
 def _usable(

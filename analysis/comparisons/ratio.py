@@ -25,7 +25,7 @@ from analysis.comparisons.grounds import (
     worse_lately,
 )
 from analysis.counting import count_events
-from analysis.engine import ASSUMED_NOISE, Look, Margin, look
+from analysis.engine import ASSUMED_NOISE, Look, look
 from analysis.learned import Guarantee, Learned, LearnedCounts, Noise, NotLearned, Standing
 from analysis.permutation import Exact, exact
 from analysis.question import ComparisonInput, Settings
@@ -80,14 +80,6 @@ def leaning(seen: Look) -> bool:
     return seen.ln_change > math.log(1.0 / MARGIN_ALPHA) and seen.ln_margin > 0.0
 
 
-def margin_evidence(ln_pods_margin: float, ln_counts: float, margin: Margin) -> float:
-    """Evidence against the margin that is held against replays: the pods, and for points the sides' counts as well.
-
-    Where what is tolerated is a hundred times the incumbents' own rate, the pods' logs drown in chance.
-    """
-    return float(np.logaddexp(ln_pods_margin, ln_counts)) - math.log(2.0) if margin.points else ln_pods_margin
-
-
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """One look at the shared windows, held against its thresholds.
@@ -122,9 +114,7 @@ class _Judged:
     @property
     def margin(self) -> float:
         """Evidence against a change inside the margin, on the scale of its threshold."""
-        if self.learned is None:
-            return self.look.ln_margin
-        return margin_evidence(self.look.ln_pods_margin, self.look.ln_counts, self.settings.margin)
+        return self.look.ln_margin
 
     @property
     def degraded(self) -> bool:

@@ -104,7 +104,7 @@ class _Judged:
     @property
     def margin(self) -> float:
         """Evidence against a change inside the margin, on the scale of its threshold."""
-        return self.look.ln_margin if self.learned is None else self.look.ln_pods_margin
+        return self.look.ln_margin
 
     @property
     def degraded(self) -> bool:

@@ -80,7 +80,7 @@ class Counts:
     ) -> tuple[CountModel, FloatArray]:
         """Events added (or, for fewer being harm, taken away) at the smoothed rate, never at the observed count."""
         worse = [at_margin(tally, model.settings, rng) for tally in history.segments]
-        return model, self._paths(model, history, replays, looks, rng, worse, only_pods=True).margin
+        return model, self._paths(model, history, replays, looks, rng, worse).margin
 
     def paths(
         self,
@@ -106,18 +106,11 @@ class Counts:
         looks: int,
         rng: np.random.Generator,
         worse: Sequence[Tally] | None,
-        *,
-        only_pods: bool = False,
     ) -> Paths:
         cut = cast(history.segments, replays, looks, worse)
         cut = cut.aged(history.ages, [one.draw for one in replays], rng, model.noise.variation)
-        settings = model.settings
-        only_pods = only_pods and not settings.margin.points
-        found = traces(cut.batch, settings.margin, model.noise, settings.worse, only_pods=only_pods)
-        margin = found.ln_pods_margin
-        if settings.margin.points:
-            margin = np.logaddexp(margin, found.ln_counts) - math.log(2.0)
-        return Paths(*(cut.spread_out(values) for values in (found.ln_pods, found.ln_counts, margin)))
+        found = traces(cut.batch, model.settings.margin, model.noise, model.settings.worse)
+        return Paths(*(cut.spread_out(values) for values in (found.ln_pods, found.ln_counts, found.ln_margin)))
 
 
 def at_margin(tally: Tally, settings: Settings, rng: np.random.Generator) -> Tally:

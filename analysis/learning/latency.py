@@ -99,7 +99,7 @@ class Latency:
         """Contenders whose latencies are all longer by exactly the margin; learns the scale of each boundary."""
         slower = [slowed(segment, model.settings.margin.ratio, rng) for segment in history.segments]
         worse = replace(history, segments=tuple(slower))
-        each = self._each(model, history, replays, looks, rng, worse, only_pods=True)
+        each = self._each(model, history, replays, looks, rng, worse)
         scales = [tail_scale(np.where(_played(replays, looks), one.margin, -np.inf).max(axis=1)) for one in each]
         learned = tuple(replace(one, scale=scale) for one, scale in zip(model.learned, scales, strict=True))
         model = replace(model, learned=learned)
@@ -115,7 +115,7 @@ class Latency:
         worse: LatencyHistory | None = None,
     ) -> Paths:
         """Means over boundaries of G_0 and B, and the largest standardised margin evidence."""
-        each = self._each(model, history, replays, looks, rng, worse, only_pods=False)
+        each = self._each(model, history, replays, looks, rng, worse)
         first, second = (
             log_sum_exp(np.stack(values, axis=-1)) - math.log(len(each))
             for values in ([one.first for one in each], [one.second for one in each])
@@ -134,8 +134,6 @@ class Latency:
         looks: int,
         rng: np.random.Generator,
         worse: LatencyHistory | None,
-        *,
-        only_pods: bool,
     ) -> list[Paths]:
         """The paths of every boundary."""
         out = []
@@ -144,8 +142,8 @@ class Latency:
             cut = cast(_at(history.segments, one.seconds), replays, looks, slower)
             draws = [replay.draw for replay in replays]
             cut = cut.aged(history.ages, draws, rng, one.noise.variation, power=one.slope)
-            found = traces(cut.batch, Margin(math.exp(one.margin)), one.noise, only_pods=only_pods)
-            values = (found.ln_pods, found.ln_counts, found.ln_pods_margin)
+            found = traces(cut.batch, Margin(math.exp(one.margin)), one.noise)
+            values = (found.ln_pods, found.ln_counts, found.ln_margin)
             out.append(Paths(*(cut.spread_out(value) for value in values)))
         return out
 

@@ -228,7 +228,7 @@ def verdicts(events: FloatArray, settings: Settings, learned: LearnedCounts | No
         over = (change > math.log(1 / settings.alpha)) & (margin > math.log(10))
     else:
         at = learned.calibration
-        over = (at.joined(seen.ln_pods, seen.ln_counts) > at.change) & (seen.ln_pods_margin > at.margin)
+        over = (at.joined(seen.ln_pods, seen.ln_counts) > at.change) & (seen.ln_margin > at.margin)
     for one in over:
         yield bool(one.any())
 
@@ -278,9 +278,9 @@ def test_a_learned_gate_decides_by_its_own_thresholds() -> None:
         found = judged(tally, learned)
         seen = look(tally, LOWER.margin, learned.noise, Worse.LOWER)
         change = float(learned.calibration.joined(np.array(seen.ln_pods), np.array(seen.ln_counts)))
-        assert (found.log_evidence, found.margin_evidence) == pytest.approx((change, seen.ln_pods_margin))
+        assert (found.log_evidence, found.margin_evidence) == pytest.approx((change, seen.ln_margin))
         assert (found.threshold, found.margin_threshold) == (learned.calibration.change, learned.calibration.margin)
-        over = change > learned.calibration.change and seen.ln_pods_margin > learned.calibration.margin
+        over = change > learned.calibration.change and seen.ln_margin > learned.calibration.margin
         assert (found.verdict is Verdict.DEGRADED) == over
         assert found.leaning == (change > learned.calibration.pause)
         assert found.standing == learned.standing

@@ -64,9 +64,7 @@ def error_stops(world: World, wrong: Regression, *, histories: int, releases: in
         rng = np.random.default_rng([number, 9, round(100 * wrong.factor), wrong.onset])
         batch = side_by_side([error_release(rng, world, wrong) for _ in range(releases)])
         found = traces(batch, Margin(1.25), learned.noise)
-        out.append(
-            first_stop(learned.calibration.joined(found.ln_pods, found.ln_counts), found.ln_pods_margin, learned)
-        )
+        out.append(first_stop(learned.calibration.joined(found.ln_pods, found.ln_counts), found.ln_margin, learned))
     return np.concatenate(out)
 
 
@@ -117,7 +115,7 @@ def latency_stops(learned: LearnedLatency, seed: int, releases: int, *, scale: f
         for values in ([one.ln_pods for one in each], [one.ln_counts for one in each])
     )
     scaled = [
-        (one.ln_pods_margin - bound.scale.location) / bound.scale.spread
+        (one.ln_margin - bound.scale.location) / bound.scale.spread
         for one, bound in zip(each, learned.boundaries, strict=True)
     ]
     return first_stop(learned.calibration.joined(first, second), np.max(np.stack(scaled), axis=0), learned)

@@ -92,7 +92,7 @@ def learned_alarms(seen_by: Shared, learned: LearnedCounts) -> dict[str, FloatAr
     at = learned.calibration
     change = at.joined(seen.ln_pods, seen.ln_counts)
     return {
-        OURS: seen_by.first((change > at.change) & (seen.ln_pods_margin > at.margin)),
+        OURS: seen_by.first((change > at.change) & (seen.ln_margin > at.margin)),
         PAUSE: seen_by.first(change > at.pause),
     }
 
@@ -142,7 +142,7 @@ def latency_alarms(slow: SlowBatch, learned: LearnedLatency) -> dict[str, FloatA
         seen = traces(at.releases, Margin(math.exp(one.margin)), one.noise)
         pods.append(seen.ln_pods)
         counts.append(seen.ln_counts)
-        margins.append((seen.ln_pods_margin - one.scale.location) / one.scale.spread)
+        margins.append((seen.ln_margin - one.scale.location) / one.scale.spread)
     bars = learned.calibration
     change = bars.joined(_ln_mean(pods), _ln_mean(counts))
     return {

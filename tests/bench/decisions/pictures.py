@@ -156,7 +156,7 @@ def evidence(batch: Batch, learned: LearnedCounts) -> Seen:
     """J and the margin's evidence of the first release of a batch."""
     found = traces(shared(batch).releases, ERROR_MARGIN, learned.noise)
     bars: Calibration = learned.calibration
-    return Seen(bars.joined(found.ln_pods, found.ln_counts)[0], found.ln_pods_margin[0])
+    return Seen(bars.joined(found.ln_pods, found.ln_counts)[0], found.ln_margin[0])
 
 
 def _caught(looks: FloatArray) -> tuple[tuple[float, float], ...]:
