@@ -14,7 +14,7 @@ from scipy import stats
 
 from analysis.assumptions import BAND_HORIZON, MARGIN_ALPHA
 from analysis.band import LearnedBand, Opening, evidence, forecast, opened, opening, running
-from analysis.band_terms import DAY, HOUR, Series, Unit, filled, restored, transformed
+from analysis.band_terms import DAY, HOUR, Series, Unit, filled, restored, series_of, transformed
 from analysis.comparisons.history import (
     HistoryInput,
     as_shared,
@@ -332,6 +332,32 @@ def test_what_a_forecast_needs_before_its_origin() -> None:
         told = opening(band, spoilt)
         assert isinstance(told, Absence)
         assert told.reason is reason
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_series_however_spoilt_is_a_pass_by_accident(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    _, series = world(1)
+    whole = asked(EVENING)
+    before = cut(series, EVENING - 26 * HOUR, EVENING + 1)
+    for _ in range(200):
+        values = after_of(whole).values * np.exp(rng.normal(0.0, rng.choice([0.05, 0.5, 5.0])))
+        odd = rng.uniform(size=values.size) < rng.choice([0.05, 0.3, 0.7, 1.0])
+        values[odd] = rng.choice([np.nan, np.inf, 0.0, 1e300, -1.0], odd.sum(), p=[0.5, 0.2, 0.15, 0.1, 0.05])
+        times = before.end + 300.0 * np.arange(1, values.size + 1, dtype=np.float64)
+        keep = rng.uniform(size=times.size) < rng.choice([0.5, 1.0])
+        now = before.end + 300.0 * values.size
+        question = replace(whole, after=series_of(times[keep], values[keep]), now=now)
+        told = compare(question)
+        known = np.isfinite(values) & keep
+        if told.verdict is Verdict.HEALTHY:
+            at = np.concatenate(([-1], np.flatnonzero(known), [values.size]))
+            assert np.diff(at).max() <= 4
+            assert (values[known] >= 0.0).all()
+        elif told.verdict is Verdict.DEGRADED:
+            assert values[known].max() > 1.08 * series.values[EVENING - 11 : EVENING + 1].min()
+        assert math.isfinite(told.log_evidence)
+        json.dumps(told.to_dict(), allow_nan=False)
 
 
 # ------------------------------------------------------------------------------------------- how often it is wrong

@@ -66,6 +66,8 @@ def run(folder: Path, seed: int, quick: bool) -> list[Row]:
     Series whose position in the folder is even were used in tuning: the published cells use the odd ones.
     """
     found = list(recorded(folder / "kpi"))
+    if not found:
+        return []
     fresh = found[1::2]
     used = found[0::2]
     rows: list[Row] = []
