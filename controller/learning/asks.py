@@ -111,7 +111,22 @@ class Presence:
     pods: Mapping[str, tuple[tuple[float, int], ...]]
 
 
-HistoryAsk = FetchPods | FetchLevels | FetchPresence | FetchTotals
+@dataclass(frozen=True, slots=True)
+class FetchAlerts:
+    """-> Alerts: what fired in the namespace, as far as the store evaluates alerting rules itself."""
+
+    scope: Scope
+    stretch: Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Name of an alert -> the instants at which it fired, ascending."""
+
+    firing: Mapping[str, tuple[float, ...]]
+
+
+HistoryAsk = FetchAlerts | FetchPods | FetchLevels | FetchPresence | FetchTotals
 
 
 class History(Protocol):
@@ -122,6 +137,9 @@ class History(Protocol):
 
     def presence(self, ask: FetchPresence) -> Presence | Unfetched:
         """Which ReplicaSets had pods."""
+
+    def alerts(self, ask: FetchAlerts) -> Alerts | Unfetched:
+        """Which alerts fired when; a store without rules has none."""
 
     def totals(self, ask: FetchTotals) -> Totals | Unfetched:
         """One number for all pods at each instant; no series at all is an answer without points."""

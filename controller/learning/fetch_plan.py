@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.baseline import Excluded
-from controller.learning.asks import Presence, Stretch
+from controller.learning.asks import Alerts, Presence, Stretch
 
 MOST_SEGMENTS = 84
 LEAST_SEGMENTS = 6  # from so many a calibration is worth its name
@@ -22,6 +22,8 @@ LONGEST_SEGMENT = 7_200.0  # seconds
 SHORTEST_SEGMENT = 1_800.0  # seconds; three hours are six of them
 SCANT_SEGMENT = 600.0  # seconds; where there is hardly anything, less than this is no segment
 BEFORE, AFTER = 600.0, 3_600.0  # seconds around a rollout that are left out
+ALERT_BEFORE, ALERT_AFTER = 900.0, 600.0  # seconds: an alert fires when things have been bad for a while
+CHRONIC = 0.2  # share of the time above which a firing alert says nothing
 BAND_STEP = 300.0
 PRESENT_SPAN = 3_600.0  # seconds that are compared with history before a release
 FALLBACK_SPAN = 10_800.0  # seconds that are learned from where they differ
@@ -98,6 +100,18 @@ def excluded_by(rollouts: Iterable[Rollout], releases: Iterable[Excluded] = ()) 
         for one in rollouts
     ]
     found += [Excluded(one.start - BEFORE, one.end + AFTER, one.because) for one in releases]
+    return tuple(sorted(found, key=lambda one: (one.start, one.end)))
+
+
+def incidents_of(alerts: Alerts, step: float, bounds: Span) -> tuple[Excluded, ...]:
+    """When alerts fired, with the time in which they were about to. An alert that fires most of the time is no news."""
+    instants = max(1.0, (bounds[1] - bounds[0]) / step)
+    found = []
+    for name, firing in alerts.firing.items():
+        if len(firing) > CHRONIC * instants:
+            continue
+        for begin, end in _runs(firing, _GONE):
+            found.append(Excluded(begin - ALERT_BEFORE, end + ALERT_AFTER, f"alert {name} fired"))
     return tuple(sorted(found, key=lambda one: (one.start, one.end)))
 
 

@@ -21,6 +21,7 @@ from controller.attempt import seconds
 from controller.baseline import Excluded
 from controller.learning import fetch_plan
 from controller.learning.asks import (
+    FetchAlerts,
     FetchLevels,
     FetchPods,
     FetchPresence,
@@ -137,10 +138,12 @@ def gather(
     if min(seen) - bounds[0] >= _PRESENCE_STEP:
         bounds = min(seen), bounds[1]  # the store remembers no more than this, or the app is not older
     rollouts = fetch_plan.rollouts_of(presence, _PRESENCE_STEP)
+    left_out = (*fetch_plan.excluded_by(rollouts, released(releases, now)), *asker.incidents(bounds))
     excluded = tuple(
-        one
-        for one in fetch_plan.excluded_by(rollouts, released(releases, now))
-        if one.end > bounds[0] and one.start < bounds[1]
+        sorted(
+            (one for one in left_out if one.end > bounds[0] and one.start < bounds[1]),
+            key=lambda one: (one.start, one.end),
+        )
     )
     free = fetch_plan.free_of(bounds, excluded)
     length = fetch_plan.segment_length(free, release_seconds(subject.policy), window)
@@ -241,6 +244,15 @@ class _Asker:
                     )
                     trouble = trouble or (_untaught(why) if why is not None else None)
         return trouble or NotLearned("NoSeries", "the store has no series of any pod of the app")
+
+    def incidents(self, bounds: Span) -> tuple[Excluded, ...]:
+        """When alerts fired. A store that does not say so (the rules are evaluated elsewhere) leaves nothing out."""
+        self._step("which alerts fired when")
+        step = _PRESENCE_STEP
+        found = self._subject.store.alerts(
+            FetchAlerts(self._scope, fetch_plan.stretch(fetch_plan.aligned(bounds, step), step, step))
+        )
+        return () if isinstance(found, Unfetched) else fetch_plan.incidents_of(found, step, bounds)
 
     def gate(self, gate: Gate, segments: Sequence[Span], around: Sequence[Span], at: float) -> GateHistory:
         """Everything of one gate. at: an instant at which there was data."""

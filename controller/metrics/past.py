@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from analysis.samples import CounterSeries
 from controller.clock import Clock
 from controller.learning.asks import (
+    Alerts,
+    FetchAlerts,
     FetchLevels,
     FetchPods,
     FetchPresence,
@@ -37,6 +39,7 @@ from controller.metrics.answers import (
     totals,
 )
 from controller.metrics.promql import (
+    compose_alerts,
     compose_levels,
     compose_pods,
     compose_presence,
@@ -119,6 +122,20 @@ class Past:
         except Unusable as error:
             return self._unusable(ask.gate, error)
         return Presence(pods)
+
+    def alerts(self, ask: FetchAlerts) -> Alerts | Unfetched:
+        """Which alerts of the namespace fired when; a store without rules has none."""
+        try:
+            query = compose_alerts(ask)
+        except ValueError as error:
+            return Unfetched(Why.REFUSED, f"alerts: {error}")
+        series = self._matrix("alerts", query, ask.stretch)
+        if isinstance(series, Unfetched):
+            return series
+        try:
+            return Alerts({one.metric.get("alertname", ""): _grid(ask.stretch).samples(one, {})[0] for one in series})
+        except Unusable as error:
+            return self._unusable("alerts", error)
 
     def totals(self, ask: FetchTotals) -> Totals | Unfetched:
         """One number for all pods at each instant; no series at all is an answer without points."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from controller.learning.asks import FetchLevels, FetchPods, FetchPresence, Scope
+from controller.learning.asks import FetchAlerts, FetchLevels, FetchPods, FetchPresence, Scope
 from controller.requests import FetchCounts, FetchReadings, FetchTotals
 from policies.schema import Matcher, Selector, regex_quoted
 
@@ -80,6 +80,15 @@ def compose_presence(ask: FetchPresence) -> str:
     pods = f"group by ({ask.scope.pod_label}) ({_newest(_narrowed(ask.scope, ask.selector), ask.stretch.fresh)})"
     cut = f'label_replace({pods}, "replica_set", "$1", "{ask.scope.pod_label}", "(.+){POD_SUFFIX}")'
     return f"count by (replica_set) ({cut})"
+
+
+def compose_alerts(ask: FetchAlerts) -> str:
+    """Which alerts of the namespace fire, by name."""
+    _legal(ask.scope.namespace_label)
+    firing = Selector(
+        "ALERTS", (Matcher("alertstate", "=", "firing"), Matcher(ask.scope.namespace_label, "=", ask.scope.namespace))
+    )
+    return f"count by (alertname) ({firing.text()})"
 
 
 def compose_totals(ask: FetchTotals) -> str:

@@ -12,7 +12,17 @@ from analysis.band_terms import Series, Unit
 from analysis.learned import NotLearned
 from analysis.learning.band import learn_band
 from controller.baseline import Baseline, Present, learning_digest, to_object
-from controller.learning.asks import FetchLevels, FetchPods, FetchPresence, PodSeries, Presence, Scope, Unfetched
+from controller.learning.asks import (
+    Alerts,
+    FetchAlerts,
+    FetchLevels,
+    FetchPods,
+    FetchPresence,
+    PodSeries,
+    Presence,
+    Scope,
+    Unfetched,
+)
 from controller.learning.gather import Subject
 from controller.learning.learn import learn_policy
 from controller.requests import Counts, FetchCounts, FetchReadings, FetchTotals, Source, Totals
@@ -54,6 +64,10 @@ class Past:
             for at in one.times:
                 times[at] = times.get(at, 0) + 1
         return Presence({name: tuple(sorted(times.items())) for name, times in pods.items()})
+
+    def alerts(self, ask: FetchAlerts) -> Alerts | Unfetched:
+        """Nothing ever fires in a simulated world."""
+        return Alerts({})
 
     def totals(self, ask: FetchTotals) -> Totals | Unfetched:
         """One number for the whole app."""

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.learning.asks import (
+    Alerts,
+    FetchAlerts,
     FetchLevels,
     FetchPods,
     FetchPresence,
@@ -222,6 +224,16 @@ def test_which_replica_sets_had_pods_is_told_by_name() -> None:
     assert isinstance(found, Presence)
     assert found.pods["checkout-6c7d8f9b54"] == ((T0, 6), (T0 + 30, 6), (T0 + 60, 3))
     assert found.pods["checkout-twin-5b6d8f77c9"] == ((T0 + 60, 3), (T0 + 90, 6))
+
+
+def test_alerts_of_the_namespace_are_told_by_name() -> None:
+    ask = FetchAlerts(SCOPE, STRETCH)
+    with serving(obj(matrix(series("1", "1", alertname="CheckoutErrors"), series("2", alertname="Slow")))) as server:
+        history = Sources([SourceSettings("default", server.url)], RealClock()).history("default")
+        assert history is not None
+        found = history.alerts(ask)
+    assert found == Alerts({"CheckoutErrors": (T0, T0 + STEP), "Slow": (T0,)})
+    assert server.asked[0].form["query"] == 'count by (alertname) (ALERTS{alertstate="firing",namespace="shop"})'
 
 
 def test_five_weeks_of_five_minutes_are_asked_in_parts_that_a_store_takes() -> None:

@@ -27,6 +27,8 @@ from analysis.learned import (
 from analysis.samples import CounterSeries
 from controller.baseline import Baseline, Excluded, Likeness, Present, learning_digest
 from controller.learning.asks import (
+    Alerts,
+    FetchAlerts,
     FetchLevels,
     FetchPods,
     FetchPresence,
@@ -93,6 +95,7 @@ class Store:
     errors: float = 0.005
     answer: Callable[[Any], Unfetched | None] = lambda _: None
     diagnosis: Unfetched | None = None
+    firing: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
 
     def presence(self, ask: FetchPresence) -> Presence | Unfetched:
@@ -145,6 +148,11 @@ class Store:
         values = self.errors * np.exp(0.2 * rng.standard_normal(len(times)))
         return Totals(tuple(times), tuple(values.tolist()))
 
+    def alerts(self, ask: FetchAlerts) -> Alerts | Unfetched:
+        self.asked.append(ask)
+        instead = self.answer(ask)
+        return instead if instead is not None else Alerts(self.firing)
+
     def diagnose(self, scope: Scope, gate: str, selector: Selector, at: float, fresh: float) -> Unfetched | None:
         return self.diagnosis
 
@@ -157,6 +165,7 @@ class Past:
         self.presence = store.presence
         self.pods = store.pods_answer
         self.totals = store.totals
+        self.alerts = store.alerts
         self.diagnose = store.diagnose
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.baseline import Excluded
-from controller.learning.asks import Presence
+from controller.learning.asks import Alerts, Presence
 from controller.learning.fetch_plan import (
     AFTER,
     BEFORE,
@@ -20,6 +20,7 @@ from controller.learning.fetch_plan import (
     around,
     excluded_by,
     free_of,
+    incidents_of,
     rollouts_of,
     segment_length,
     segments_of,
@@ -167,3 +168,16 @@ def test_a_rollout_is_asked_for_only_where_history_holds_all_of_it() -> None:
     assert span[0] <= one.at - 570.0
     assert span[1] >= one.end + 2_400.0  # until its pods are old
     assert around(one, 30.0, (T0, one.end + 60.0)) is None
+
+
+def test_b2_incidents_are_left_out_and_an_alert_that_always_fires_is_not_one() -> None:
+    bounds = (T0, T0 + 10 * DAY)
+    fired = tuple(T0 + 2 * DAY + STEP * n for n in range(6))
+    twice = (*fired, *(T0 + 7 * DAY + STEP * n for n in range(3)))
+    always = tuple(T0 + STEP * n for n in range(2_880))
+    found = incidents_of(Alerts({"CheckoutErrors": twice, "Watchdog": always}), STEP, bounds)
+    assert [one.because for one in found] == ["alert CheckoutErrors fired"] * 2
+    assert found[0].start < fired[0] - 600.0
+    assert found[0].end > fired[-1]
+    assert found[1].start > found[0].end
+    assert incidents_of(Alerts({}), STEP, bounds) == ()

@@ -11,7 +11,7 @@ import pytest
 from analysis.learned import Guarantee, LearnedCounts, LearnedLevels, NotLearned
 from analysis.learning import CountHistory
 from controller.baseline import Baseline, Likeness, learning_digest, restored, to_object
-from controller.learning.asks import FetchLevels, FetchPods, FetchPresence, Unfetched, Why
+from controller.learning.asks import FetchAlerts, FetchLevels, FetchPods, FetchPresence, Unfetched, Why
 from controller.learning.gather import Progress, Stopped, Subject, counted, gather, released
 from controller.learning.learn import (
     history_of,
@@ -72,6 +72,7 @@ def test_every_question_keeps_the_bounds_of_a_store() -> None:
     store = Store(begin=NOW - 28 * DAY, replica_sets={"checkout-6c7d8f9b54": (NOW - 28 * DAY, math.inf)})
     of(a_policy(**SHORT, gates=[ERRORS, MEMORY, ORDERS]), store)
     for ask in store.asked:
+        assert isinstance(ask, FetchAlerts | FetchLevels | FetchPods | FetchPresence | FetchTotals)
         start, end, step = (
             (ask.start, ask.end, ask.step)
             if isinstance(ask, FetchTotals)
@@ -121,6 +122,17 @@ def test_rollouts_and_releases_teach_nothing() -> None:
         for one in gathered.excluded:
             assert end <= one.start or begin >= one.end
     assert len(gathered.rollouts) == 1
+
+
+def test_b2_an_incident_teaches_nothing() -> None:
+    begin = (NOW - 2 * DAY) // 300.0 * 300.0
+    store = Store(firing={"CheckoutDown": tuple(begin + 300.0 * n for n in range(12))})
+    gathered = gather(subject(store), NOW)
+    (one,) = gathered.excluded
+    assert one.because == "alert CheckoutDown fired"
+    assert not any(start < one.end and end > one.start for start, end in gathered.segments)
+    silent_rules = Store(answer=lambda ask: Unfetched(Why.REFUSED, "no") if isinstance(ask, FetchAlerts) else None)
+    assert gather(subject(silent_rules), NOW).excluded == ()
 
 
 def test_b9_a_release_under_way_is_left_out_up_to_now() -> None:
