@@ -32,7 +32,7 @@ def headline(baseline: Baseline, policy: ReleasePolicy, namespace: str) -> str:
     left_out = sum(one.end - one.start for one in baseline.excluded)
     line = (
         f"{policy.name} in {namespace}: {days:.1f} days of history ({utc(baseline.start)} to {utc(baseline.end)} UTC), "
-        f"data in {100 * baseline.coverage:.0f} % of the windows asked for (of the gate with least)"
+        f"data in {100 * baseline.coverage:.0f} % of the windows of the gate with least"
     )
     if baseline.excluded:
         line += f", {len(baseline.excluded)} {_many('stretch', len(baseline.excluded))} ({span(left_out)}) left out"
@@ -67,7 +67,7 @@ def gate_facts(gate: Gate, baseline: Baseline) -> Facts:
             told += "; the level has changed on the last day, recent days count more"
         if band.realised is not None:
             low, high = band.realised
-            told += f"; an hour in a hundred is beyond its 1 % bound: realised {100 * low:.2g} to {100 * high:.2g} %"
+            told += f"; hours beyond its 1 % bound: {_points(low)} to {_points(high)} %"
         yield "usual course", told
 
 
@@ -236,6 +236,10 @@ def _many(thing: str, count: int) -> str:
     if count == 1:
         return thing
     return thing + ("es" if thing.endswith("ch") else "s")
+
+
+def _points(share: float) -> str:
+    return f"{100.0 * share:.2g}" if share >= 5e-5 else "0"
 
 
 def _percent(share: float) -> str:

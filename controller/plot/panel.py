@@ -39,7 +39,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """Single points with an optional interval: (x, y, low, high)."""
+    """Points with an interval: (x, y, low, high). A single point is told beside it, several at the right edge."""
 
     label: str
     points: tuple[tuple[float, float, float, float], ...]
@@ -94,6 +94,7 @@ class Panel:
         for mark in marks:
             parts += _drawn(mark, across, up)
         parts += _headings(marks, across, up)
+        parts += _beside(marks, across, up)
         parts += _labels(marks, across, up)
         return xml.group(*parts, class_="panel")
 
@@ -208,6 +209,21 @@ def _headings(marks: list[Mark], across: Scale, up: Scale) -> Iterator[Element]:
             free = x + half + _LETTER
 
 
+def _beside(marks: list[Mark], across: Scale, up: Scale) -> Iterator[Element]:
+    """Labels of single points, next to them, each below those that stand there already."""
+    taken: list[tuple[float, float, float]] = []
+    singles = [mark for mark in marks if isinstance(mark, Dots) and len(mark.points) == 1 and mark.label]
+    for mark in sorted(singles, key=lambda one: one.points[0][0]):
+        x, y = across.at(mark.points[0][0]), up.at(mark.points[0][1])
+        width = 1.15 * _LETTER * len(mark.label)
+        left = x + 7.0 if x + 7.0 + width <= across.end else x - 7.0 - width
+        y = max(y - 4.0, up.end + 10.0)
+        while any(left < end and left + width > begin and abs(y - at) < _LINE_HEIGHT for begin, end, at in taken):
+            y += _LINE_HEIGHT
+        taken.append((left, left + width, y))
+        yield xml.text(left, y, mark.label, class_=f"direct tone{mark.tone}")
+
+
 def _middle(mark: Moment | Span, across: Scale) -> float:
     return across.at(mark.x) if isinstance(mark, Moment) else 0.5 * (across.at(mark.begin) + across.at(mark.end))
 
@@ -239,7 +255,7 @@ def _labels(marks: list[Mark], across: Scale, up: Scale) -> Iterator[Element]:
 def _ends(marks: list[Mark], up: Scale) -> Iterator[tuple[float, str, str]]:
     """(y on paper, words, look) of every mark that is told at the right edge."""
     for mark in marks:
-        if isinstance(mark, Moment | Span) or not mark.label:
+        if isinstance(mark, Moment | Span) or not mark.label or (isinstance(mark, Dots) and len(mark.points) == 1):
             continue
         match mark:
             case Line() | Dots():

@@ -62,7 +62,7 @@ def test_it_says_what_each_gate_has_learned(nightferry: Nightferry, file: str, u
     assert said.err == ""
     first = said.out.splitlines()[0]
     assert first.startswith("checkout in shop: 0.4 days of history")
-    assert "data in 0 % of the windows asked for (of the gate with least)" in first
+    assert "data in 0 % of the windows of the gate with least" in first
     for word in ("calibrated: 1 % calibrated on", "usual rate", "1 % of the requests", "healthy pods", "thresholds"):
         assert word in said.out
     assert "NoSeries" in said.out

@@ -155,6 +155,15 @@ def test_direct_labels_never_lie_on_each_other(ends: list[float]) -> None:
     assert all(after - before >= 13.9 for before, after in itertools.pairwise(places))
 
 
+def test_a_single_point_is_told_beside_it_and_not_over_another() -> None:
+    dots = [Dots(f"dot {n}", ((1.0 + 0.01 * n, 0.5, 0.5, 0.5),)) for n in range(4)]
+    root = read(a_panel(*dots, Line("", ((0.0, 0.0), (2.0, 1.0)))))
+    labels = [one for one in root.iter(f"{SVG}text") if (one.text or "").startswith("dot")]
+    assert all(float(one.attrib["x"]) < WIDTH - RIGHT for one in labels)
+    places = sorted(float(one.attrib["y"]) for one in labels)
+    assert all(after - before >= 13.9 for before, after in itertools.pairwise(places))
+
+
 def test_what_people_named_cannot_break_the_picture() -> None:
     name = '<script>alert("x")</script> & \x00\x1b[31m\u202e'
     root = read(a_panel(Line(name, ((0, 1), (1, 2))), Span(name, 0, 1)))
