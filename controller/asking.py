@@ -54,6 +54,12 @@ def ask_gates(
     look = _Look(app, settled, seen, policy, source)
     known = (yield from _knowledge(look)) if learns else Knowledge()
     serving = history.serving(settled, seen)
+    bands = {
+        gate.name: band
+        for gate in policy.spec.gates
+        if isinstance(band := known.bands.get(gate.name), LearnedBand) and history.may_speak(gate, serving)
+    }
+    among = sum(gate.required for gate in policy.spec.gates if gate.name in bands)
     verdicts: list[GateVerdict] = []
     forecasts: list[Forecast] = []
     lacking: list[str] = []
@@ -62,9 +68,10 @@ def ask_gates(
         verdict = yield from _ask_gate(look, gate, learned)
         if gate.required and not outlook.is_told(settled):
             lacking.append(outlook.lacking(settled, policy, gate, verdict, learned, source.window))
-        band = known.bands.get(gate.name)
-        if isinstance(band, LearnedBand) and history.may_speak(gate, serving):
-            verdict, made = yield from _ask_history(look, gate, band, serving, verdict)
+        if gate.name in bands:
+            calibrated = learned is not None and not isinstance(learned, NotLearned)
+            share = history.share_of(serving, among=among, calibrated=calibrated)
+            verdict, made = yield from _ask_history(look, gate, bands[gate.name], serving, share, verdict)
             forecasts += [made] if made is not None else []
         verdicts.append(verdict)
     return Told(tuple(verdicts), tuple(forecasts), tuple(filter(None, lacking)))
@@ -95,7 +102,7 @@ def _ask_gate(look: _Look, gate: Gate, learned: Learned | NotLearned | None) -> 
 
 
 def _ask_history(
-    look: _Look, gate: Gate, band: LearnedBand, serving: history.Serving, verdict: GateVerdict
+    look: _Look, gate: Gate, band: LearnedBand, serving: history.Serving, share: float, verdict: GateVerdict
 ) -> Reading[tuple[GateVerdict, Forecast | None]]:
     """One question about the app as a whole, and once for each origin one about the day before it."""
     # What turns back or cannot see is not changed by history, so history is not asked.
@@ -113,7 +120,7 @@ def _ask_history(
     question = history.since_question(policy, gate, namespace, serving, look.source, origin, now)
     if question is not None and not forecast.absent:
         since = _totals((yield question))
-    told = history.weigh(gate, policy, band, forecast, since, serving, now)
+    told = history.weigh(gate, policy, band, forecast, since, share, now)
     return history.combined(verdict, told, serving, policy.spec.observe.at_most.seconds), made
 
 

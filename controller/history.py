@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from analysis.assumptions import BAND_HORIZON, BAND_SMALL_INCUMBENT, BAND_STEP
+from analysis.assumptions import BAND_HORIZON, BAND_SMALL_INCUMBENT, BAND_STEP, HISTORY_SHARE
 from analysis.band import LearnedBand, opened, opening
 from analysis.band_terms import Series, series_of
 from analysis.comparisons.history import HistoryInput, compare, history_share
@@ -56,6 +56,16 @@ def _slots(record: Record) -> tuple[str, ...]:
 def may_speak(gate: Gate, now: Serving) -> bool:
     """Whether the band of a gate has anything to say. Incumbents that shrink get less done, which is no harm."""
     return now.alone or gate.throughput is None
+
+
+def share_of(now: Serving, *, among: int, calibrated: bool) -> float:
+    """The part of a gate's alpha that its band has, among so many bands that can speak in this release.
+
+    Where the comparison with incumbents was calibrated it has had its 80 %, and what is spent is not spent again; an
+    assumed one has promised nothing, so the band may have as much. What leads to Shared pauses, and turns nothing back.
+    """
+    whole = 1.0 if not now.alone else HISTORY_SHARE if calibrated else history_share(now.incumbent_share)
+    return whole / max(among, 1)
 
 
 def origin_of(record: Record, now: float) -> float:
@@ -149,10 +159,10 @@ def weigh(
     band: LearnedBand,
     made: Forecast,
     answer: Totals | Failure | None,
-    now: Serving,
+    share: float,
     at: float,
 ) -> Evidence:
-    """What the band says of the pods that `now` names."""
+    """What the band says of the answer, with `share` of the gate's alpha; `at` is now, in epoch seconds."""
     start = Absence(NoData.NO_HISTORY, made.absent) if made.absent else opened(made.numbers)
     after: Series | Absence
     if answer is None:
@@ -161,7 +171,6 @@ def weigh(
         after = Absence(NoData.UNREACHABLE, answer.message)
     else:
         after = series_of(answer.times, answer.values)
-    share = history_share(now.incumbent_share) if now.alone else 1.0
     return compare(HistoryInput(band, start, after, at, settings(gate, policy), share))
 
 

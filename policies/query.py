@@ -13,6 +13,7 @@ from policies.values import Written
 
 PODS = "$pods"
 NAMESPACE = "$namespace"
+_DEEPEST = 32
 _ALLOWED = 'a PromQL query with the matcher pod="$pods", such as go_goroutines{pod="$pods"}'
 
 
@@ -37,6 +38,8 @@ class Query(Written):
             raise ValueError(f"a query of {len(text)} characters; at most {LONGEST}")
         # The parser is native code: its errors are ValueError, whatever the text.
         expression = promql_parser.parse(text)
+        if _is_deeper(expression, _DEEPEST):
+            raise ValueError(f"expressions nested deeper than {_DEEPEST}")
         if not _is_vector(expression):
             raise ValueError("it yields no number per series; a range needs a function such as avg_over_time")
         marks: dict[str, set[str]] = {PODS: set(), NAMESPACE: set()}
@@ -50,7 +53,10 @@ class Query(Written):
                 raise ValueError(f"one mark on two labels, {' and '.join(labels)}")
         if lost := _loses(expression, pods[0]):
             raise ValueError(f"{lost} drops the label {pods[0]}: one series per pod is needed, as in sum by (pod)")
-        return cls(_canonical(expression), pods[0], namespaces[0] if namespaces else None)
+        written = _canonical(expression)
+        if len(written) > LONGEST:
+            raise ValueError(f"a query of {len(written)} characters once it is laid out; at most {LONGEST}")
+        return cls(written, pods[0], namespaces[0] if namespaces else None)
 
     def filled(self, pods: str, namespace: str) -> str:
         """The PromQL to send: `pods` is a regular expression for the whole name of a pod, `namespace` a text."""
@@ -89,6 +95,23 @@ def _replaced(matcher: Matcher, pods: str, namespace: str) -> Matcher:
     if matcher.op == "=" and matcher.value == NAMESPACE:
         return Matcher(matcher.label, "=", namespace)
     return matcher
+
+
+def _is_deeper(expression: Any, most: int) -> bool:
+    """Whether expressions lie inside each other deeper than `most`: the parser's own walk takes the cube of it."""
+    if most <= 0:
+        return True
+    match expression:
+        case promql_parser.ParenExpr() | promql_parser.UnaryExpr() | promql_parser.SubqueryExpr():
+            return _is_deeper(expression.expr, most - 1)
+        case promql_parser.AggregateExpr():
+            return _is_deeper(expression.expr, most - 1) or _is_deeper(expression.param, most - 1)
+        case promql_parser.BinaryExpr():
+            return _is_deeper(expression.lhs, most - 1) or _is_deeper(expression.rhs, most - 1)
+        case promql_parser.Call():
+            return any(_is_deeper(each, most - 1) for each in expression.args)
+        case _:
+            return False
 
 
 def _canonical(expression: Any) -> str:
