@@ -13,18 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.allowance import aged
-from analysis.assumptions import (
-    HEALTHY_MIN_WINDOWS,
-    MARGIN_ALPHA,
-    MIN_BUCKET_REQUESTS,
-)
-from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse, watched
+from analysis.assumptions import HEALTHY_MIN_WINDOWS, MARGIN_ALPHA, MIN_BUCKET_REQUESTS
+from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse
 from analysis.comparisons.grounds import (
     Bars,
-    assumed_noise,
     extra_share,
-    known,
     limit_evidence,
     missing_side,
     number,
@@ -34,9 +27,10 @@ from analysis.comparisons.grounds import (
     what_is_missing,
     worse_lately,
 )
+from analysis.comparisons.watches import Watch, assumed_watches, counts_above, learned_watches, usable
 from analysis.counting import count_buckets
-from analysis.engine import ASSUMED_NOISE, Look, Margin, look
-from analysis.learned import Learned, LearnedLatency, Noise, NotLearned, Scale, Variation
+from analysis.engine import Look, Margin, look
+from analysis.learned import Learned, LearnedLatency, NotLearned
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
 from analysis.special import log_sum_exp
@@ -74,11 +68,11 @@ def judge(
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
     shared = histogram.shared()
-    history, warnings = _usable(shared, learned)
+    history, warnings = usable(shared, learned)
     if history is None and shared.tally.exposure[~tally.contender].sum() < MIN_BUCKET_REQUESTS:
         few = Absence(NoData.TOO_FEW_EVENTS, f"fewer than {MIN_BUCKET_REQUESTS:.0f} incumbent requests to learn from")
         return blind(few, exposure=shared.tally.summary(), freshness=tally.freshness)
-    watches = _assumed(shared, settings) if history is None else _learned(shared, history)
+    watches = assumed_watches(shared, settings) if history is None else learned_watches(shared, history)
     if not watches:
         coarse = Absence(NoData.BUCKETS_TOO_COARSE, "every incumbent request lies above the last finite bucket")
         return blind(coarse, exposure=shared.tally.summary(), freshness=tally.freshness)
@@ -91,76 +85,6 @@ def judge(
     return judged.verdict()
 
 
-def noise_at(share: float, assumed: Noise = ASSUMED_NOISE) -> Noise:
-    """Assumed noise of a share of requests p: noise acts on the log odds, so on ln p it shrinks by 1 - p.
-
-    The spread of one count over its mean is 1 - p (Bernoulli); the prior over log ratios is half as wide as for errors.
-    """
-    rest = 1.0 - share
-    kept, passing = (variance * rest**2 for variance in assumed.variation.variances)
-    return Noise(
-        Variation(assumed.variation.times, (max(kept, 2e-5), passing)),
-        rho=max(assumed.rho * rest**2, 1e-4),
-        spread=rest,
-        prior_sd=0.5,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """One watched boundary: δ of the margin, the noise there, and what brings its margin evidence to a common scale."""
-
-    bound: Boundary
-    delta: float
-    noise: Noise
-    scale: Scale | None = None
-
-    def margin(self, seen: Look) -> float:
-        """Margin evidence of a look at this boundary, on the scale of the gate's threshold."""
-        return seen.ln_margin if self.scale is None else (seen.ln_margin - self.scale.location) / self.scale.spread
-
-
-def _usable(
-    histogram: Histogram, learned: Learned | NotLearned | None
-) -> tuple[LearnedLatency | None, tuple[str, ...]]:
-    """What was learned, if all its boundaries are still there, and otherwise why not.
-
-    The thresholds are those of the mean over all boundaries; with one of them gone they promise nothing.
-    """
-    history, warnings = known(learned, LearnedLatency)
-    if history is None:
-        return None, warnings
-    if not history.boundaries:
-        return None, ("noise is assumed: no bucket boundary was learned, learn again",)
-    gone = [one.seconds for one in history.boundaries if _place(histogram, one.seconds) is None]
-    if gone:
-        return None, (f"noise is assumed: the learned bucket of {gone[0]:g} s is gone, learn again",)
-    return history, ()
-
-
-def _place(histogram: Histogram, seconds: float) -> int | None:
-    """The number of a boundary, or None when the histogram does not have it."""
-    near = np.flatnonzero(np.abs(histogram.boundaries - seconds) <= 1e-9 * abs(seconds))
-    return int(near[0]) if near.size else None
-
-
-def _learned(histogram: Histogram, learned: LearnedLatency) -> list[_Watch]:
-    found = ((_place(histogram, one.seconds), one) for one in learned.boundaries)
-    return [
-        _Watch(Boundary(place, one.seconds, one.share, one.slope), one.margin, one.noise, one.scale)
-        for place, one in found
-        if place is not None
-    ]
-
-
-def _assumed(histogram: Histogram, settings: Settings) -> list[_Watch]:
-    assumed = assumed_noise(histogram.tally)
-    return [
-        _Watch(bound, bound.margin(settings.margin.ratio), noise_at(bound.share, assumed))
-        for bound in watched(histogram)
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """One look at the shared windows at every watched boundary, held against its thresholds.
@@ -169,7 +93,7 @@ class _Judged:
     """
 
     histogram: Histogram
-    watches: list[_Watch]
+    watches: list[Watch]
     counts: list[Tally]
     looks: list[Look]
     settings: Settings
@@ -182,7 +106,7 @@ class _Judged:
     def of(
         cls,
         histogram: Histogram,
-        watches: list[_Watch],
+        watches: list[Watch],
         settings: Settings,
         frame: Frame,
         learned: LearnedLatency | None,
@@ -193,7 +117,7 @@ class _Judged:
             if learned is None
             else Bars.learned(learned.calibration, learned.standing)
         )
-        counts = [above(histogram, one.bound, frame, learned) for one in watches]
+        counts = [counts_above(histogram, one.bound, frame, learned) for one in watches]
         looks = [look(many, Margin(math.exp(w.delta)), w.noise) for many, w in zip(counts, watches, strict=True)]
         coarse = too_coarse(histogram)
         told = (*warnings, *((coarse,) if coarse else ()))
@@ -237,7 +161,7 @@ class _Judged:
         """
         learned = self.histogram.first(learning_windows(self.histogram)).tally.summary().contender_requests
 
-        def contrast(watch: _Watch) -> float:
+        def contrast(watch: Watch) -> float:
             bound, noise = watch.bound, watch.noise
             variance = sum(noise.variation.slow().variances) + noise.spread / (bound.share * learned + 1.0)
             return bound.harm(self.settings.harm_ratio) / math.sqrt(variance)
@@ -254,11 +178,8 @@ class _Judged:
         sharpest, harm = self.sharpest, self.settings.harm_ratio
         counts = self.histogram.above(self.bounds[sharpest].index)
         excluded = math.log(self.looks[sharpest].high) < self.bounds[sharpest].harm(harm)
-        if (
-            not excluded
-            and extra_share(counts, self.looks[sharpest], noise_at(self.bounds[sharpest].share))
-            >= self.settings.negligible
-        ):
+        extra = extra_share(counts, self.looks[sharpest], self.watches[sharpest].noise)
+        if not excluded and extra >= self.settings.negligible:
             return sharpest
         likely = (
             place
@@ -366,17 +287,6 @@ class _Judged:
         watch = self.watches[place]
         again = look(rest, Margin(math.exp(watch.delta)), watch.noise)
         return again.ln_margin > 0.0 and again.ln_change > 0.0
-
-
-def above(histogram: Histogram, bound: Boundary, frame: Frame, learned: LearnedLatency | None) -> Tally:
-    """Requests above a boundary, over requests that count by the age of their pod as far as history has taught it.
-
-    Youth multiplies latency, so the share above the boundary grows with it as with any slower version.
-    """
-    counts = histogram.above(bound.index)
-    if learned is None or learned.age is None or not frame.groups.born or bound.share <= 0.0:
-        return counts
-    return aged(counts, frame.groups.born, learned.age, bound.slope, 1.0 / bound.share)
 
 
 def _ln_mean(values: Iterable[float]) -> float:

@@ -223,6 +223,21 @@ def test_random_damage_never_raises_and_a_blind_verdict_has_a_reason(kind: str) 
         found.to_dict()
 
 
+@pytest.mark.parametrize("row", ["P7 empty vector", "P7 series without samples", "P10 stopped long ago"])
+@pytest.mark.parametrize("world", ["good", "bad"])
+def test_a_gauge_without_readings_of_a_side_has_nothing_to_compare(row: str, world: str) -> None:
+    question = asked("gauge", world)
+    alone = question
+    for pod in question.frame.groups.incumbent:
+        alone = edited(alone, pod, HOSTILE[row].edit)
+    found = COMPARISONS["gauge"](alone)
+    assert found.verdict not in (Verdict.HEALTHY, Verdict.DEGRADED)
+    assert found.no_data is NoData.TOO_FEW_PODS
+    for pod in question.frame.groups.contender:
+        question = edited(question, pod, HOSTILE[row].edit)
+    assert COMPARISONS["gauge"](question).no_data is NoData.NO_SERIES
+
+
 # --- traffic --------------------------------------------------------------------------------------------------------
 
 
@@ -356,7 +371,9 @@ def test_pods_that_never_differed_make_a_band_of_chance_and_not_of_nothing(kind:
 def test_a_history_poisoned_by_an_incident_costs_power_and_promotes_nothing(kind: str) -> None:
     # B2: pods that differed by a factor of thirty in an incident that nobody left out.
     poisoned = replace(COUNTS, noise=Noise(Variation((INF,), (12.0,)), 0.6))
-    for world in ("good", "bad"):
-        found: Evidence = COMPARISONS[kind](asked(kind, world, poisoned))
+    fleet = a_fleet().lasting(WINDOWS).having_learned(poisoned)
+    tripled, halved = fleet.with_errors(contender=0.015).question(), fleet.throughput_question(contender=0.5)
+    for question in (asked(kind, "good", poisoned), tripled if kind == "errorRatio" else halved):
+        found: Evidence = COMPARISONS[kind](question)
         assert found.verdict is Verdict.UNDECIDED
         assert found.could_hide is None or found.could_hide > 10.0

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.comparisons import latency_settings
 from analysis.comparisons.boundaries import exceedance, quantile, watched
-from analysis.comparisons.latency import noise_at
+from analysis.comparisons.watches import noise_at
 from analysis.counting import count_buckets
 from analysis.engine import Margin, look
 from analysis.samples import Histogram

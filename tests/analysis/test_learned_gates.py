@@ -13,7 +13,7 @@ import pytest
 from analysis.allowance import aged, mixed
 from analysis.comparisons import COMPARISONS, Settings, error_settings, latency, latency_settings, ratio
 from analysis.comparisons.boundaries import Boundary, watched
-from analysis.comparisons.latency import noise_at
+from analysis.comparisons.watches import counts_above, noise_at
 from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, look, look_path
 from analysis.learned import (
@@ -263,12 +263,12 @@ def test_young_pods_are_slower_by_the_slope_of_each_boundary() -> None:
     fleet = a_fleet().lasting(12).grouped(Groups(("new-0",), a_fleet().theirs, born={"new-0": START}))
     counted = histogram(fleet)
     bound = Boundary(5, 1.0, 0.004, 1.9)
-    weighed = latency.above(counted, bound, fleet.frame(), learned)
+    weighed = counts_above(counted, bound, fleet.frame(), learned)
     age = (np.arange(12) + 0.5) * WINDOW
     expected = counted.tally.exposure[0] * (1.0 + np.exp(-age / 300.0)) ** 1.9
     assert weighed.exposure[0] == pytest.approx(expected)
     assert weighed.exposure[1:].tolist() == counted.tally.exposure[1:].tolist()
-    assert latency.above(counted, bound, fleet.frame(), TWO).exposure is counted.tally.exposure
+    assert counts_above(counted, bound, fleet.frame(), TWO).exposure is counted.tally.exposure
     slow = fleet.with_latency(contender=SLOW)
     assert (
         slow.having_learned(TWO).judged_on_latency().log_evidence
