@@ -24,7 +24,7 @@ from tests.bench.decisions.rows import (
     table,
 )
 from tests.bench.decisions.running import Pooled, Ran, pooled
-from tests.bench.decisions.studies import AT_MARGIN, MEDIAN, P90, Cell, Kind, Study
+from tests.bench.decisions.studies import AT_MARGIN, EARLY, MEDIAN, P90, Cell, Kind, Study
 from tests.bench.worlds import WINDOW
 
 MINUTES = WINDOW / 60.0
@@ -35,7 +35,7 @@ RATE = {
     Kind.HEALTHY: FALSE_ROLLBACK,
     Kind.MARGIN: AT_MARGIN,
     Kind.HARMFUL: POWER,
-    Kind.ADVANCED: "called healthy early",
+    Kind.ADVANCED: EARLY,
 }
 
 

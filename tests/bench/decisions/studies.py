@@ -36,6 +36,7 @@ NOT_HARM = "<= 0.1"
 MEDIAN = "median minutes"
 P90 = "p90 minutes"
 AT_MARGIN = "rolled back inside the margin"
+EARLY = "called healthy early"
 
 
 HARMLESS = Harm()
