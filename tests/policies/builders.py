@@ -12,6 +12,8 @@ ERRORS: Object = {
     "name": "errors",
     "errorRatio": {"errors": 'http_requests_total{code=~"5.."}', "requests": "http_requests_total"},
 }
+GAUGE: Object = {"name": "memory", "gauge": {"query": 'process_resident_memory_bytes{pod="$pods"}'}}
+THROUGHPUT: Object = {"name": "orders", "throughput": {"events": "orders_completed_total"}}
 LATENCY: Object = {"name": "latency", "latency": {"histogram": "http_request_duration_seconds_bucket"}}
 
 

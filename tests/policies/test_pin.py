@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policies.load import PolicyRefused, digest, load_text, tighten
 from policies.schema import Gate, ReleasePolicy
-from tests.policies.builders import ERRORS, LATENCY, a_gate, a_policy
+from tests.policies.builders import ERRORS, GAUGE, LATENCY, THROUGHPUT, a_gate, a_policy
 
 
 def tightened(pinned: dict[str, Any], edited: dict[str, Any]) -> ReleasePolicy:
@@ -26,6 +26,23 @@ def test_digests_are_twelve_hex_digits_of_the_meaning() -> None:
 def test_the_digest_of_a_policy_does_not_move_between_versions() -> None:
     # Records of running releases hold it: a change here needs a migration.
     assert digest(a_policy()) == "0b4229e5c9a1"
+
+
+def test_fields_of_a_later_version_move_the_digest_only_where_they_say_something_new() -> None:
+    plain = digest(a_policy())
+    written_out = a_policy(
+        promise={"falsePause": "5%"},
+        onShared={"hold": "15m", "then": "pause"},
+        baseline={"history": "28d", "minimum": "3d", "season": "week"},
+    )
+    assert digest(written_out) == plain
+    for changed in (
+        {"promise": {"falsePause": "6%"}},
+        {"onShared": {"hold": "1m"}},
+        {"baseline": {"season": "day"}},
+        {"gates": [a_gate(errorRatio=ERRORS["errorRatio"] | {"mix": "route"})]},
+    ):
+        assert digest(a_policy(**changed)) != plain, changed
 
 
 def test_a_file_and_the_object_of_the_cluster_have_one_digest() -> None:
@@ -56,6 +73,15 @@ def test_an_edit_without_a_difference_changes_nothing() -> None:
         ({"observe": {"onUndecided": "pause"}}, {"observe": {"onUndecided": "rollBack"}}),
         ({"onDegraded": "pause"}, {"onDegraded": "rollBack"}),
         ({"onBlind": {"hold": "10m", "then": "pause"}}, {"onBlind": {"hold": "5m", "then": "rollBack"}}),
+        ({"onShared": {"hold": "15m", "then": "pause"}}, {"onShared": {"hold": "5m", "then": "rollBack"}}),
+        ({"gates": [a_gate(GAUGE)]}, {"gates": [a_gate(GAUGE, limit=1_000_000)]}),
+        ({"gates": [a_gate(GAUGE, limit=2_000_000)]}, {"gates": [a_gate(GAUGE, limit=1_000_000, tolerate="1.05x")]}),
+        (
+            {"gates": [a_gate(GAUGE, gauge=GAUGE["gauge"] | {"worse": "lower"}, limit=5)]},
+            {"gates": [a_gate(GAUGE, gauge=GAUGE["gauge"] | {"worse": "lower"}, limit=8.5)]},
+        ),
+        ({"gates": [a_gate(THROUGHPUT)]}, {"gates": [a_gate(THROUGHPUT, tolerate="1.1x")]}),
+        ({"gates": [a_gate()]}, {"gates": [a_gate(), a_gate(GAUGE), a_gate(THROUGHPUT)]}),
         ({"deadline": {"batch": "10m", "release": "4h"}}, {"deadline": {"batch": "5m", "release": "2h"}}),
         ({"strategy": {"twin": {}}}, {"strategy": {"twin": {"advance": {"canary": "manual"}}}}),
         ({"strategy": {"twin": {}}}, {"strategy": {"twin": {"advance": {"batches": "manual"}}}}),
@@ -89,6 +115,10 @@ def test_what_is_tighter_is_taken_over_and_never_taken_back(loose: dict[str, Any
         {"strategy": {"twin": {"canary": 3, "batches": 2, "maxSurge": 3, "maxUnavailable": 1}}},
         {"observe": {"atMost": "1h"}},
         {"promise": {"falseRollback": "5%"}},
+        {"promise": {"falsePause": "20%"}},
+        {"baseline": {"history": "14d", "season": "day"}},
+        {"gates": [a_gate(errorRatio=ERRORS["errorRatio"] | {"mix": "route"}, limit="1%")]},
+        {"gates": [a_gate(GAUGE, name="errors", limit=1)]},
         {"historyLimit": 3},
         {"gates": [a_gate(errorRatio={"errors": "other_total", "requests": "http_requests_total"}, limit="1%")]},
         {"gates": [a_gate(LATENCY, name="errors")]},
@@ -97,6 +127,23 @@ def test_what_is_tighter_is_taken_over_and_never_taken_back(loose: dict[str, Any
 )
 def test_what_is_neither_tighter_nor_looser_stays_as_pinned(edited: dict[str, Any]) -> None:
     assert tightened({}, edited) == a_policy()
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        a_gate(GAUGE, gauge={"query": 'go_goroutines{pod="$pods"}'}, limit=1),
+        a_gate(GAUGE, gauge=GAUGE["gauge"] | {"worse": "lower"}, limit=1),
+        a_gate(THROUGHPUT, name="memory", tolerate="1.01x"),
+    ],
+)
+def test_a_gauge_that_measures_something_else_stays_as_pinned(edited: dict[str, Any]) -> None:
+    assert tightened({"gates": [a_gate(GAUGE)]}, {"gates": [edited]}) == a_policy(gates=[a_gate(GAUGE)])
+
+
+def test_a_throughput_gate_of_another_direction_stays_as_pinned() -> None:
+    either = a_gate(THROUGHPUT, throughput=THROUGHPUT["throughput"] | {"worse": "either"}, tolerate="1.1x")
+    assert tightened({"gates": [a_gate(THROUGHPUT)]}, {"gates": [either]}) == a_policy(gates=[a_gate(THROUGHPUT)])
 
 
 def test_a_gate_that_was_removed_goes_on_counting() -> None:

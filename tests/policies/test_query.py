@@ -95,7 +95,8 @@ def test_a_query_knows_its_labels_and_the_metrics_it_reads_of_pods() -> None:
         ("sum by (pod) (", "."),
         ("(" * 1900 + 'a{pod="$pods"}' + ")" * 1900, "nested deeper than"),
         ("-" * 1900 + 'a{pod="$pods"}', "nested deeper than"),
-        ("+".join(['a{pod="$pods"}'] * 60), "once it is laid out"),
+        ("+".join(['a{pod="$pods"}'] * 60), "nested deeper than"),
+        ("(" * 30 + " + ".join(['a{pod="$pods"}'] * 1) + f'+ a{{x="{"y" * 4000}"}}' + ")" * 30, "once it is laid out"),
         ("(" * 3000 + 'a{pod="$pods"}' + ")" * 3000, "characters; at most"),
     ],
 )

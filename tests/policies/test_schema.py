@@ -4,11 +4,22 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 import policies
-from policies.load import PolicyRefused, from_object, load_paths, to_object
-from policies.schema import Duration, ReleasePolicy, Selector
-from tests.policies.builders import LATENCY, a_gate, a_policy, a_policy_object, a_release
+from policies.load import PolicyRefused, digest, from_object, load_paths, to_object
+from policies.schema import Bound, Duration, ReleasePolicy, Selector
+from policies.shipped import sets
+from tests.policies.builders import (
+    ERRORS,
+    GAUGE,
+    LATENCY,
+    THROUGHPUT,
+    a_gate,
+    a_policy,
+    a_policy_object,
+    a_release,
+)
 
 
 def test_a_short_policy_has_the_defaults_of_the_documentation() -> None:
@@ -51,6 +62,81 @@ def test_margins_default_by_the_kind_of_the_gate() -> None:
     assert (errors.kind, errors.margin.ratio) == ("errorRatio", 1.25)
     assert (latency.kind, latency.margin.ratio) == ("latency", 1.08)
     assert (points.margin.ratio, points.margin.points) == (None, 0.002)
+
+
+def test_gauges_and_throughput_have_margins_of_their_own_and_ratios_only() -> None:
+    memory, orders = a_policy(gates=[a_gate(GAUGE), a_gate(THROUGHPUT)]).spec.gates
+    assert (memory.kind, memory.margin.ratio, orders.kind, orders.margin.ratio) == ("gauge", 1.1, "throughput", 1.25)
+    for kind in (GAUGE, THROUGHPUT):
+        with pytest.raises(PolicyRefused, match="pp is for errorRatio only"):
+            a_policy(gates=[a_gate(kind, tolerate="1pp")])
+
+
+def test_a_bound_is_a_share_of_requests_or_a_level() -> None:
+    errors, memory = a_policy(gates=[a_gate(limit="5%"), a_gate(GAUGE, limit=1.5e9)]).spec.gates
+    assert errors.limit is not None and memory.limit is not None
+    assert (errors.limit.share, errors.limit.level) == (0.05, None)
+    assert (memory.limit.share, memory.limit.level) == (None, 1.5e9)
+    for level in (0, 3, 0.25, 1_500_000_000):
+        bound = Bound.read(level)
+        assert Bound.read(bound.written()) == bound
+    wrongs: tuple[object, ...] = (True, -1, float("nan"), float("inf"), 1e16, "5", None, [])
+    for wrong in wrongs:
+        with pytest.raises(PydanticCustomError):
+            Bound.read(wrong)
+
+
+def test_a_gate_leaves_the_labels_of_pods_and_namespaces_to_the_controller() -> None:
+    for mix in ("pod", "namespace"):
+        with pytest.raises(PolicyRefused, match="a label of requests"):
+            a_policy(gates=[a_gate(errorRatio=ERRORS["errorRatio"] | {"mix": mix})])
+    with pytest.raises(PolicyRefused, match=r"the label of metrics\.pod"):
+        a_policy(gates=[a_gate(GAUGE)], metrics={"pod": "kubernetes_pod"})
+    other = {"query": 'a{pod="$pods",ns="$namespace"}'}
+    with pytest.raises(PolicyRefused, match=r"the label of metrics\.namespace"):
+        a_policy(gates=[a_gate(GAUGE, gauge=other)])
+    assert a_policy(gates=[a_gate(GAUGE, gauge=other)], metrics={"namespace": "ns"})
+
+
+# ------------------------------------------------------------------------------------------------------ presets
+
+
+def test_a_preset_is_written_out_as_gates_after_those_of_the_policy() -> None:
+    policy = a_policy(presets=["go", "http/promhttp"], gates=[a_gate(name="own")])
+    names = [gate.name for gate in policy.spec.gates]
+    assert names[0] == "own" and {"memory", "cpu", "errors", "latency"} <= set(names)
+    spec = to_object(policy)["spec"]
+    assert "presets" not in spec
+    assert digest(policy) == digest(a_policy(gates=spec["gates"]))
+    assert from_object(to_object(policy)) == policy
+
+
+def test_a_preset_alone_is_enough_and_no_gate_at_all_is_not() -> None:
+    spec = a_policy_object()["spec"] | {"presets": ["go"]}
+    del spec["gates"]
+    assert from_object(a_policy_object() | {"spec": spec}).spec.gates
+    del spec["presets"]
+    with pytest.raises(PolicyRefused, match="at least one gate, here or in a preset"):
+        from_object(a_policy_object() | {"spec": spec})
+
+
+def test_a_gate_of_the_policy_stands_in_for_one_of_a_preset() -> None:
+    policy = a_policy(presets=["go"], gates=[a_gate(GAUGE, tolerate="1.5x")])
+    (memory,) = [gate for gate in policy.spec.gates if gate.name == "memory"]
+    assert memory.margin.ratio == 1.5
+
+
+@pytest.mark.parametrize("name", sorted(sets()))
+def test_every_shipped_set_makes_a_legal_policy(name: str) -> None:
+    policy = a_policy(presets=[name], gates=[])
+    assert [gate.name for gate in policy.spec.gates] == [gate["name"] for gate in sets()[name]]
+
+
+@pytest.mark.parametrize("presets", ["go", {"go": 1}, [1], [["go"]], ["go", "no-such-set"], [None]])
+def test_what_names_no_preset_is_refused_where_it_stands(presets: object) -> None:
+    with pytest.raises(PolicyRefused) as refused:
+        a_policy(presets=presets)
+    assert all(error.path.startswith("spec.presets") for error in refused.value.errors), refused.value
 
 
 def test_a_gate_hands_out_its_selectors_by_name() -> None:
