@@ -93,6 +93,8 @@ class Store:
     pod_sd: float = 0.1
     rate: float = 20.0
     errors: float = 0.005
+    level_sd: float = 0.1
+    bend: Callable[[CounterSeries], CounterSeries] = lambda one: one
     answer: Callable[[Any], Unfetched | None] = lambda _: None
     diagnosis: Unfetched | None = None
     firing: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -111,28 +113,32 @@ class Store:
         return Presence(found)
 
     def pods_of(self, ask: FetchPods | FetchLevels) -> list[CounterSeries]:
+        """One series per pod (and bucket), bent as the test wants."""
         out = []
         for name, (begin, end) in self.replica_sets.items():
             for number in range(self.pods):
                 instants = _instants(ask.stretch.start, ask.stretch.end, ask.stretch.step)
                 times = tuple(at for at in instants if max(begin, self.begin) <= at <= end)
                 if times:
-                    out.append(self._series(f"{name}-{'bcdfghjklm'[number] * 5}", times, ask))
-        return out
+                    out += self._series(f"{name}-{'bcdfghjklmnpqrst'[number] * 5}", times, ask)
+        return [self.bend(one) for one in out]
 
-    def _series(self, pod: str, times: tuple[float, ...], ask: FetchPods | FetchLevels) -> CounterSeries:
+    def _series(self, pod: str, times: tuple[float, ...], ask: FetchPods | FetchLevels) -> list[CounterSeries]:
         rng = np.random.default_rng(zlib.crc32(pod.encode()))
-        share = self.errors * math.exp(self.pod_sd * rng.standard_normal())
+        own = rng.standard_normal()
         rng = np.random.default_rng((zlib.crc32(pod.encode()), int(times[0])))
-        served = rng.poisson(self.rate * ask.stretch.step, len(times) + 1).astype(float)
-        failed = rng.binomial(served.astype(int), share).astype(float)
         if isinstance(ask, FetchLevels):
-            values = 1e8 * np.exp(0.1 * rng.standard_normal() + 0.01 * rng.standard_normal(len(times)))
-        else:
-            # A pod counts from its birth; where it stood before is a number that every question finds the same.
-            values = 1e6 + np.cumsum(failed if ask.term == "errors" else served)[: len(times)]
-        le = "+Inf" if isinstance(ask, FetchPods) and ask.term == "buckets" else None
-        return CounterSeries(pod, le, times, tuple(values.tolist()))
+            values = 1e8 * np.exp(self.level_sd * own + 0.01 * rng.standard_normal(len(times)))
+            return [CounterSeries(pod, None, times, tuple(values.tolist()))]
+        served = rng.poisson(self.rate * ask.stretch.step, len(times))
+        failed = rng.binomial(served, self.errors * math.exp(self.pod_sd * own))
+        # Where a counter stood before is a number that every question finds the same.
+        whole = 1e6 + np.cumsum(served)
+        if ask.term == "buckets":
+            shares = (("0.1", 0.6), ("0.25", 0.9), ("1", 0.99), ("+Inf", 1.0))
+            return [CounterSeries(pod, le, times, tuple(np.floor(share * whole).tolist())) for le, share in shares]
+        counted = 1e4 + np.cumsum(failed) if ask.term == "errors" else whole
+        return [CounterSeries(pod, None, times, tuple(counted.astype(float).tolist()))]
 
     def pods_answer(self, ask: FetchPods | FetchLevels) -> PodSeries | Unfetched:
         self.asked.append(ask)
