@@ -41,12 +41,12 @@ def _panel(gate: Gate, found: Gathered, baseline: Baseline) -> Panel | None:
     times = [series.start + BAND_STEP * place for place in range(first, series.values.size)]
     values = [float(value) for value in series.values[first:]]
     points = tuple((at, value if math.isfinite(value) else None) for at, value in zip(times, values, strict=True))
-    marks: list[Mark] = [Line("measured", points, 0)]
+    marks: list[Mark] = [Line("measured", points, 5, faint=True)]
     band = baseline.bands.get(gate.name)
     note = "no band: " + (f"{band.reason}: {band.detail}" if isinstance(band, NotLearned) else "not learned")
     if isinstance(band, LearnedBand):
         hours = list(_hours(band, series))
-        marks[:0] = _steps(hours)
+        marks += _steps(hours)
         outside = sum(not low <= mean <= high for _, low, high, mean in hours if mean is not None)
         judged = sum(mean is not None for *_, mean in hours)
         note = f"an hour's mean beyond the band is evidence at 1 %: {outside} of these {judged} hours are"
@@ -81,7 +81,7 @@ def _steps(hours: Sequence[Hour]) -> Iterator[Mark]:
     seen = [(begin + part, low, high) for begin, low, high, mean in hours if mean is not None for part in (0.0, length)]
     means = [(begin + part, mean) for begin, _, _, mean in hours if mean is not None for part in (0.0, length)]
     yield Band("forecast", tuple(seen), 2)
-    yield Line("hourly mean", tuple(means), 2)
+    yield Line("hourly mean", tuple(means), 0)
     coming = [(begin + part, low, high) for begin, low, high, mean in hours if mean is None for part in (0.0, length)]
     yield Band("next hour", tuple(coming[-2:]), 1)
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from controller.cli import learn_past, options, stores
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from analysis.power import Reach
     from controller.cli.plan_power import GatePower, Stage
     from policies.schema import ReleasePolicy
@@ -73,7 +76,7 @@ def _tell(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], figure
         print_gate(screen, one)
 
 
-def print_gate(screen: Any, power: GatePower) -> None:
+def print_gate(screen: Console, power: GatePower) -> None:
     """One gate: a table of effect by time, and what is missing for the harms that are not caught."""
     from controller.cli.plan_power import columns, hopeless
     from controller.cli.screen import print_plain, say
@@ -99,7 +102,7 @@ def print_gate(screen: Any, power: GatePower) -> None:
         say(f"  {harm.label}: {lack.detail}")
 
 
-def table_of(titles: Sequence[str]) -> Any:
+def table_of(titles: Sequence[str]) -> Table:
     """An empty table of harms: one column for each title, then the interval, the median and the ninth decile."""
     from rich.table import Table
 

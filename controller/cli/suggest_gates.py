@@ -55,6 +55,8 @@ def suggested(shelf: Shelf, *, pod: str = "pod") -> Suggestion:
                 picked = replace(picked, notes=(*picked.notes, f"no gate {', '.join(missing)}: {chosen.note}"))
         if required and not picked.gates:
             picked = _own(shelf, picked)
+    if not any("gauge" in gate for gate in picked.gates):
+        picked = _process(shelf, picked)
     picked = replace(picked, notes=(*picked.notes, *_unusable(shelf, picked)))
     return _pinned(picked, shelf, pod)
 
@@ -115,6 +117,15 @@ def _own(shelf: Shelf, picked: Suggestion) -> Suggestion:
         return picked
     note = "the metrics are none of a known library: read the selectors before you trust them"
     return replace(_with(picked, gates, "own: names that look like requests"), notes=(*picked.notes, note))
+
+
+def _process(shelf: Shelf, picked: Suggestion) -> Suggestion:
+    """Memory and processor time of a runtime that no preset knows: the client libraries all name these two alike."""
+    gates = [gate for gate in presets()["go"].named().copied() if gate["name"] in ("memory", "cpu")]
+    fitting = [gate for gate in gates if _fits(gate, shelf)]
+    if not fitting:
+        return picked
+    return _with(picked, fitting, "process: metrics of the process, as client libraries of any language name them")
 
 
 def _unusable(shelf: Shelf, picked: Suggestion) -> Iterator[str]:

@@ -125,7 +125,7 @@ class Look:
                 "their series do not name the pod (relabel __meta_kubernetes_pod_name to pod)"
             )
         return (
-            f"no series names a pod of {app} in namespace {self.namespace}, under any of the labels "
+            f"no present series names a pod of {app} in namespace {self.namespace}, under any of the labels "
             f"{', '.join(POD_LABELS)}: is it scraped, and is __meta_kubernetes_pod_name relabelled to pod?"
         )
 

@@ -52,7 +52,7 @@ def _style() -> str:
         ".head{font-size:17px;font-weight:600}.title{font-size:13px;font-weight:600}.label{font-size:11px}"
         ".direct{font-weight:600}.grid{stroke-width:1}.axis{stroke-width:1}"
         ".line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
-        ".line.faint{stroke-width:.8;opacity:.35}.dashed{stroke-dasharray:5 4}"
+        ".line.faint{stroke-width:.9;opacity:.4}.dashed{stroke-dasharray:5 4}"
         ".band{stroke:none;opacity:.17}.level{stroke-width:1.4;stroke-dasharray:7 4}"
         ".moment{stroke-width:1;stroke-dasharray:2 3}.whisker{stroke-width:1.2}.leader{stroke-width:1}.span{opacity:.7}"
     )

@@ -225,6 +225,13 @@ def test_names_of_the_apps_own_making_are_guessed_and_said_to_be(nightferry: Nig
     assert "read the selectors before you trust them" in text
 
 
+def test_memory_of_a_runtime_that_no_preset_knows_is_still_watched(nightferry: Nightferry) -> None:
+    with store(HTTP, {"process_resident_memory_bytes": 1e8}) as (server, _):
+        policy, text = suggested(nightferry, server)
+    assert names(policy) == ["errors", "latency", "memory"]
+    assert "# from process: " in text
+
+
 def test_json_carries_policy_sources_and_notes(nightferry: Nightferry) -> None:
     with store(HTTP) as (server, _):
         said = nightferry("suggest", "checkout", "-n", "shop", "--prometheus", server.url, "--json")
@@ -237,11 +244,11 @@ def test_json_carries_policy_sources_and_notes(nightferry: Nightferry) -> None:
 @pytest.mark.parametrize(
     ("parts", "labels", "told"),
     [
-        ([], {}, "no series names a pod of checkout in namespace shop"),
+        ([], {}, "no present series names a pod of checkout in namespace shop"),
         ([{"kube_pod_status_ready": 1.0, "container_memory_usage_bytes": 1.0}], {}, "only from others"),
         ([{"up": 1.0, "my_own_gauge": 2.0}], {}, "2 metrics of checkout were seen, none of a kind"),
-        ([HTTP], {"pod": "other-7d9f8c6b5d-x0zzz"}, "no series names a pod of checkout"),
-        ([HTTP], {"namespace": "elsewhere"}, "no series names a pod of checkout"),
+        ([HTTP], {"pod": "other-7d9f8c6b5d-x0zzz"}, "no present series names a pod of checkout"),
+        ([HTTP], {"namespace": "elsewhere"}, "no present series names a pod of checkout"),
     ],
 )
 def test_where_nothing_fits_one_line_says_what_to_do(
@@ -255,7 +262,7 @@ def test_where_nothing_fits_one_line_says_what_to_do(
 def test_a_jobs_pods_are_not_taken_for_those_of_the_app(nightferry: Nightferry) -> None:
     with store(HTTP, pod="checkout-migrate-x0zzz") as (server, _):
         assert (
-            "no series names a pod"
+            "no present series names a pod"
             in nightferry("suggest", "checkout", "-n", "shop", "--prometheus", server.url).refusal
         )
 
