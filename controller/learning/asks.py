@@ -33,10 +33,14 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unfetched:
-    """Why there is no answer. `detail` is one line that says what to do, safe to log."""
+    """Why there is no answer. `detail` is one line that says what to do, safe to log.
+
+    shorter: whether the same question about less time may be answered.
+    """
 
     why: Why
     detail: str
+    shorter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

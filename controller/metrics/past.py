@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from analysis.samples import CounterSeries
@@ -57,9 +57,10 @@ from controller.wire import one_line
 from policies.schema import Selector
 
 MOST_SERIES = 10_000  # of one gate
-MOST_POINTS = 10_000  # of one series in one question; a store refuses more than 11,000
+MOST_POINTS = 2_016  # of one series in one question: a week of five minutes; a store refuses more than 11,000
 LEAST_TIMEOUT = 30.0  # seconds; a tick's own is too short for a day of history
-_HALVES = 4  # times that a question may be cut in two
+_MOST_HALVES = 16  # times that a question is cut in two because its answer is too long ...
+_MOST_WAITS = 3  # ... and because it takes too long: a store that hangs is not asked for ever
 _PAIRS = ("prometheus_replica", "__replica__", "replica")  # labels that two stores of one pair differ by
 _ALIKE = 0.02  # by which the counts of two such stores may differ: they scrape a few seconds apart
 
@@ -100,7 +101,13 @@ class Past:
                 labels = PodLabels(ask.query.pod, ours, exact=False)
         except ValueError as error:
             return Unfetched(Why.REFUSED, f"gate {ask.gate}: {error}")
-        return self._pieces(ask.gate, query, ask.stretch, labels, counted, _HALVES)
+        parts = self._parts(ask.gate, query, ask.stretch)
+        if isinstance(parts, Unfetched):
+            return parts
+        try:
+            return _joined([pod_series(series, labels, _grid(part, counter=counted)) for part, series in parts])
+        except Unusable as error:
+            return self._unusable(ask.gate, error)
 
     def presence(self, ask: FetchPresence) -> Presence | Unfetched:
         """From which ReplicaSets there were pods at each instant, or why nobody knows."""
@@ -108,17 +115,18 @@ class Past:
             query = compose_presence(ask)
         except ValueError as error:
             return Unfetched(Why.REFUSED, f"gate {ask.gate}: {error}")
-        series = self._matrix(ask.gate, query, ask.stretch)
-        if isinstance(series, Unfetched):
-            return series
+        parts = self._parts(ask.gate, query, ask.stretch)
+        if isinstance(parts, Unfetched):
+            return parts
         pods: dict[str, tuple[tuple[float, int], ...]] = {}
         try:
-            for one in series:
-                name = one.metric.get("replica_set", "")
-                if one.metric.keys() != {"replica_set"} or name in pods:
+            for part, series in parts:
+                names = [one.metric.get("replica_set", "") for one in series]
+                if len(set(names)) < len(names) or any(one.metric.keys() != {"replica_set"} for one in series):
                     raise Unusable("the answer does not name each ReplicaSet once")
-                times, values = _grid(ask.stretch).samples(one, {})
-                pods[name] = tuple(zip(times, map(int, values), strict=True))
+                for name, one in zip(names, series, strict=True):
+                    times, values = _grid(part).samples(one, {})
+                    pods[name] = pods.get(name, ()) + tuple(zip(times, map(int, values), strict=True))
         except Unusable as error:
             return self._unusable(ask.gate, error)
         return Presence(pods)
@@ -129,13 +137,18 @@ class Past:
             query = compose_alerts(ask)
         except ValueError as error:
             return Unfetched(Why.REFUSED, f"alerts: {error}")
-        series = self._matrix("alerts", query, ask.stretch)
-        if isinstance(series, Unfetched):
-            return series
+        parts = self._parts("alerts", query, ask.stretch)
+        if isinstance(parts, Unfetched):
+            return parts
+        firing: dict[str, tuple[float, ...]] = {}
         try:
-            return Alerts({one.metric.get("alertname", ""): _grid(ask.stretch).samples(one, {})[0] for one in series})
+            for part, series in parts:
+                for one in series:
+                    name = one.metric.get("alertname", "")
+                    firing[name] = firing.get(name, ()) + _grid(part).samples(one, {})[0]
         except Unusable as error:
             return self._unusable("alerts", error)
+        return Alerts(firing)
 
     def totals(self, ask: FetchTotals) -> Totals | Unfetched:
         """One number for all pods at each instant; no series at all is an answer without points."""
@@ -143,16 +156,14 @@ class Past:
             query = compose_totals(ask)
         except ValueError as error:
             return Unfetched(Why.REFUSED, f"gate {ask.gate}: {error}")
-        parts: list[Totals] = []
-        for stretch in _chunks(Stretch(ask.start, ask.end, ask.step, ask.fresh_within)):
-            series = self._matrix(ask.gate, query, stretch)
-            if isinstance(series, Unfetched):
-                return series
-            try:
-                parts.append(totals(series, _grid(stretch, counter=False)))
-            except Unusable as error:
-                return self._unusable(ask.gate, error)
-        return Totals(sum((part.times for part in parts), ()), sum((part.values for part in parts), ()))
+        parts = self._parts(ask.gate, query, Stretch(ask.start, ask.end, ask.step, ask.fresh_within))
+        if isinstance(parts, Unfetched):
+            return parts
+        try:
+            found = [totals(series, _grid(part, counter=False)) for part, series in parts]
+        except Unusable as error:
+            return self._unusable(ask.gate, error)
+        return Totals(sum((one.times for one in found), ()), sum((one.values for one in found), ()))
 
     def diagnose(self, scope: Scope, gate: str, selector: Selector, at: float, fresh: float) -> Unfetched | None:
         """What is the matter with a selector's series at one instant, or None where they are sound.
@@ -203,32 +214,30 @@ class Past:
             return found
         return int(float(found[0].values[0][1])) if found and found[0].values else 0
 
-    def _pieces(
-        self, gate: str, query: str, stretch: Stretch, labels: PodLabels, counter: bool, halves: int
-    ) -> PodSeries | Unfetched:
-        """The series of a stretch, in two parts where the whole is too long to be had at once."""
-        series = self._matrix(gate, query, stretch) if stretch.points <= MOST_POINTS else _TOO_LONG
-        if isinstance(series, Unfetched):
-            if series.why is not Why.TOO_LARGE or not halves or stretch.points < 4 or "series" in series.detail:
+    def _parts(self, gate: str, query: str, stretch: Stretch) -> list[tuple[Stretch, list[Series]]] | Unfetched:
+        """The series of a stretch, in as many parts as a store needs to give them: each with its own stretch."""
+        pending = list(_chunks(stretch, MOST_POINTS))
+        found: list[tuple[Stretch, list[Series]]] = []
+        halves, waits = _MOST_HALVES, _MOST_WAITS
+        while pending:
+            part = pending.pop(0)
+            series = self._matrix(gate, query, part)
+            if not isinstance(series, Unfetched):
+                found.append((part, series))
+                continue
+            halves -= 1
+            waits -= series.why is Why.TIMED_OUT
+            if not series.shorter or part.points < 4 or halves < 0 or waits < 0:
                 return series
-            middle = stretch.start + (stretch.points // 2) * stretch.step
-            first = self._pieces(gate, query, replace(stretch, end=middle - stretch.step), labels, counter, halves - 1)
-            if isinstance(first, Unfetched):
-                return first
-            second = self._pieces(gate, query, replace(stretch, start=middle), labels, counter, halves - 1)
-            return second if isinstance(second, Unfetched) else _joined(first, second)
-        try:
-            return PodSeries(pod_series(series, labels, _grid(stretch, counter=counter)))
-        except Unusable as error:
-            return self._unusable(gate, error)
+            pending[:0] = _chunks(part, -(-part.points // 2))
+        return found
 
     def _matrix(self, gate: str, query: str, stretch: Stretch) -> list[Series] | Unfetched:
         with self._turn:
             answer = self.transport.ask_range(query, start=stretch.start, end=stretch.end, step=stretch.step)
         if isinstance(answer, Fault):
-            return Unfetched(
-                _WHY[answer.cause], f"gate {gate}: {answer.failure.message}{_ADVICE.get(answer.cause, '')}"
-            )
+            told = f"gate {gate}: {answer.failure.message}{_ADVICE.get(answer.cause, '')}"
+            return Unfetched(_WHY[answer.cause], told, shorter=answer.cause in _ADVICE)
         try:
             return read_matrix(answer, MOST_SERIES)
         except Unusable as error:
@@ -245,18 +254,17 @@ class Past:
         return Unfetched(Why.UNUSABLE, f"gate {gate}: {said}")
 
 
-_TOO_LONG = Unfetched(Why.TOO_LARGE, "too many points")
 _ADVICE: Mapping[Cause, str] = {
     Cause.TOO_LARGE: "; narrow the selector",
     Cause.TIMED_OUT: f" after {LEAST_TIMEOUT:g} s; raise the source's timeout, or narrow the selector",
 }
 
 
-def _chunks(stretch: Stretch) -> Iterator[Stretch]:
-    """A stretch in parts that a store takes."""
+def _chunks(stretch: Stretch, points: int) -> Iterator[Stretch]:
+    """A stretch in parts of at most so many points."""
     start = stretch.start
-    while start <= stretch.end:
-        end = min(stretch.end, start + (MOST_POINTS - 1) * stretch.step)
+    while start <= stretch.end + 1e-6:
+        end = min(stretch.end, start + (points - 1) * stretch.step)
         yield replace(stretch, start=start, end=end)
         start = end + stretch.step
 
@@ -265,16 +273,18 @@ def _grid(stretch: Stretch, *, counter: bool = True) -> Grid:
     return Grid(stretch.start, stretch.end, stretch.step, counter)
 
 
-def _joined(first: PodSeries, second: PodSeries) -> PodSeries:
-    """Two parts of one stretch as one."""
-    parts: dict[tuple[str, str | None, str | None], CounterSeries] = {}
-    for one in (*first.series, *second.series):
-        key = one.pod, one.le, one.stratum
-        before = parts.get(key)
-        if before is not None:
-            one = replace(before, times=before.times + one.times, values=before.values + one.values)  # noqa: PLW2901
-        parts[key] = one
-    return PodSeries(tuple(parts[key] for key in sorted(parts, key=lambda key: (key[0], key[1] or "", key[2] or ""))))
+def _joined(answers: Sequence[tuple[CounterSeries, ...]]) -> PodSeries:
+    """The parts of one stretch as one."""
+    if len(answers) == 1:
+        return PodSeries(answers[0])
+    whole: dict[tuple[str, str, str], CounterSeries] = {}
+    for series in answers:
+        for one in series:
+            key = one.pod, one.le or "", one.stratum or ""
+            before = whole.get(key)
+            times, values = (before.times, before.values) if before is not None else ((), ())
+            whole[key] = replace(one, times=times + one.times, values=values + one.values)
+    return PodSeries(tuple(whole[key] for key in sorted(whole)))
 
 
 def _doubled(series: list[Series], scope: Scope, gate: str, selector: Selector) -> Unfetched | None:

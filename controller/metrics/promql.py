@@ -75,9 +75,12 @@ def compose_levels(ask: FetchLevels) -> str:
 
 
 def compose_presence(ask: FetchPresence) -> str:
-    """How many pods of each ReplicaSet have samples of a selector."""
+    """How many pods of each ReplicaSet have samples of a selector.
+
+    Without a range: over weeks of many series it costs a store a fraction, and five minutes more or less say the same.
+    """
     _legal(ask.scope.pod_label)
-    pods = f"group by ({ask.scope.pod_label}) ({_newest(_narrowed(ask.scope, ask.selector), ask.stretch.fresh)})"
+    pods = f"group by ({ask.scope.pod_label}) ({_narrowed(ask.scope, ask.selector).text()})"
     cut = f'label_replace({pods}, "replica_set", "$1", "{ask.scope.pod_label}", "(.+){POD_SUFFIX}")'
     return f"count by (replica_set) ({cut})"
 

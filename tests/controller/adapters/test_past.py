@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 import promql_parser
@@ -244,11 +245,13 @@ def test_five_weeks_of_five_minutes_are_asked_in_parts_that_a_store_takes() -> N
         obj(matrix(series("0.5", start=start, step=300.0)))(asked, line)
 
     found, requests = asked(answer, totals(end=end))
-    assert len(requests) == 2
-    assert found.times[0] == T0
-    assert found.times[1] == float(requests[1].form["start"]) == float(requests[0].form["end"]) + 300.0
+    assert list(found.times) == [float(request.form["start"]) for request in requests]
+    assert float(requests[0].form["start"]) == T0
+    assert float(requests[-1].form["end"]) == end
+    for request, following in pairwise(requests):
+        assert float(following.form["start"]) == float(request.form["end"]) + 300.0
     for request in requests:
-        assert (float(request.form["end"]) - float(request.form["start"])) / 300.0 + 1 <= 11_000
+        assert (float(request.form["end"]) - float(request.form["start"])) / 300.0 + 1 <= past.MOST_POINTS <= 11_000
 
 
 def test_p20_an_answer_that_is_too_long_is_asked_for_again_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +318,22 @@ def test_p2_a_store_that_takes_too_long_is_named(monkeypatch: pytest.MonkeyPatch
     found = refused(silent, timeout=0.2)
     assert found.why is Why.TIMED_OUT
     assert "timed out" in found.detail
+
+
+def test_p2_what_takes_too_long_is_asked_about_less_time_a_few_times_and_then_given_up() -> None:
+    def slow(asked: Asked, line: Line) -> None:
+        points = (float(asked.form["end"]) - float(asked.form["start"])) / 300.0 + 1
+        at = series("0.5", start=float(asked.form["start"]), step=300.0)
+        (obj({"error": "query timed out in query execution"}, 503) if points > 100 else obj(matrix(at)))(asked, line)
+
+    found, requests = asked(slow, totals(end=T0 + 299 * 300.0))  # a day
+    assert isinstance(found, Totals)
+    assert len(found.times) == 4
+    assert len(requests) == 7
+    never, asked_about = asked(obj({"error": "query timed out in query execution"}, 503), totals(end=T0 + 7 * 86_400.0))
+    assert isinstance(never, Unfetched)
+    assert never.why is Why.TIMED_OUT
+    assert len(asked_about) == 4
 
 
 @pytest.mark.parametrize(
