@@ -106,16 +106,16 @@ LEVEL_HEAVY_SHARE = 0.13
 """Gauges: the part of the density of levels that is Student's t with 3 degrees of freedom, so that nothing is impossible."""
 
 LEVEL_SHIFT_REACH = 2.2
-"""Gauges: the likelihood ratio is mixed evenly over shifts of ln level from the margin to this much beyond it (x9)."""
+"""Gauges: the likelihood ratio is mixed over shifts of ln level from the margin to this much beyond it (x9)."""
+
+LEVEL_PRIOR_SD = 0.7
+"""Gauges: scale of the half-normal weights of those shifts: most regressions that matter are around x2."""
 
 LEVEL_SHIFTS = 23
 """Gauges: points of that mixture, the margin itself included."""
 
 LEVEL_SCORE_CLIP = 0.02
 """Gauges: ranks are kept this far from 0 and 1 before they become normal scores."""
-
-LEVEL_SURPLUS = 2.0
-"""Gauges: what a level beyond every reference level adds to its score, per standard deviation."""
 
 LEVEL_DRIFT_SHARE = 0.5
 """Gauges: how much of the incumbents' own drift away from their history is taken off the contender's levels."""
@@ -197,6 +197,10 @@ VARIATION_TIMES = (0.01, 1.5, 5.0, 15.0, 45.0)
 
 VARIATION_LENGTHS = (1, 2, 5, 10, 20, 30, 60)
 """Learning: block lengths in windows at which the variance between pods is measured."""
+
+LEARNED_PRIOR_SD = 0.5
+"""Learning: scale of the half-normal prior over log ratios in G. Half of the assumed gate's: with thresholds from
+replays, .5 sees x3 under heavy noise one or two points of power more often than 1, and nowhere later."""
 
 VARIATION_FLOOR = 0.03**2
 """Learning: healthy pods never differ by less than this relative variance in counts."""
@@ -290,6 +294,18 @@ BAND_DEEP_ALPHA = 0.01
 
 BAND_DEEP_SLOPE = 2.0
 """History band: ... by this factor on its slope."""
+
+BAND_CLOCK_ROOM = 1.5
+"""History band: a half hour of the day is special when its errors usually are larger than others by this factor."""
+
+BAND_CLOCK_MOST = 20.0
+"""History band: ... and by no more than this is it excused."""
+
+BAND_CLOCK_PRIOR = 3.0
+"""History band: a half hour of the day needs so many days to be believed by half."""
+
+BAND_LEAST_UNIT = 0.002
+"""History band: a change of less than this in z is never a surprise: a fifth of a percent."""
 
 BAND_ROLLOUT = (600.0, 3_600.0)
 """History band: seconds left out before and after a rollout or an incident."""

@@ -5,8 +5,8 @@ The reference are ln levels L_j of M pods in history; y_i are those of the conte
 
 - LR, a likelihood ratio mixed over shifts θ beyond the margin, under a density f0 that is mostly a kernel estimate of
   the L_j and a little of a heavy tail, so that no level is impossible;
-- RK, the square of the summed normal scores of the y_i among the L_j. It needs no density, and it adds how far the y_i
-  lie beyond every pod that was ever seen, in standard deviations.
+- RK, the square of the summed normal scores of the y_i among the L_j. It needs no density; how far a level lies beyond
+  every pod that was ever seen is left to LR.
 
 Both are 0 unless the mean of the y_i exceeds the mean of the L_j by more than the margin. Against the margin stands the
 same likelihood ratio with the margin in the place of no shift, or RK, whose ranks are of y_i less the margin anyway:
@@ -28,15 +28,20 @@ import numpy as np
 from analysis.assumptions import (
     LEVEL_BANDWIDTH,
     LEVEL_HEAVY_SHARE,
+    LEVEL_PRIOR_SD,
     LEVEL_SCORE_CLIP,
     LEVEL_SHIFT_REACH,
     LEVEL_SHIFTS,
-    LEVEL_SURPLUS,
 )
 from analysis.special import FloatArray, log_sum_exp, normal_cdf
 
 GRID = 768
 """Points at which the reference density is tabulated."""
+
+_SHIFTS: FloatArray = np.linspace(0.0, LEVEL_SHIFT_REACH, LEVEL_SHIFTS)[1:]
+_LN_PRIOR: FloatArray = -0.5 * (_SHIFTS / LEVEL_PRIOR_SD) ** 2
+_LN_PRIOR = _LN_PRIOR - log_sum_exp(_LN_PRIOR)
+"""Shifts beyond the margin, and their half-normal prior on that grid."""
 
 _LN_T3 = math.log(6.0 * math.sqrt(3.0) / math.pi)
 """ln of the constant of Student's t with 3 degrees of freedom: f(x) = 6√3 / (π (3 + x²)²)."""
@@ -71,12 +76,13 @@ class Reference:
         return result
 
     def scores(self, y: FloatArray) -> FloatArray:
-        """Normal score of each y by its rank among the levels, plus what it has beyond the highest of them."""
+        """Normal score of each y by its rank among the levels.
+
+        How far it lies beyond the highest of them does not count: in a role with heavy tails one odd healthy pod would
+        outweigh all others.
+        """
         ranks = (np.searchsorted(self.levels, y) + 0.5) / (self.levels.size + 1.0)
-        beyond = np.maximum(y - self.levels[-1], 0.0)
-        clipped = np.clip(ranks, LEVEL_SCORE_CLIP, 1.0 - LEVEL_SCORE_CLIP)
-        result: FloatArray = normal_score(clipped) + LEVEL_SURPLUS * beyond / self.sd
-        return result
+        return normal_score(np.clip(ranks, LEVEL_SCORE_CLIP, 1.0 - LEVEL_SCORE_CLIP))
 
 
 def reference(levels: FloatArray, within: float) -> Reference:
@@ -143,9 +149,8 @@ def _beyond(known: Reference, y: FloatArray, margin: float) -> Position:
     """The statistics of spans whose mean lies beyond the margin; y: (pods, spans), the results (spans,)."""
     there = np.isfinite(y)
     filled = np.where(there, y, known.median)
-    shifts = margin + np.linspace(0.0, LEVEL_SHIFT_REACH, LEVEL_SHIFTS)[1:]
-    moved = known.ln_density(filled[None] - shifts[:, None, None])
-    at_shift = log_sum_exp(np.where(there, moved, 0.0).sum(axis=1), axis=0) - math.log(shifts.size)
+    moved = known.ln_density(filled[None] - margin - _SHIFTS[:, None, None])
+    at_shift = log_sum_exp(np.where(there, moved, 0.0).sum(axis=1) + _LN_PRIOR[:, None], axis=0)
     unmoved = np.where(there, known.ln_density(filled), 0.0).sum(axis=0)
     at_margin = np.where(there, known.ln_density(filled - margin), 0.0).sum(axis=0)
     score = np.where(there, known.scores(filled - margin), 0.0).sum(axis=0) / np.sqrt(np.maximum(there.sum(axis=0), 1))

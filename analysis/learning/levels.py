@@ -19,6 +19,7 @@ from analysis.assumptions import (
     LEAST_READINGS,
     LEVEL_BLOCK,
     MOST_LEVELS,
+    TAIL_SHARE,
 )
 from analysis.engine import Worse
 from analysis.learned import Calibration, Learned, LearnedLevels, NotLearned, Scale, Standing
@@ -155,8 +156,21 @@ class LevelKind:
         return Paths(walked[:, 0], walked[:, 1], walked[:, 2])
 
     def finished(self, model: LevelModel, calibration: Calibration, standing: Standing) -> Learned:
-        """What is kept: levels with the names of their pods, and the thresholds."""
-        return replace(model.learned, calibration=calibration, standing=standing)
+        """What is kept: levels with the names of their pods, and the thresholds.
+
+        Segments are not what healthy releases of a gauge differ by: their pods are, and many segments show the same
+        pods. Where the reference has fewer pods than there are segments, the thresholds' distance from no evidence
+        grows by the caution that so few pods deserve.
+        """
+        more = max(caution(len(model.learned.levels)) / caution(standing.segments), 1.0)
+        none = float(calibration.joined(np.zeros(1), np.zeros(1))[0])
+        widened = replace(
+            calibration,
+            change=none + more * (calibration.change - none),
+            pause=none + more * (calibration.pause - none),
+            margin=more * max(calibration.margin, 0.0),
+        )
+        return replace(model.learned, calibration=widened, standing=standing)
 
     def _walk(
         self,
@@ -248,6 +262,11 @@ def _within(segments: Sequence[Levels], bare: LearnedLevels, worse: Worse) -> fl
                 blocks.setdefault(segment.pods[int(row)], []).append(float(part[row][there[row]].mean()))
     spreads = [float(np.std(many, ddof=1)) for many in blocks.values() if len(many) > 1]
     return float(np.median(spreads)) if spreads else 0.0
+
+
+def caution(distinct: float) -> float:
+    """By how much the mean excess of a tail is distrusted when so many distinct things have shown it: 1 + 1/√(.2 n)."""
+    return 1.0 + 1.0 / math.sqrt(TAIL_SHARE * max(distinct, 1.0))
 
 
 _UNSET = Calibration(Scale(0.0, 1.0), Scale(0.0, 1.0), math.inf, math.inf, math.inf)
