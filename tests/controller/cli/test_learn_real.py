@@ -1,0 +1,88 @@
+"""The commands on a real Prometheus whose history promtool has written: its own parser and clock judge our queries."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from policies.load import load_text
+from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetrics
+from tests.cluster.bed.prometheus import Prometheus
+from tests.controller.cli.store import told
+from tests.controller.cli.world import Nightferry
+from tests.setup.find import REQUIRED, MissingPrograms, find_programs
+
+pytestmark = pytest.mark.cluster
+
+HOURS = 18
+OBSERVE = "  observe: {atLeast: 2m, atMost: 4m}\n"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One fleet as it is, and one whose store answers twice."""
+    programs = find_programs(os.environ)
+    if isinstance(programs, MissingPrograms):
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"{REQUIRED}=1, but {programs.sentence}", pytrace=False)
+        pytest.skip(programs.short)
+    folder = tmp_path_factory.mktemp("past")
+    now = time.time() // 30 * 30
+    served = Version("checkout-7d9f8c6b5d", now - HOURS * 3600.0, now, 14)
+    alone = Version("checkout-7d9f8c6b5d", now - 1800.0, now, 4)
+    fleets = [
+        Fleet("shop", (served,), rate=20.0, errors=0.01, pod_sd=0.1, latency=True, memory=True),
+        Fleet("pair", (alone,), labels=(("prometheus_replica", "a"),), seed=9),
+        Fleet("pair", (alone,), labels=(("prometheus_replica", "b"),), seed=9),
+    ]
+    server = Prometheus(programs.prometheus, folder / "server", targets=folder / "targets", retention="60d")
+    texts = [folder / f"{number}.txt" for number in range(len(fleets))]
+    for fleet, text in zip(fleets, texts, strict=True):
+        write_openmetrics(fleet, text)
+    create_blocks(programs.promtool, texts, server.data)
+    server.start()
+    yield server.url
+    server.stop()
+
+
+def test_what_is_suggested_learns_plans_and_is_backtested(nightferry: Nightferry, url: str, tmp_path: Path) -> None:
+    said = nightferry("suggest", "checkout", "-n", "shop", "--prometheus", url)
+    assert said.code == 0, said
+    [document] = load_text(said.out)
+    assert document.policy is not None
+    assert [gate.name for gate in document.policy.spec.gates] == ["errors", "latency", "memory"]
+    file = tmp_path / "policy.yaml"
+    file.write_text(said.out.replace("  gates:", f"{OBSERVE}  gates:"))
+
+    learned = told(nightferry("learn", str(file), "--prometheus", url, "--json").out)
+    assert [gate["learned"] for gate in learned["gates"]] == [True, True, True]
+    assert learned["coverage"] > 0.95
+    assert 0.008 < learned["gates"][0]["rate"] < 0.012
+
+    planned = told(nightferry("plan", str(file), "--prometheus", url, "--json").out)
+    assert planned["pods"] == 14
+    errors = {one["harm"]: one for one in planned["gates"][0]["harms"]}
+    assert errors["x10"]["caught"] == 1.0
+    assert errors["x10"]["medianMinutes"] < errors["x3"]["medianMinutes"]
+
+    nights = nightferry("backtest", str(file), "--prometheus", url, "--days", "1", "--json")
+    assert nights.code == 0, nights
+    assert told(nights.out)["healthyStopped"]["share"] <= 0.1
+
+
+def test_a_store_that_answers_twice_is_suggested_to_be_read_once(nightferry: Nightferry, url: str) -> None:
+    said = nightferry("suggest", "checkout", "-n", "pair", "--prometheus", url)
+    assert said.code == 0, said
+    assert 'prometheus_replica="a"' in said.out
+    assert "every count is there 2 times" in said.out
+
+
+def test_an_app_without_series_is_refused(nightferry: Nightferry, url: str) -> None:
+    assert (
+        "no present series names a pod of nothing"
+        in nightferry("suggest", "nothing", "-n", "shop", "--prometheus", url).refusal
+    )
