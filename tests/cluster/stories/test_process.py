@@ -72,13 +72,15 @@ def test_idle_it_writes_nothing(story: Story) -> None:
     story.opens(replicas=1, rate=0)
     for number in range(9):
         story.applies_policy({"target": {"deployment": f"absent-{number}"}}, name=f"absent-{number}")
-    policies = f"/apis/nightferry.dev/v1alpha1/namespaces/{story.site.name}/releasepolicies"
+    ours = f"/apis/nightferry.dev/v1alpha1/namespaces/{story.site.name}"
 
     def all_told() -> bool:
-        items = story.site.api.read(policies)["items"]
+        items = story.site.api.read(f"{ours}/releasepolicies")["items"]
         return len(items) == 10 and all((item.get("status") or {}).get("conditions") for item in items)
 
     eventually(all_told, within=30, what="each policy's status is told")
+    learned = f"{ours}/baselines"
+    eventually(lambda: len(story.site.api.read(learned)["items"]) == 10, within=60, what="each policy was looked at")
     before = story.bed.requests(CONTROLLER, namespace=story.site.name)
     wait_for_ticks(story, seconds=10)
     after = story.bed.requests(CONTROLLER, namespace=story.site.name)[len(before) :]

@@ -152,8 +152,8 @@ def test_it_is_ready_soon_and_does_nothing_where_nothing_is_to_do(
         asked = bed.requests(CONTROLLER, namespace=installed.name)
         return len([one for one in asked if one.verb in ("create", "patch", "update", "delete")])
 
-    # Each policy is told once that it is valid; then there is silence.
-    eventually(lambda: writes() == 20, within=30, what="every policy has its status")
+    # Each policy is told once that it is valid, and once what history could teach; then there is silence.
+    eventually(lambda: writes() == 40, within=60, what="every policy has its status and its baseline")
     time.sleep(4.0)
-    assert writes() == 20
+    assert writes() == 40
     assert controller.stop() == 0
