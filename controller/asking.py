@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.band import LearnedBand
 from analysis.learned import Learned, NotLearned
@@ -52,7 +52,11 @@ def ask_gates(
     if not settled.observing or settled.observing[-1].end is not None:
         return Told()
     look = _Look(app, settled, seen, policy, source)
-    known = (yield from _knowledge(look)) if learns else Knowledge()
+    known = Knowledge()
+    unread: Failure | None = None
+    if learns:
+        answer = yield from _knowledge(look)
+        known, unread = (known, answer) if isinstance(answer, Failure) else (answer, None)
     serving = history.serving(settled, seen)
     bands = {
         gate.name: band
@@ -66,6 +70,9 @@ def ask_gates(
     for gate in policy.spec.gates:
         learned = known.gates.get(gate.name)
         verdict = yield from _ask_gate(look, gate, learned)
+        if unread is not None and verdict.verdict is not Verdict.DEGRADED:
+            because = f"what the release relies on cannot be read just now: {unread.message}"
+            verdict = replace(verdict, verdict=Verdict.BLIND, because=because)
         if gate.required and not outlook.is_told(settled):
             lacking.append(outlook.lacking(settled, policy, gate, verdict, learned, source.window))
         if gate.name in bands:
@@ -77,13 +84,19 @@ def ask_gates(
     return Told(tuple(verdicts), tuple(forecasts), tuple(filter(None, lacking)))
 
 
-def _knowledge(look: _Look) -> Reading[Knowledge]:
-    """What the release may rely on. A baseline that cannot be read now is one that is not there now."""
+def _knowledge(look: _Look) -> Reading[Knowledge | Failure]:
+    """What the release may rely on. A baseline that is not there is gone; one that cannot be read may be there."""
     record, gates, now = look.record, look.policy.spec.gates, look.seen.now
     if record.baseline is None:
         return knowledge(record, None, gates, now)
     found = yield ReadBaseline(look.app.namespace, look.app.policy)
+    if isinstance(found, Failure) and found.kind not in _GONE:
+        return found
     return knowledge(record, found if isinstance(found, Mapping) else None, gates, now)
+
+
+# The object, its kind, or our permission is gone: time does not bring it back.
+_GONE = frozenset({FailureKind.ABSENT, FailureKind.NO_KIND, FailureKind.FORBIDDEN})
 
 
 def _ask_gate(look: _Look, gate: Gate, learned: Learned | NotLearned | None) -> Reading[GateVerdict]:
@@ -109,19 +122,22 @@ def _ask_history(
     if verdict.verdict in (Verdict.DEGRADED, Verdict.BLIND):
         return verdict, None
     policy, namespace, now = look.policy, look.app.namespace, look.seen.now
-    origin = history.origin_of(look.record, now)
+    origin, at_most = history.origin_of(look.record, now), policy.spec.observe.at_most.seconds
     forecast, made = history.known_forecast(look.record, gate.name, origin), None
     if forecast is None:
-        answer = yield history.past_question(policy, gate, namespace, look.record, look.source, origin)
-        forecast = made = history.forecast(gate.name, band, _totals(answer), origin)
+        before = _totals((yield history.past_question(policy, gate, namespace, look.record, look.source, origin)))
+        forecast = made = history.forecast(gate.name, band, before, origin)
         if forecast is None:
-            return verdict, None
-    since: Totals | Failure | None = None
+            return history.unread(verdict, before, serving, at_most), None
+    since: Totals | None = None
     question = history.since_question(policy, gate, namespace, serving, look.source, origin, now)
     if question is not None and not forecast.absent:
-        since = _totals((yield question))
+        answer = _totals((yield question))
+        if isinstance(answer, Failure):
+            return history.unread(verdict, answer, serving, at_most), made
+        since = answer
     told = history.weigh(gate, policy, band, forecast, since, share, now)
-    return history.combined(verdict, told, serving, policy.spec.observe.at_most.seconds), made
+    return history.combined(verdict, told, serving, at_most), made
 
 
 def _totals(answer: object) -> Totals | Failure:

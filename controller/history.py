@@ -158,7 +158,7 @@ def weigh(
     policy: ReleasePolicy,
     band: LearnedBand,
     made: Forecast,
-    answer: Totals | Failure | None,
+    answer: Totals | None,
     share: float,
     at: float,
 ) -> Evidence:
@@ -167,8 +167,6 @@ def weigh(
     after: Series | Absence
     if answer is None:
         after = Absence(NoData.NO_SERIES, "no five minutes are complete yet")
-    elif isinstance(answer, Failure):
-        after = Absence(NoData.UNREACHABLE, answer.message)
     else:
         after = series_of(answer.times, answer.values)
     return compare(HistoryInput(band, start, after, at, settings(gate, policy), share))
@@ -195,6 +193,19 @@ def combined(verdict: GateVerdict, history: Evidence, now: Serving, at_most: flo
         because = f"{verdict.because}; history: {history.because}"
         return replace(told, verdict=Verdict.UNDECIDED, because=because, leaning=verdict.leaning or history.leaning)
     return replace(told, leaning=verdict.leaning or history.leaning)
+
+
+def unread(verdict: GateVerdict, answer: Totals | Failure, now: Serving, at_most: float) -> GateVerdict:
+    """The gate's verdict where the store did not answer about the app as a whole.
+
+    With few incumbents left history is a witness that is waited for, as long as the stage is observed in any case.
+    """
+    said = answer.message if isinstance(answer, Failure) else "no answer"
+    told = replace(verdict, evidence={**verdict.evidence, "history": {"verdict": "Blind", "because": said[:280]}})
+    if now.alone and verdict.verdict is Verdict.HEALTHY and verdict.watched < at_most:
+        because = f"{verdict.because}; history cannot be read: {said}"
+        return replace(told, verdict=Verdict.UNDECIDED, because=because)
+    return told
 
 
 def _told(history: Evidence) -> dict[str, object]:
