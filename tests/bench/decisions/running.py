@@ -34,7 +34,7 @@ class Sizes:
         return {Kind.HEALTHY: self.healthy, Kind.MARGIN: self.margin}.get(kind, self.harmful)
 
 
-WHOLE = Sizes(services=40, healthy=105, margin=50, harmful=16)
+WHOLE = Sizes(services=24, healthy=175, margin=84, harmful=25)
 QUICK = Sizes(services=6, healthy=60, margin=30, harmful=10)
 
 
