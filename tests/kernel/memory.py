@@ -16,6 +16,9 @@ from controller.requests import (
     Failure,
     FailureKind,
     FetchCounts,
+    FetchReadings,
+    FetchTotals,
+    ReadBaseline,
     ReadPods,
     ReadPolicy,
     ReadSlot,
@@ -53,6 +56,7 @@ class Eyes:
     cached: int = 0
     quorum: int = 0
     queries: int = 0
+    totals: int = 0  # questions about the app as a whole
     writes: int = 0
     events: int = 0
 
@@ -61,10 +65,12 @@ class Eyes:
             self.events += 1
         elif isinstance(request, Write):
             self.writes += 1
-        elif isinstance(request, FetchCounts):
+        elif isinstance(request, FetchCounts | FetchReadings):
             self.queries += 1
             self.fetched[request.gate, request.term] = answer
-        elif getattr(request, "fresh", not isinstance(request, ReadPolicy)):
+        elif isinstance(request, FetchTotals):
+            self.totals += 1
+        elif getattr(request, "fresh", not isinstance(request, ReadPolicy | ReadBaseline)):
             self.quorum += 1
             if isinstance(request, ReadPods) and isinstance(answer, PodList):
                 self.pods = answer

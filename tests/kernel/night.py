@@ -119,8 +119,9 @@ class Night:
         while self.driver.ticks < ticks + IDLE_TICKS:
             self.advance()
             for eyes in self.memory.eyes.values():
-                if eyes.quorum or eyes.queries:
-                    raise Broken("S9 quiescence", "An idle tick asks nothing.", f"{eyes.quorum} reads, {eyes.queries}")
+                asked = eyes.queries + eyes.totals
+                if eyes.quorum or asked:
+                    raise Broken("S9 quiescence", "An idle tick asks nothing.", f"{eyes.quorum} reads, {asked}")
         if len(self.world.trace) != writes:
             raise Broken("S9 quiescence", "An idle tick writes nothing.", repr(self.world.trace[-1].request)[:300])
 
@@ -166,10 +167,13 @@ def _dues(driver: Driver) -> list[tuple[str, list[float]]]:
 
 
 def begin(
-    world: World, over: Ready = lambda world: True, apps: Sequence[AppKey] = (AppKey("shop", "checkout"),)
+    world: World,
+    over: Ready = lambda world: True,
+    apps: Sequence[AppKey] = (AppKey("shop", "checkout"),),
+    settings: Settings | None = None,
 ) -> Night:
     """A night over a world, with one controller."""
-    night = Night(Driver(world, Settings(), apps), over, last_write=world.now)
+    night = Night(Driver(world, settings or Settings(), apps), over, last_write=world.now)
     night.attach()
     return night
 

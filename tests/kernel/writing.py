@@ -104,6 +104,7 @@ def bounded_tick(now: Moment) -> str:
     for what, count, bound in (
         ("cached reads", eyes.cached, 8),
         ("metric queries", eyes.queries, 2 * gates),
+        ("questions about the whole app", eyes.totals, 2 * gates),
         ("quorum reads", eyes.quorum, 6),
         ("writes", eyes.writes, 5),
         ("events", eyes.events, 6),
