@@ -20,6 +20,7 @@ from analysis.learned import AgeCurve, Guarantee, Learned, LearnedCounts, Learne
 from analysis.learning import CountHistory, History, LatencyHistory, LevelHistory, ReplayPlan, Study, compared, study
 from analysis.learning.ages import Rollout, learned_ages
 from analysis.learning.band import learn_band
+from analysis.learning.latency import LATENCY
 from analysis.learning.mix import Mix, learned_mix
 from analysis.learning.present import Present as Likelihood
 from analysis.levels import Levels
@@ -33,7 +34,6 @@ from controller.strategies import strategy_of
 from policies.schema import Gate, ReleasePolicy
 
 _REFITS = 16  # age curves refitted on resampled rollouts, beside the learned one
-_AGED = frozenset({"errorRatio", "throughput"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def learn(
     pause = policy.spec.promise.false_pause.fraction
     plan, share = replay_plan(policy, gathered.window, gathered.length)
     asked = {gate.name: settings(gate, policy) for gate in policy.spec.gates}
-    histories = {name: history_of(one, seed) for name, one in gathered.gates.items()}
+    histories = {name: history_of(one, seed, asked[name]) for name, one in gathered.gates.items()}
     studies = []
     for required in (True, False):
         names = [gate.name for gate in policy.spec.gates if gate.required is required]
@@ -160,7 +160,7 @@ def replay_plan(policy: ReleasePolicy, window: float, segment: float) -> tuple[R
     return plan, fitting / most
 
 
-def history_of(one: GateHistory, seed: int) -> History | NotLearned:
+def history_of(one: GateHistory, seed: int, settings: Settings) -> History | NotLearned:
     """A gate's counts in the shape that its kind learns from, with the curves of young pods and the route mix."""
     if one.trouble is not None:
         return one.trouble
@@ -172,7 +172,8 @@ def history_of(one: GateHistory, seed: int) -> History | NotLearned:
     if levels:
         return LevelHistory(tuple(levels))
     if histograms:
-        return LatencyHistory(tuple(histograms))
+        latency = LatencyHistory(tuple(histograms))
+        return replace(latency, ages=_curves(_slow_rollouts(one, latency, settings), seed))
     found = learned_mix(tallies)
     mix: Mix = () if isinstance(found, NotLearned) else found
     fair = tuple(mixed(tally, mix) if mix else tally for tally in tallies)
@@ -181,13 +182,32 @@ def history_of(one: GateHistory, seed: int) -> History | NotLearned:
 
 def age_curves(one: GateHistory, seed: int, mix: Mix = ()) -> tuple[AgeCurve, ...]:
     """The learned curve of young pods and refits of it, or none where past rollouts do not tell."""
-    if one.gate.kind not in _AGED:
-        return ()
     rollouts = [
         Rollout(mixed(counted, mix) if mix else counted, born)
         for counted, born in one.rollouts
         if isinstance(counted, Tally)
     ]
+    return _curves(rollouts, seed)
+
+
+def _slow_rollouts(one: GateHistory, history: LatencyHistory, settings: Settings) -> list[Rollout]:
+    """Rollouts as each watched boundary tells them: youth changes latency, and boundaries answer to it differently."""
+    model = LATENCY.fit(history, settings)
+    if isinstance(model, NotLearned):
+        return []
+    found = []
+    for counted, born in one.rollouts:
+        if isinstance(counted, Histogram):
+            bounds = counted.boundaries.tolist()
+            found += [
+                Rollout(counted.above(bounds.index(bound.seconds)), born, bound.slope)
+                for bound in model.learned
+                if bound.seconds in bounds and bound.slope > 0.0
+            ]
+    return found
+
+
+def _curves(rollouts: Sequence[Rollout], seed: int) -> tuple[AgeCurve, ...]:
     found = learned_ages(rollouts)
     if isinstance(found, NotLearned):
         return ()

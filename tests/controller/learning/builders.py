@@ -46,6 +46,7 @@ NOW = 1_790_000_000.0 // 86_400.0 * 86_400.0 + 7_200.0
 DAY = 86_400.0
 WINDOW = 30.0
 
+_BOUNDS = ("0.05", "0.1", "0.25", "0.5", "1")
 NOISE = Noise(Variation((math.inf, 1.5), (0.0225, 0.1)), 0.03)
 CALIBRATION = Calibration(Scale(0.5, 1.2), Scale(-0.8, 0.7), 4.87434, 1.35659, 2.8)
 STANDING = Standing(Guarantee.CALIBRATED, 0.01, 84, 504, (0.0, 0.043))
@@ -94,6 +95,7 @@ class Store:
     rate: float = 20.0
     errors: float = 0.005
     level_sd: float = 0.1
+    young: float = 0.0  # extra errors, and extra latency, of a newborn pod; gone with two minutes
     bend: Callable[[CounterSeries], CounterSeries] = lambda one: one
     answer: Callable[[Any], Unfetched | None] = lambda _: None
     diagnosis: Unfetched | None = None
@@ -120,25 +122,36 @@ class Store:
                 instants = _instants(ask.stretch.start, ask.stretch.end, ask.stretch.step)
                 times = tuple(at for at in instants if max(begin, self.begin) <= at <= end)
                 if times:
-                    out += self._series(f"{name}-{'bcdfghjklmnpqrst'[number] * 5}", times, ask)
+                    ages = np.array(times) - max(begin, self.begin)
+                    out += self._series(f"{name}-{'bcdfghjklmnpqrst'[number] * 5}", times, ages, ask)
         return [self.bend(one) for one in out]
 
-    def _series(self, pod: str, times: tuple[float, ...], ask: FetchPods | FetchLevels) -> list[CounterSeries]:
+    def _series(
+        self, pod: str, times: tuple[float, ...], ages: Any, ask: FetchPods | FetchLevels
+    ) -> list[CounterSeries]:
         rng = np.random.default_rng(zlib.crc32(pod.encode()))
         own = rng.standard_normal()
         rng = np.random.default_rng((zlib.crc32(pod.encode()), int(times[0])))
         if isinstance(ask, FetchLevels):
             values = 1e8 * np.exp(self.level_sd * own + 0.01 * rng.standard_normal(len(times)))
             return [CounterSeries(pod, None, times, tuple(values.tolist()))]
+        w = 1.0 + self.young * np.exp(-ages / 120.0)
         served = rng.poisson(self.rate * ask.stretch.step, len(times))
-        failed = rng.binomial(served, self.errors * math.exp(self.pod_sd * own))
         # Where a counter stood before is a number that every question finds the same.
         whole = 1e6 + np.cumsum(served)
         if ask.term == "buckets":
-            shares = (("0.1", 0.6), ("0.25", 0.9), ("1", 0.99), ("+Inf", 1.0))
-            return [CounterSeries(pod, le, times, tuple(np.floor(share * whole).tolist())) for le, share in shares]
-        counted = 1e4 + np.cumsum(failed) if ask.term == "errors" else whole
+            return [self._bucket(pod, le, times, served, w * math.exp(0.03 * own), rng) for le in _BOUNDS] + [
+                CounterSeries(pod, "+Inf", times, tuple(whole.astype(float).tolist()))
+            ]
+        share = np.minimum(self.errors * math.exp(self.pod_sd * own) * w, 0.9)
+        counted = 1e4 + np.cumsum(rng.binomial(served, share)) if ask.term == "errors" else whole
         return [CounterSeries(pod, None, times, tuple(counted.astype(float).tolist()))]
+
+    def _bucket(self, pod: str, le: str, times: Any, served: Any, slower: Any, rng: Any) -> CounterSeries:
+        """Requests at most `le` seconds long: log-normal, median 80 ms, log sd .8, times `slower`."""
+        z = (math.log(float(le) / 0.08) - np.log(slower)) / 0.8
+        below = rng.binomial(served, [0.5 * math.erfc(-each / math.sqrt(2.0)) for each in z])
+        return CounterSeries(pod, le, times, tuple((5e5 + np.cumsum(below)).astype(float).tolist()))
 
     def pods_answer(self, ask: FetchPods | FetchLevels) -> PodSeries | Unfetched:
         self.asked.append(ask)

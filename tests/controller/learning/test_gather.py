@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from analysis.learned import Guarantee, LearnedCounts, LearnedLevels, NotLearned
+from analysis.learned import Guarantee, LearnedCounts, LearnedLatency, LearnedLevels, NotLearned
 from analysis.learning import CountHistory
 from controller.baseline import Baseline, Likeness, learning_digest, restored, to_object
+from controller.gates import settings
 from controller.learning.asks import FetchAlerts, FetchLevels, FetchPods, FetchPresence, Unfetched, Why
 from controller.learning.gather import Progress, Stopped, Subject, counted, gather, released
 from controller.learning.learn import (
@@ -316,9 +317,32 @@ def test_the_last_three_hours_alone_are_a_calibration_that_says_so() -> None:
 
 def test_histories_are_what_the_command_line_backtests() -> None:
     gathered = gather(subject(Store()), NOW, bands=False)
-    history = history_of(gathered.gates["errors"], 1)
+    history = history_of(gathered.gates["errors"], 1, settings(a_policy(**SHORT).spec.gates[0], a_policy(**SHORT)))
     assert isinstance(history, CountHistory)
     assert len(history.segments) == 84
     taught = learn(gathered, a_policy(**SHORT), "shop", NOW)
     assert set(taught.required.taught) == {"errors"}
     assert taught.baseline.bands == {}
+
+
+def rolled_out_weekly(**how: Any) -> Store:
+    """Six versions, each beside the one before for an hour, as a release in batches leaves them."""
+    begins = [NOW - (28 - 4 * n) * DAY for n in range(6)]
+    names = [f"checkout-{'bcdfgh'[n] * 9}" for n in range(6)]
+    ends = [*(begin + 3_600.0 for begin in begins[1:]), math.inf]
+    sets = {name: (begin, end) for name, begin, end in zip(names, begins, ends, strict=True)}
+    return Store(begin=NOW - 28 * DAY, replica_sets=sets, **how)
+
+
+@pytest.mark.parametrize("gate", [ERRORS, LATENCY])
+def test_past_rollouts_teach_how_long_a_pod_is_young(gate: dict[str, Any]) -> None:
+    policy = a_policy(**SHORT, gates=[gate])
+    young = of(policy, rolled_out_weekly(young=1.0, rate=60.0, errors=0.02)).gates[gate["name"]]
+    assert isinstance(young, LearnedCounts | LearnedLatency), young
+    assert young.age is not None
+    # Twice the errors, or twice the latency, at birth, gone with a time constant of two minutes.
+    assert 0.4 < young.age.extra < 2.5
+    assert 60.0 <= young.age.seconds <= 300.0
+    grown = of(policy, rolled_out_weekly(rate=60.0, errors=0.02)).gates[gate["name"]]
+    assert isinstance(grown, LearnedCounts | LearnedLatency), grown
+    assert grown.age is None or abs(grown.age.extra) < 0.25
