@@ -103,13 +103,16 @@ LEVEL_BANDWIDTH = 0.05
 """Gauges: least width of the kernels, and least spread, of ln levels of healthy pods."""
 
 LEVEL_HEAVY_SHARE = 0.13
-"""Gauges: the part of the density of levels that is Student's t with 3 degrees of freedom, so that nothing is impossible."""
+"""Gauges: the part of the density of levels that is Student's t with 3 degrees of freedom: nothing is impossible."""
 
 LEVEL_SHIFT_REACH = 2.2
 """Gauges: the likelihood ratio is mixed over shifts of ln level from the margin to this much beyond it (x9)."""
 
 LEVEL_PRIOR_SD = 0.7
 """Gauges: scale of the half-normal weights of those shifts: most regressions that matter are around x2."""
+
+LEVEL_ODD_POD = 0.3
+"""Gauges: the part of the alternative in which one pod of the contender is bad and the others are not."""
 
 LEVEL_SHIFTS = 23
 """Gauges: points of that mixture, the margin itself included."""
@@ -295,14 +298,20 @@ BAND_DEEP_ALPHA = 0.01
 BAND_DEEP_SLOPE = 2.0
 """History band: ... by this factor on its slope."""
 
-BAND_CLOCK_ROOM = 1.5
+BAND_CLOCK_ROOM = 1.25
 """History band: a half hour of the day is special when its errors usually are larger than others by this factor."""
 
 BAND_CLOCK_MOST = 20.0
 """History band: ... and by no more than this is it excused."""
 
-BAND_CLOCK_PRIOR = 3.0
+BAND_CLOCK_PRIOR = 1.0
 """History band: a half hour of the day needs so many days to be believed by half."""
+
+BAND_LEAST_MOVES = 0.01
+"""History band: a series that moves in fewer of its steps is called constant."""
+
+BAND_LEAST_TAIL = (0.25, 0.1)
+"""History band: neither location nor spread of the tail of M is taken to be smaller."""
 
 BAND_LEAST_UNIT = 0.002
 """History band: a change of less than this in z is never a surprise: a fifth of a percent."""

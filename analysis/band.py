@@ -82,6 +82,8 @@ class LearnedBand:
     size: Table
     upper: Numbers
     lower: Numbers
+    upper_clock: Numbers
+    lower_clock: Numbers
     upper_tail: Tail
     lower_tail: Tail
     start: float
@@ -114,6 +116,8 @@ _ARRAYS = (
     "size",
     "upper",
     "lower",
+    "upper_clock",
+    "lower_clock",
 )
 
 
@@ -214,7 +218,8 @@ def opening(band: LearnedBand, before: Series) -> Opening | Absence:
     expected, size = model.ahead(terms)
     coming = model.season.of(ticks[-1] + np.arange(1, BAND_HORIZON + 1))
     level = terms.base[0] + expected[0] + np.cumsum(coming) / STEPS
-    return Opening(before.end, _numbers(level), _numbers(size[0] * model.upper), _numbers(size[0] * model.lower))
+    upper, lower = model.units(size, ticks[-1:])
+    return Opening(before.end, _numbers(level), _numbers(upper[0]), _numbers(lower[0]))
 
 
 def forecast(band: LearnedBand, before: Series, alpha: float) -> Forecast | Absence:
@@ -330,6 +335,8 @@ def packed(
         size=tuple(_numbers(row) for row in model.size),
         upper=_numbers(model.upper),
         lower=_numbers(model.lower),
+        upper_clock=_numbers(model.upper_clock),
+        lower_clock=_numbers(model.lower_clock),
         upper_tail=upper,
         lower_tail=lower,
         start=start,

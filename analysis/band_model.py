@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.assumptions import BAND_CLIP
-from analysis.band_terms import Rows, Sums, Terms, ahead, season, standardised, terms_at
+from analysis.assumptions import BAND_CLIP, BAND_LEAST_UNIT
+from analysis.band_terms import DAY, Rows, Sums, Terms, ahead, season, standardised, terms_at
 from analysis.special import FloatArray
 
 
@@ -35,7 +35,9 @@ class Model:
 
     centre, width: of the terms that all h share, (17,); day_centre, day_width: of yesterday's increment, (12,).
     mean: (12, 19), the last column is the intercept. volatility_centre, volatility_width: (13,); size: (12, 14).
-    upper, lower: (12,), quantiles of error over size in either direction, both positive. grain: see volatility_terms.
+    upper, lower: (12,), quantiles of error over size in either direction, both positive. upper_clock, lower_clock:
+    (48,), how much larger the largest Z_h of an hour usually is in this half hour of the UTC day, at least 1. grain:
+    see volatility_terms.
     """
 
     season: Season
@@ -50,6 +52,8 @@ class Model:
     size: FloatArray
     upper: FloatArray
     lower: FloatArray
+    upper_clock: FloatArray
+    lower_clock: FloatArray
 
     def ahead(self, terms: Terms) -> tuple[FloatArray, FloatArray]:
         """Forecast of C_h and the usual size of its error, both (origins, 12)."""
@@ -66,3 +70,18 @@ class Model:
         terms = terms_at(residual, ticks, rows, self.grain)
         expected, size = self.ahead(terms)
         return ahead(Sums(residual), terms.base, rows) - expected, size
+
+    def units(self, size: FloatArray, ticks: Rows) -> tuple[FloatArray, FloatArray]:
+        """What Z_h = 1 is in z, upwards and downwards, (origins, 12). size: as of `ahead`; ticks: of the origins."""
+        at = half_hour(ticks)
+        upper = size * self.upper * self.upper_clock[at][:, None]
+        lower = size * self.lower * self.lower_clock[at][:, None]
+        return np.maximum(upper, BAND_LEAST_UNIT), np.maximum(lower, BAND_LEAST_UNIT)
+
+
+CLOCKS = 48
+
+
+def half_hour(ticks: Rows) -> Rows:
+    """The half hour of the UTC day, 0 to 47."""
+    return (ticks % DAY) // (DAY // CLOCKS)

@@ -14,11 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.assumptions import (
+    BAND_CLOCK_MOST,
+    BAND_CLOCK_PRIOR,
+    BAND_CLOCK_ROOM,
     BAND_DAYS,
     BAND_FOLDS,
     BAND_HALF_LIFE,
     BAND_HORIZON,
     BAND_LEAST_DAYS,
+    BAND_LEAST_MOVES,
+    BAND_LEAST_TAIL,
     BAND_OFFSET,
     BAND_ROLLOUT,
     BAND_STEP,
@@ -28,7 +33,7 @@ from analysis.assumptions import (
     TAIL_SHARE,
 )
 from analysis.band import LearnedBand, Tail, packed
-from analysis.band_model import Model
+from analysis.band_model import CLOCKS, Model, half_hour
 from analysis.band_terms import DAY, HOUR, Bools, Rows, Series, Unit, filled, transformed
 from analysis.learned import NotLearned
 from analysis.learning.band_fit import fitted_model
@@ -60,17 +65,17 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
     """
     recent = _trailing(series)
     values = filled(recent.values)
+    if unit is Unit.SHARE:
+        values = np.minimum(values, 1.0)
     usable = np.isfinite(values) & ~outside(recent, left_out)
     days = float(usable.sum()) / DAY
     span = recent.values.size / DAY
     if span < BAND_LEAST_DAYS - 0.01 or days < 0.8 * BAND_LEAST_DAYS:
         told = f"{days:.1f} usable days of {span:.1f}, at least {BAND_LEAST_DAYS:g} are needed"
         return NotLearned("TooLittleHistory", told)
-    known = values[usable]
-    if known.max() <= 0.0:
-        return NotLearned("Constant", f"all of {known.size} values are 0: how far it may rise cannot be learned")
-    if np.ptp(known) <= 1e-9 * known.max():
-        return NotLearned("Constant", f"all of {known.size} values are {known[0]:.4g}: it never varied")
+    constant = _constant(np.where(usable, values, np.nan))
+    if constant is not None:
+        return constant
     offset = offset_of(np.where(usable, values, np.nan))
     z = transformed(values, unit, offset)
     past = _Past(np.where(usable, z, np.nan), recent.ticks, usable, np.ones(z.size))
@@ -86,19 +91,38 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
     held = _held_out(past, rows)
     if isinstance(held, NotLearned):
         return held
-    segments = _segments(past.weights[rows])
+    weights, half_hours = past.weights[rows], half_hour(past.ticks[rows])
+    segments = _segments(weights)
+    upper, lower = (_by_the_clock(maxima, half_hours, weights, held.part) for maxima in (held.upper, held.lower))
     return packed(
-        model,
+        replace(
+            model,
+            upper_clock=clock_factors(held.upper, half_hours, weights),
+            lower_clock=clock_factors(held.lower, half_hours, weights),
+        ),
         unit=unit,
         offset=offset,
-        upper=tail_of(held.upper, past.weights[rows], segments),
-        lower=tail_of(held.lower, past.weights[rows], segments),
+        upper=tail_of(upper, weights, segments),
+        lower=tail_of(lower, weights, segments),
         start=recent.start,
         end=recent.end,
         days=days,
         shifted=shifted,
-        realised=_realised(held, past.weights[rows]),
+        realised=_realised(upper, held.part, weights),
     )
+
+
+def _constant(values: FloatArray) -> NotLearned | None:
+    """Why a series that hardly moves teaches nothing: how far it moves by chance cannot be told from it."""
+    known = values[np.isfinite(values)]
+    steps = np.abs(np.diff(values))
+    steps = steps[np.isfinite(steps)]
+    moves = float((steps > 1e-9 * known.max()).mean()) if steps.size else 0.0
+    if known.max() <= 0.0 or moves < BAND_LEAST_MOVES:
+        return NotLearned(
+            "Constant", f"{known.size} values from {known.min():.4g} to {known.max():.4g} hardly ever move"
+        )
+    return None
 
 
 def offset_of(values: FloatArray) -> float:
@@ -173,21 +197,52 @@ def _held_out(past: _Past, rows: Rows) -> _Maxima | NotLearned:
         if isinstance(model, NotLearned):
             return model
         error, size = model.errors(past.z, past.ticks, rows[held])
-        upper[held] = (error / size / model.upper).max(axis=1)
-        lower[held] = (-error / size / model.lower).max(axis=1)
+        ups, downs = model.units(size, past.ticks[rows[held]])
+        upper[held] = (error / ups).max(axis=1)
+        lower[held] = (-error / downs).max(axis=1)
     return _Maxima(upper, lower, part)
+
+
+def clock_factors(maxima: FloatArray, half_hours: Rows, weights: FloatArray) -> FloatArray:
+    """By how much the largest Z_h of an hour is larger in each half hour of the day, (48,), shrunk towards 1.
+
+    What happens at the same time every day, a nightly job or the end of one, is no surprise at that time, and must not
+    make the rest of the day deaf. Factors are ratios of 80 % quantiles, to the power n/(n + 3) for n days seen.
+    """
+    usual = float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE))
+    factors = np.ones(CLOCKS)
+    if usual <= 0.0:
+        return factors
+    for k in range(CLOCKS):
+        here = half_hours == k
+        if here.any():
+            days = float(here.sum()) / (DAY // CLOCKS)
+            ratio = float(weighted_quantile(maxima[here], weights[here], 1.0 - TAIL_SHARE)) / usual
+            factors[k] = max(ratio / BAND_CLOCK_ROOM, 1.0) ** (days / (days + BAND_CLOCK_PRIOR))
+    return np.minimum(factors, BAND_CLOCK_MOST)
+
+
+def _by_the_clock(maxima: FloatArray, half_hours: Rows, weights: FloatArray, part: Rows) -> FloatArray:
+    """Maxima over the factors that the other parts of time teach."""
+    scaled = maxima.copy()
+    for fold in np.unique(part):
+        ours = part == fold
+        factors = clock_factors(maxima[~ours], half_hours[~ours], weights[~ours])
+        scaled[ours] /= factors[half_hours[ours]]
+    return scaled
 
 
 def tail_of(maxima: FloatArray, weights: FloatArray, segments: float) -> Tail:
     """Q80 and the mean excess over it, none counted for more than four times the usual one, which the median tells."""
-    location = float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE))
+    least_location, least_spread = BAND_LEAST_TAIL
+    location = max(float(weighted_quantile(maxima, weights, 1.0 - TAIL_SHARE)), least_location)
     above = maxima > location
-    if not above.any():
-        return Tail(_rounded(location), _rounded(max(0.05 * abs(location), 1e-6)), math.floor(segments))
-    excess, mass = maxima[above] - location, weights[above]
-    usual = float(weighted_quantile(excess, mass, 0.5)) / math.log(2.0)
-    spread = float(np.average(np.minimum(excess, BAND_UNUSUAL * usual), weights=mass))
-    return Tail(_rounded(location), _rounded(max(spread, 0.05 * abs(location))), math.floor(segments))
+    spread = 0.0
+    if above.any():
+        excess, mass = maxima[above] - location, weights[above]
+        usual = float(weighted_quantile(excess, mass, 0.5)) / math.log(2.0)
+        spread = float(np.average(np.minimum(excess, BAND_UNUSUAL * usual), weights=mass))
+    return Tail(_rounded(location), _rounded(max(spread, least_spread)), math.floor(segments))
 
 
 def _segments(weights: FloatArray) -> float:
@@ -195,13 +250,13 @@ def _segments(weights: FloatArray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) / (HOUR + BAND_HORIZON)
 
 
-def _realised(held: _Maxima, weights: FloatArray) -> tuple[float, float]:
+def _realised(upper: FloatArray, part: Rows, weights: FloatArray) -> tuple[float, float]:
     """95 % interval of the share of hours above the threshold at 1 %, upwards, each part by the tail of the others."""
     hits = 0.0
-    for fold in np.unique(held.part):
-        ours = held.part == fold
-        tail = tail_of(held.upper[~ours], weights[~ours], _segments(weights[~ours]))
-        hits += float((weights * (held.upper > tail.threshold(REALISED_ALPHA)))[ours].sum())
+    for fold in np.unique(part):
+        ours = part == fold
+        tail = tail_of(upper[~ours], weights[~ours], _segments(weights[~ours]))
+        hits += float((weights * (upper > tail.threshold(REALISED_ALPHA)))[ours].sum())
     segments = _segments(weights)
     return clopper_pearson(hits / float(weights.sum()) * segments, segments)
 

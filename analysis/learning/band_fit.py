@@ -12,7 +12,7 @@ from analysis.assumptions import (
     BAND_RIDGE,
     BAND_SCALE_RIDGE,
 )
-from analysis.band_model import Model, Season
+from analysis.band_model import CLOCKS, Model, Season
 from analysis.band_terms import BLOCKS, Rows, Sums, ahead, standardised, terms_at
 from analysis.learning.band_season import weighted_quantile
 from analysis.special import FloatArray
@@ -22,7 +22,10 @@ _SMALLEST = 1e-4
 
 
 def fitted_model(z: FloatArray, ticks: Rows, season: Season, rows: Rows, weights: FloatArray) -> Model:
-    """The model of the origins `rows`, all of which know their last hour and the hour to come; weights: (rows,)."""
+    """The model of the origins `rows`, all of which know their last hour and the hour to come; weights: (rows,).
+
+    Every half hour of the day still counts alike: that is learned from the errors of other days.
+    """
     residual = z - season.of(ticks)
     grain = _grain(residual)
     terms = terms_at(residual, ticks, rows, grain)
@@ -57,6 +60,8 @@ def fitted_model(z: FloatArray, ticks: Rows, season: Season, rows: Rows, weights
         size=size,
         upper=np.maximum(weighted_quantile(ratio, weights, BAND_QUANTILE), _SMALLEST),
         lower=np.maximum(weighted_quantile(-ratio, weights, BAND_QUANTILE), _SMALLEST),
+        upper_clock=np.ones(CLOCKS),
+        lower_clock=np.ones(CLOCKS),
     )
 
 

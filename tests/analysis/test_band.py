@@ -122,7 +122,9 @@ def test_one_origin_and_thousands_give_the_same_numbers() -> None:
         assert isinstance(made, Opening)
         means = np.cumsum(z[row + 1 : row + 13]) / np.arange(1, 13)
         assert means - np.array(made.expected) == pytest.approx(error[k], abs=2e-5)
-        assert made.upper == pytest.approx(size[k] * model.upper, rel=1e-5)
+        upper, lower = model.units(size[k : k + 1], series.ticks[row : row + 1])
+        assert made.upper == pytest.approx(upper[0], rel=1e-5)
+        assert made.lower == pytest.approx(lower[0], rel=1e-5)
 
 
 def test_the_picture_shows_what_is_judged() -> None:

@@ -143,12 +143,13 @@ def _maxima(band: LearnedBand, values: FloatArray, ticks: Rows, origins: Rows) -
     model = band.model()
     z = transformed(values, band.unit, band.offset)
     error, size = model.errors(z, ticks, origins)
+    unit, _ = model.units(size, ticks[origins])
     hour = origins[:, None] + np.arange(1, BAND_HORIZON + 1)
     maxima = []
     for factor in FACTORS:
         moved = transformed(values[hour] * factor, band.unit, band.offset) - z[hour]
         shift = np.cumsum(moved, axis=1) / np.arange(1, BAND_HORIZON + 1)
-        maxima.append(((error + shift) / size / model.upper).max(axis=1))
+        maxima.append(((error + shift) / unit).max(axis=1))
     return np.stack(maxima, axis=1)
 
 
