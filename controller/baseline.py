@@ -383,6 +383,8 @@ def _nonsense(one: Any) -> str:
             return f"{name} is {value}"
         if (name in _POSITIVE and value <= 0.0) or (name in _NOT_NEGATIVE and value < 0.0):
             return f"{name} is {value:g}"
+        if name == "extra" and value <= -1.0:
+            return f"{name} is {value:g}"  # newborn pods may have fewer events than old ones, but never less than none
         if name in _SHARES and not 0.0 <= value <= 1.0:
             return f"{name} is {value:g}"
     lengths = [(len(part.times), len(part.variances)) for part in _parts(one) if isinstance(part, Variation)]
@@ -392,7 +394,7 @@ def _nonsense(one: Any) -> str:
 
 
 _POSITIVE = frozenset({"spread", "prior_sd", "seconds", "margin_ratio", "times"})
-_NOT_NEGATIVE = frozenset({"variances", "rate", "extra", "within", "segments", "replays"})
+_NOT_NEGATIVE = frozenset({"variances", "rate", "within", "segments", "replays"})
 _SHARES = frozenset({"rho", "alpha", "share", "realised"})
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.band_terms import Series, Unit
-from analysis.learned import Guarantee, Learned, LearnedCounts, LearnedLevels, NotLearned, Scale, Variation
+from analysis.learned import AgeCurve, Guarantee, Learned, LearnedCounts, LearnedLevels, NotLearned, Scale, Variation
 from analysis.learning.band import learn_band
 from controller.baseline import (
     BASELINE_VERSION,
@@ -73,6 +73,11 @@ def test_everything_that_was_learned_comes_back() -> None:
     assert after == before
     # Once more through the object it is the same to the last bit.
     assert read(kept(after)) == after
+
+
+def test_pods_that_are_better_when_young_are_believed() -> None:
+    before = a_baseline(gates={"errors": replace(COUNTS, age=AgeCurve(-0.6, 120.0))})
+    assert read(kept(before)) == before
 
 
 def test_numbers_keep_six_digits_and_times_their_second() -> None:
@@ -210,6 +215,7 @@ def test_b8_a_payload_with_the_right_checksum_still_has_to_make_sense(change: An
         replace(COUNTS, calibration=replace(COUNTS.calibration, change=math.inf)),
         replace(COUNTS, rate=-0.1),
         replace(COUNTS, standing=replace(COUNTS.standing, alpha=2.0)),
+        replace(COUNTS, age=AgeCurve(-1.2, 120.0)),
         replace(LEVELS, levels=(1.0, math.nan)),
     ],
 )
