@@ -4,7 +4,7 @@ A gauge has no events whose chance could be computed: what a healthy pod's level
 The reference are ln levels L_j of M pods in history; y_i are those of the contender's pods. Two statistics:
 
 - LR, a likelihood ratio mixed over shifts θ beyond the margin, under a density f0 that is mostly a kernel estimate of
-  the L_j and a little of a heavy tail, so that no level is impossible;
+  the L_j and a little of a heavy tail, so that no level is impossible; all pods share the shift, or only one has it;
 - RK, the square of the summed normal scores of the y_i among the L_j. It needs no density; how far a level lies beyond
   every pod that was ever seen is left to LR.
 
@@ -28,6 +28,7 @@ import numpy as np
 from analysis.assumptions import (
     LEVEL_BANDWIDTH,
     LEVEL_HEAVY_SHARE,
+    LEVEL_ODD_POD,
     LEVEL_PRIOR_SD,
     LEVEL_SCORE_CLIP,
     LEVEL_SHIFT_REACH,
@@ -140,7 +141,7 @@ def position(known: Reference, y: FloatArray, weights: FloatArray, margin: float
         everywhere = np.zeros(beyond.shape)
         everywhere[beyond] = statistic
         told: FloatArray = log_sum_exp(everywhere + ln_weights, axis=0)
-        return told
+        return np.where(beyond.any(axis=0), told, 0.0)
 
     return Position(mixed(found.likelihood), mixed(found.ranks), mixed(found.margin))
 
@@ -148,14 +149,28 @@ def position(known: Reference, y: FloatArray, weights: FloatArray, margin: float
 def _beyond(known: Reference, y: FloatArray, margin: float) -> Position:
     """The statistics of spans whose mean lies beyond the margin; y: (pods, spans), the results (spans,)."""
     there = np.isfinite(y)
+    pods = np.maximum(there.sum(axis=0), 1)
     filled = np.where(there, y, known.median)
-    moved = known.ln_density(filled[None] - margin - _SHIFTS[:, None, None])
-    at_shift = log_sum_exp(np.where(there, moved, 0.0).sum(axis=1) + _LN_PRIOR[:, None], axis=0)
-    unmoved = np.where(there, known.ln_density(filled), 0.0).sum(axis=0)
-    at_margin = np.where(there, known.ln_density(filled - margin), 0.0).sum(axis=0)
-    score = np.where(there, known.scores(filled - margin), 0.0).sum(axis=0) / np.sqrt(np.maximum(there.sum(axis=0), 1))
+    moved = np.where(there, known.ln_density(filled[None] - margin - _SHIFTS[:, None, None]), 0.0)
+    unmoved, at_margin = (np.where(there, known.ln_density(filled - by), 0.0) for by in (0.0, margin))
+    score = np.where(there, known.scores(filled - margin), 0.0).sum(axis=0) / np.sqrt(pods)
     ranks = 0.5 * np.maximum(score, 0.0) ** 2
-    return Position(at_shift - unmoved, ranks, np.logaddexp(at_shift - at_margin, ranks))
+    likelihood, beyond = (
+        np.logaddexp(
+            math.log(1.0 - LEVEL_ODD_POD) + _mixed(moved.sum(axis=1)) - null.sum(axis=0),
+            math.log(LEVEL_ODD_POD)
+            + log_sum_exp(np.where(there, _mixed(moved) - null, -np.inf), axis=0)
+            - np.log(pods),
+        )
+        for null in (unmoved, at_margin)
+    )
+    return Position(likelihood, ranks, np.logaddexp(beyond, ranks))
+
+
+def _mixed(moved: FloatArray) -> FloatArray:
+    """ln of the mean of exp(moved) over shifts (axis 0) under their prior."""
+    result: FloatArray = log_sum_exp(moved + _LN_PRIOR.reshape(-1, *([1] * (moved.ndim - 1))), axis=0)
+    return result
 
 
 def power_bound(ratio: float, sd: float, pods: int, known: int, z: float = 2.33) -> float:

@@ -204,18 +204,27 @@ class TestPosition:
         levels, y, margin = rng.normal(0.0, 0.25, 25), rng.normal(0.55, 0.25, 3), math.log(1.1)
         found = position(reference(levels, 0.05), y[:, None], np.ones(1), margin)
         shifts = margin + 0.1 * np.arange(1, 23)
-
-        def ln_f0(x: FloatArray) -> float:
-            return float(plain_density(x, levels, 0.05).sum())
-
         weights = stats.norm.pdf(shifts - margin, 0.0, 0.7)
-        ratio = np.log(np.average([math.exp(ln_f0(y - s) - ln_f0(y)) for s in shifts], weights=weights))
-        assert float(found.likelihood) == pytest.approx(ratio, abs=0.02)
+
+        def ratio(pods: FloatArray, null: float) -> float:
+            """The likelihood ratio of a shift that all these pods share, against `null`."""
+            at = [plain_density(pods - s, levels, 0.05).sum() for s in (null, *shifts)]
+            return float(np.average(np.exp(np.array(at[1:]) - at[0]), weights=weights))
+
+        def told(null: float) -> float:
+            one = float(np.mean([ratio(y[i : i + 1], null) for i in range(3)]))
+            return 0.7 * ratio(y, null) + 0.3 * one
+
+        assert float(found.likelihood) == pytest.approx(math.log(told(0.0)), abs=0.02)
         ranks = np.array([((levels < v - margin).sum() + 0.5) / 26.0 for v in y]).clip(0.02, 0.98)
         score = max(float(stats.norm.ppf(ranks).sum()) / math.sqrt(3.0), 0.0)
         assert float(found.ranks) == pytest.approx(score**2 / 2.0, abs=1e-6)
-        beyond = np.average([math.exp(ln_f0(y - s) - ln_f0(y - margin)) for s in shifts], weights=weights)
-        assert float(found.margin) == pytest.approx(math.log(beyond + math.exp(score**2 / 2.0)), abs=0.02)
+        assert float(found.margin) == pytest.approx(math.log(told(margin) + math.exp(score**2 / 2.0)), abs=0.02)
+
+    def test_one_bad_pod_is_seen_among_good_ones(self) -> None:
+        known = reference(np.random.default_rng(2).normal(0.0, 0.25, 25), 0.05)
+        found = position(known, np.array([[1.9], [-0.1], [0.1], [0.0]]), np.ones(1), math.log(1.1))
+        assert float(found.likelihood) > 2.0
 
     def test_inside_the_margin_there_is_no_evidence_at_all(self) -> None:
         levels = np.random.default_rng(2).normal(0.0, 0.25, 25)
