@@ -276,6 +276,15 @@ def test_thirty_two_gates_with_two_hundred_levels_each_fit_into_the_object() -> 
     assert all(isinstance(one, LearnedLevels) for one in after.gates.values())
 
 
+def test_long_reasons_of_many_gates_leave_the_object_within_its_bounds() -> None:
+    why = NotLearned("NoSeries", "x" * 500)
+    obj = kept(a_baseline(gates={f"gate-{n}": why for n in range(32)}, bands={f"gate-{n}": why for n in range(32)}))
+    assert len(json.dumps(obj)) <= MAX_OBJECT
+    after = read(obj)
+    assert isinstance(after, Baseline)
+    assert after.gates["gate-31"] == why
+
+
 def test_what_does_not_fit_is_named_and_the_rest_stays() -> None:
     import numpy as np
 
