@@ -198,10 +198,10 @@ def test_a_nightly_job_is_no_surprise_and_does_not_make_the_day_deaf() -> None:
         assert not isinstance(made, Absence)
         told = [evidence(band, made, factor * values[at + 1 : at + 13], Worse.HIGHER).nats for factor in (1.0, 1.3)]
         seen[15 <= at % DAY < 60].append(told)
-    day, night = (np.array(seen[inside]) > math.log(100.0) for inside in (False, True))
-    assert day[:, 0].mean() < 0.02
-    assert night[:, 0].mean() < 0.15
-    assert day[:, 1].mean() > 0.9
+    by_day, by_night = (np.array(seen[inside]) > math.log(100.0) for inside in (False, True))
+    assert by_day[:, 0].mean() < 0.02
+    assert by_night[:, 0].mean() < 0.15
+    assert by_day[:, 1].mean() > 0.9
 
 
 def test_one_unknown_incident_hardly_moves_the_tail() -> None:
