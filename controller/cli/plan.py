@@ -39,12 +39,12 @@ def plan(
 
     may_draw(plot)
     asked = question(policy, policies, prometheus, config, namespace, kubeconfig, context)
-    found = gathered(asked, bands=False)
+    found = gathered(asked)
     taught = studied(asked, found)
     pods = fleet_of(taught)
     seed = seed_of(asked.namespace, asked.policy.name, asked.now)
     with bar("making releases worse") as told:
-        figures = powers(asked.policy, taught, pods, seed=seed, told=told)
+        figures = powers(asked.policy, found, taught, pods, seed=seed, told=told)
     if all(one.not_learned is not None for one in figures):
         lines = [f"gate {one.gate.name}: {one.not_learned.reason}: {one.not_learned.detail}"
                  for one in figures if one.not_learned is not None]  # fmt: skip
@@ -100,6 +100,16 @@ def print_gate(screen: Console, power: GatePower) -> None:
         say(f"  pod ceiling: x{power.ceiling:.3g}; below it neither traffic nor time helps")
     for harm, lack in hopeless(power):
         say(f"  {harm.label}: {lack.detail}")
+    if power.alone:
+        say(f"  {_alone(power.alone)}")
+
+
+def _alone(alone: Sequence[Reach]) -> str:
+    """What the history band catches by itself, in one line."""
+    told = [
+        f"{one.harm.label if one.harm is not None else 'no harm'} {100 * one.within().value:.0f} %" for one in alone
+    ]
+    return f"history alone, in its first hour without incumbents ({alone[0].caught.size} hours): {', '.join(told)}"
 
 
 def table_of(titles: Sequence[str]) -> Table:
@@ -164,7 +174,8 @@ def _print_json(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], 
             "learned": power.not_learned is None,
         }
         if power.not_learned is not None:
-            gates.append({**head, "reason": power.not_learned.reason, "detail": power.not_learned.detail})
+            gates.append({**head, "reason": power.not_learned.reason, "detail": power.not_learned.detail,
+                          "alone": [reach_json(one, [60.0]) for one in power.alone]})  # fmt: skip
             continue
         times = columns(power.watched)
         harms = [
@@ -177,7 +188,7 @@ def _print_json(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], 
         ]
         healthy = reach_json(power.healthy, times) if power.healthy is not None else None
         gates.append({**head, "segments": power.segments, "podCeiling": power.ceiling, "healthy": healthy,
-                      "harms": harms})  # fmt: skip
+                      "harms": harms, "alone": [reach_json(one, [60.0]) for one in power.alone]})  # fmt: skip
     told = {
         "policy": policy.name,
         "namespace": namespace,

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.assumptions import HISTORY_SHARE, LEAST_LEVELS
+from analysis.band import LearnedBand
+from analysis.band_power import reaches_alone
 from analysis.injection import Harm, How
 from analysis.learned import LearnedBoundary, Noise, NotLearned
 from analysis.learning.history import CountHistory, LatencyHistory, LevelHistory
@@ -17,7 +20,8 @@ from analysis.learning.study import Study
 from analysis.learning.study import Taught as TaughtGate
 from analysis.power import Reach, Trial, harms_of, reach
 from analysis.reach import TARGET, Course, Lack, Missing, level_floor, level_power, missing, pod_ceiling
-from controller.learning.learn import Taught
+from controller.learning.gather import Gathered
+from controller.learning.learn import Taught, band_series
 from policies.schema import Gate, ReleasePolicy
 
 _TIMES = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 240.0)
@@ -42,7 +46,8 @@ class Stage:
 class GatePower:
     """What one gate catches. lacks: of each harm, None where it is caught. ceiling: the ratio below which nothing is.
 
-    watched: the longest replay in minutes. Without history there is only `not_learned`.
+    watched: the longest replay in minutes. alone: what the history band catches in an hour in which no incumbent is
+    left. Without history there is only `not_learned`.
     """
 
     gate: Gate
@@ -52,6 +57,7 @@ class GatePower:
     ceiling: float | None = None
     segments: int = 0
     not_learned: NotLearned | None = None
+    alone: tuple[Reach, ...] = ()
 
     @property
     def watched(self) -> float:
@@ -91,30 +97,50 @@ def gate_of(taught: Taught, name: str) -> tuple[Study, TaughtGate] | None:
 
 
 def powers(
-    policy: ReleasePolicy, taught: Taught, pods: int, *, seed: int, told: Callable[[float, str], None]
+    policy: ReleasePolicy,
+    found: Gathered,
+    taught: Taught,
+    pods: int,
+    *,
+    seed: int,
+    told: Callable[[float, str], None],
 ) -> list[GatePower]:
     """What every gate of a policy catches. told: how far it is (0 to 1), and with what."""
     out = []
     for number, gate in enumerate(policy.spec.gates):
-        found = gate_of(taught, gate.name)
-        if found is None:
+        told(number / len(policy.spec.gates), f"gate {gate.name}: its usual course")
+        alone = _alone(found, taught, gate.name)
+        learned = gate_of(taught, gate.name)
+        if learned is None:
             why = taught.baseline.gates[gate.name]
             assert isinstance(why, NotLearned)
-            out.append(GatePower(gate, not_learned=why))
+            out.append(GatePower(gate, not_learned=why, alone=alone))
             continue
-        one = found[1]
+        one = learned[1]
         trial = Trial.inside(one)
         harms = harms_of(one.history, one.settings)
         reaches = []
         for place, harm in enumerate((None, *harms)):
-            done = (number + place / (len(harms) + 1)) / len(policy.spec.gates)
+            done = (number + (place + 1) / (len(harms) + 2)) / len(policy.spec.gates)
             told(done, f"gate {gate.name}: {harm.label if harm is not None else 'no harm'}")
             reaches.append(reach(trial, harm, taught.plan, seed=seed))
         lacks = tuple(_lack(one, reached, taught, pods) for reached in reaches[1:])
         ceiling = _ceiling(one, taught, pods)
         segments = len({replay.segment for replay in one.replays})
-        out.append(GatePower(gate, tuple(reaches[1:]), reaches[0], lacks, ceiling, segments))
+        out.append(GatePower(gate, tuple(reaches[1:]), reaches[0], lacks, ceiling, segments, alone=alone))
     return out
+
+
+def _alone(found: Gathered, taught: Taught, name: str) -> tuple[Reach, ...]:
+    """What the gate's history band catches while it is alone; nothing where it has not been learned."""
+    band = taught.baseline.bands.get(name)
+    series = band_series(found.gates[name])
+    if not isinstance(band, LearnedBand) or isinstance(series, NotLearned):
+        return ()
+    settings = taught.settings[name]
+    left_out = [(one.start, one.end) for one in taught.baseline.excluded]
+    alpha = settings.alpha * (1.0 - HISTORY_SHARE)
+    return tuple(reaches_alone(band, series, settings, alpha=alpha, left_out=left_out))
 
 
 def columns(longest: float) -> list[float]:
@@ -185,7 +211,8 @@ def _lacks(one: TaughtGate, harm: Harm, course: Course) -> Iterator[Lack]:
                 effect = _effect(bound, harm)
                 yield _named(missing(effect, bound.share, bound.noise, course, alpha=alpha), effect, harm)
         case LevelHistory():
-            yield _level_lack(one.model, harm, course, alpha)
+            most = max((stage for replay in one.replays for stage in replay.stages), default=0)
+            yield _level_lack(one.model, harm, course, alpha, most)
 
 
 def _named(lack: Lack, effect: float, harm: Harm) -> Lack:
@@ -205,8 +232,14 @@ def _effect(bound: LearnedBoundary, harm: Harm) -> float:
     return min(math.exp(bound.slope * math.log(harm.size)), most)
 
 
-def _level_lack(model: LevelModel, harm: Harm, course: Course, alpha: float) -> Lack:
+def _level_lack(model: LevelModel, harm: Harm, course: Course, alpha: float, on_trial: int) -> Lack:
     known = len(model.learned.levels)
+    if known - on_trial < LEAST_LEVELS:
+        return Lack(
+            Missing.PODS,
+            f"more history: it knows {known} pods, and with {on_trial} of them on trial too few are left to compare "
+            "with; every rollout adds its pods",
+        )
     spread = float(np.std(model.learned.levels, ddof=1))
     ratio = harm.size if harm.size >= 1.0 else 1.0 / harm.size
     most = level_power(ratio, spread, course.contender, known, alpha=alpha)

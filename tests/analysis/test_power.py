@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from analysis.band import LearnedBand
+from analysis.band_power import reaches_alone
+from analysis.band_terms import Series, Unit
 from analysis.injection import (
     FEWER_EVENTS,
     HIGHER,
@@ -27,6 +30,7 @@ from analysis.injection import (
 )
 from analysis.learned import Noise, Variation
 from analysis.learning import CountHistory, LatencyHistory, LevelHistory, ReplayPlan, Study, study
+from analysis.learning.band import learn_band
 from analysis.learning.replay import Replay
 from analysis.levels import Levels, gauge_settings
 from analysis.power import Reach, Trial, any_stopped, harms_of, reach, trace
@@ -409,3 +413,51 @@ def test_a_release_is_stopped_once_however_many_gates_stop_it() -> None:
     assert found.value == 0.75
     assert found.low < 0.75 < found.high
     assert any_stopped([one]).value == 0.5
+
+
+# ------------------------------------------------------------------------------------------- history by itself
+
+
+def a_course(days: int = 14, *, noise: float = 0.05, seed: int = 3) -> Series:
+    """A number every five minutes with a daily course and noise of a log standard deviation."""
+    rng = np.random.default_rng(seed)
+    ticks = np.arange(days * 288)
+    daily = 0.4 * np.sin(2.0 * np.pi * ticks / 288.0)
+    return Series(86_400.0 * 19_000, 50.0 * np.exp(daily + rng.normal(0.0, noise, ticks.size)))
+
+
+def test_history_alone_sees_a_doubled_level_and_no_healthy_hour() -> None:
+    series, settings = a_course(), gauge_settings()
+    band = learn_band(series, Unit.LEVEL)
+    assert isinstance(band, LearnedBand)
+    healthy, *worse = reaches_alone(band, series, settings, alpha=0.008)
+    assert healthy.harm is None
+    assert healthy.within().value <= 0.03
+    shares = [one.within().value for one in worse]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert worse[-1].minutes_at(0.5) == 5.0
+
+
+def test_hours_that_were_no_ordinary_time_are_not_asked() -> None:
+    series, settings = a_course(), gauge_settings()
+    band = learn_band(series, Unit.LEVEL)
+    assert isinstance(band, LearnedBand)
+    everything = [(series.start, series.end)]
+    assert reaches_alone(band, series, settings, alpha=0.008, left_out=everything) == []
+    half = [(series.start, series.start + 0.5 * (series.end - series.start))]
+    some, all_of_it = (
+        reaches_alone(band, series, settings, alpha=0.008, left_out=spans)[0].caught.size for spans in (half, [])
+    )
+    assert 0 < some < all_of_it
+
+
+def test_less_is_worse_where_the_gate_says_so() -> None:
+    from analysis.engine import Worse
+
+    series, settings = a_course(), gauge_settings(worse=Worse.LOWER)
+    band = learn_band(series, Unit.LEVEL)
+    assert isinstance(band, LearnedBand)
+    found = reaches_alone(band, series, settings, alpha=0.008)
+    assert [one.harm.size < 1.0 for one in found if one.harm is not None] == [True] * 5
+    assert found[-1].within().value == 1.0

@@ -229,6 +229,7 @@ def test_a_plan_tells_what_is_caught_and_by_when(planned: tuple[dict[str, Any], 
         assert within == sorted(within)
         assert (one["caught"] >= 0.9) == (one["missing"] is None)
     assert errors["harms"][0]["detail"].startswith("inside the margin")
+    assert errors["alone"] == []  # nine hours teach no course of a day
 
 
 def test_the_picture_has_a_curve_for_each_time(planned: tuple[dict[str, Any], Path]) -> None:
