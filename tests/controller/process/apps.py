@@ -110,6 +110,7 @@ def running(
     shell: Shell | None = None,
     report: Report | None = None,
     clock: Any = None,
+    learner: Any = None,
 ) -> Any:
     """A started loop; stopped at the end of the block."""
     clock, report = clock or SystemClock(), report or Report()
@@ -121,6 +122,7 @@ def running(
         report,
         resync=resync,
         ticks=lambda app, now, settings: ticks(app),
+        learner=learner,
     )
     loop.start()
     try:
