@@ -14,6 +14,7 @@ from scipy import stats
 
 from analysis.assumptions import BAND_HORIZON, MARGIN_ALPHA
 from analysis.band import LearnedBand, Opening, evidence, forecast, opened, opening, running
+from analysis.band_flaws import flaw
 from analysis.band_terms import DAY, HOUR, Series, Unit, filled, restored, series_of, transformed
 from analysis.comparisons.history import (
     HistoryInput,
@@ -296,6 +297,25 @@ def test_bad_input_is_blind_with_a_name(question: HistoryInput, reason: NoData) 
     assert told.verdict is Verdict.BLIND
     assert told.no_data is reason
     assert told.to_dict()["noData"] == reason.value
+
+
+def test_a_learned_band_has_no_flaw_and_a_spoilt_one_has() -> None:
+    band, _ = world(1)
+    assert flaw(band) == ""
+    spoilt = (
+        replace(band, profile=band.profile[:-1]),
+        replace(band, mean=band.mean[:-1]),
+        replace(band, size=(band.size[0][:-1], *band.size[1:])),
+        replace(band, weekly=(math.nan, *band.weekly[1:])),
+        replace(band, upper=(0.0, *band.upper[1:])),
+        replace(band, lower_clock=(-1.0, *band.lower_clock[1:])),
+        replace(band, offset=0.0),
+        replace(band, grain=math.inf),
+        replace(band, end=band.start),
+        replace(band, upper_tail=replace(band.upper_tail, spread=0.0)),
+        replace(band, lower_tail=replace(band.lower_tail, segments=0)),
+    )
+    assert all(flaw(one) for one in spoilt)
 
 
 def test_before_the_first_point_nothing_is_decided() -> None:
