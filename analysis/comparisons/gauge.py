@@ -20,7 +20,7 @@ from analysis.levels import GaugeSettings, Levels, read_levels
 from analysis.position import power_bound
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, lately
-from analysis.verdict import Absence, Effect, Evidence, NoData, Verdict, blind
+from analysis.verdict import LEVEL, Absence, Effect, Evidence, NoData, Verdict, blind
 from analysis.weighing import Weighed, weigh
 
 
@@ -96,7 +96,7 @@ class _Judged:
             low, ratio, high = -ends[1], -found.shift, -ends[0]
         else:
             low, ratio, high = ends[0], found.shift, ends[1]
-        return Effect(math.exp(ratio), math.exp(low), math.exp(high), found.ours, found.theirs)
+        return Effect(math.exp(ratio), math.exp(low), math.exp(high), found.ours, found.theirs, LEVEL)
 
     def degradation(self) -> Evidence:
         found, blame = self.found, self.pod_to_blame()
