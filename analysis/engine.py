@@ -77,11 +77,12 @@ class Traces:
     ln_pods: FloatArray
     ln_pods_margin: FloatArray
     ln_counts: FloatArray
+    temper: float = 1.0
 
     @property
     def ln_margin(self) -> FloatArray:
         """Evidence against a change inside the margin, as `Look.ln_margin`."""
-        mean: FloatArray = np.logaddexp(self.ln_pods_margin, self.ln_counts) - math.log(2.0)
+        mean: FloatArray = np.logaddexp(self.ln_pods_margin, self.ln_counts / self.temper) - math.log(2.0)
         return mean
 
 
@@ -93,7 +94,7 @@ class Look:
     of the sides against the margin, B (share of events) for a ratio and A (above the points) for points. high is inf
     when the data does not bound the ratio from above. likely: the most likely log ratio. sampling_half_width: the upper
     half of the interval before pod noise widens it; pod_half_width: what pod noise alone would give; both on the log
-    scale.
+    scale. temper: as in `Noise`.
     """
 
     ln_pods: float
@@ -105,6 +106,7 @@ class Look:
     likely: float
     sampling_half_width: float
     pod_half_width: float
+    temper: float = 1.0
 
     @property
     def ln_change(self) -> float:
@@ -116,11 +118,12 @@ class Look:
 
     @property
     def ln_margin(self) -> float:
-        """Evidence against a change inside the margin: ln of the mean of G_δ and B or A.
+        """Evidence against a change inside the margin: ln of the mean of G_δ and B or A, the latter tempered.
 
         The sides' counts speak here too because the mean log rate of several pods hardly moves when one of them is bad.
+        A root of an e-value is at most one on average, too.
         """
-        return _ln_mean(self.ln_pods_margin, self.ln_counts)
+        return _ln_mean(self.ln_pods_margin, self.ln_counts / self.temper)
 
 
 def look(tally: Tally, margin: Margin, noise: Noise, worse: Worse = Worse.HIGHER) -> Look:
@@ -158,6 +161,7 @@ def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int], wors
                 likely=likely,
                 sampling_half_width=high - likely,
                 pod_half_width=half,
+                temper=noise.temper,
             )
         )
     return out
@@ -176,6 +180,7 @@ def traces(
         np.concatenate([one.ln_pods for one in parts]),
         np.concatenate([one.ln_pods_margin for one in parts]),
         np.concatenate([one.ln_counts for one in parts]),
+        noise.temper,
     )
 
 
@@ -233,7 +238,8 @@ def _traces(
     else:
         counts = _ln_share(sums, spans, delta, noise.rho, worse, curve)
     mixed = spans.mixed(np.concatenate([pods, further, counts]))
-    return Traces(*np.split(mixed, 3))
+    pods, further, counts = np.split(mixed, 3)
+    return Traces(pods, further, counts, noise.temper)
 
 
 def _directed(d: FloatArray, se: FloatArray, delta: float, prior_sd: float, worse: Worse) -> FloatArray:

@@ -102,12 +102,15 @@ class Noise:
     variation: see there. rho: what window noise makes of the contender's share of events (beta-binomial).
     spread: variance of one count over its mean; 1 for rare events, 1 - p for a share p of requests.
     prior_sd: scale of the half-normal prior over log ratios beyond the null value.
+    temper: what the ln evidence of the sides' counts is divided by before it is weighed against the margin together
+    with the pods'; above 1 where noise that lasts for windows makes it run ahead of what it knows.
     """
 
     variation: Variation
     rho: float
     spread: float = 1.0
     prior_sd: float = 1.0
+    temper: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

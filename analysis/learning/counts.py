@@ -8,20 +8,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.assumptions import INTERVAL_ALPHA, LEAST_EVENTS, POD_QUANTILE, QUIET_REQUESTS, VARIATION_FLOOR
+from analysis.assumptions import (
+    INTERVAL_ALPHA,
+    LEARNED_PRIOR_SD,
+    LEAST_EVENTS,
+    POD_QUANTILE,
+    QUIET_REQUESTS,
+    VARIATION_FLOOR,
+)
 from analysis.contrast import Sums, noise_between_sides
-from analysis.engine import Worse, intervals, traces
-from analysis.learned import AgeCurve, Calibration, LearnedCounts, Noise, NotLearned, Standing
+from analysis.engine import Traces, Worse, intervals, traces
+from analysis.learned import AgeCurve, Calibration, LearnedCounts, Noise, NotLearned, Standing, Variation
+from analysis.learning.ages import youthful
 from analysis.learning.history import CountHistory
 from analysis.learning.kinds import Family, Paths
 from analysis.learning.present import usual
-from analysis.learning.replay import Cast, Replay, cast, smoothed
+from analysis.learning.replay import Cast, Replay, cast, played, smoothed
+from analysis.learning.tails import tail_scale
 from analysis.learning.variation import fit_noise
 from analysis.question import Settings
 from analysis.samples import BoolArray, Tally
 from analysis.special import FloatArray, ln_gamma
-
-PRIOR_SD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,9 @@ class Counts:
             return NotLearned("NoTraffic", f"no request in {len(history.segments)} segments of history")
         if events < LEAST_EVENTS:
             return NotLearned("TooFewEvents", f"{events:.0f} events in history, {LEAST_EVENTS:.0f} are needed")
-        noise = fit_noise(history.segments, spread=1.0, floor=VARIATION_FLOOR, prior_sd=PRIOR_SD, latest=history.latest)
+        noise = fit_noise(
+            history.segments, spread=1.0, floor=VARIATION_FLOOR, prior_sd=LEARNED_PRIOR_SD, latest=history.latest
+        )
         age = history.ages[0] if history.ages else None
         return CountModel(settings, noise, events / exposure, age, history.mix, usual(history.segments, noise))
 
@@ -78,9 +87,11 @@ class Counts:
         looks: int,
         rng: np.random.Generator,
     ) -> tuple[CountModel, FloatArray]:
-        """Events added (or, for fewer being harm, taken away) at the smoothed rate, never at the observed count."""
-        worse = [at_margin(tally, model.settings, rng) for tally in history.segments]
-        return model, self._paths(model, history, replays, looks, rng, worse).margin
+        """Events added (or, for fewer being harm, taken away) at a pod's smoothed rate, never at the observed count."""
+        worse = [at_margin(tally, model.settings, rng, model.noise.variation) for tally in history.segments]
+        found = self._traces(model, history, replays, looks, rng, worse)
+        model = replace(model, noise=tempered(model.noise, found, replays))
+        return model, replace(found, temper=model.noise.temper).ln_margin
 
     def paths(
         self,
@@ -92,13 +103,14 @@ class Counts:
         worse: CountHistory | None = None,
     ) -> Paths:
         """G_0, B (or A) and the margin's G."""
-        return self._paths(model, history, replays, looks, rng, None if worse is None else worse.segments)
+        found = self._traces(model, history, replays, looks, rng, None if worse is None else worse.segments)
+        return Paths(found.ln_pods, found.ln_counts, found.ln_margin)
 
     def finished(self, model: CountModel, calibration: Calibration, standing: Standing) -> LearnedCounts:
         """What is kept."""
         return LearnedCounts(model.noise, model.rate, calibration, standing, model.age, model.mix, model.usual)
 
-    def _paths(
+    def _traces(
         self,
         model: CountModel,
         history: CountHistory,
@@ -106,22 +118,49 @@ class Counts:
         looks: int,
         rng: np.random.Generator,
         worse: Sequence[Tally] | None,
-    ) -> Paths:
+    ) -> Traces:
+        """Evidence at every look."""
         cut = cast(history.segments, replays, looks, worse)
         cut = cut.aged(history.ages, [one.draw for one in replays], rng, model.noise.variation)
         found = traces(cut.batch, model.settings.margin, model.noise, model.settings.worse)
-        return Paths(*(cut.spread_out(values) for values in (found.ln_pods, found.ln_counts, found.ln_margin)))
+        return spread_out(cut, found)
 
 
-def at_margin(tally: Tally, settings: Settings, rng: np.random.Generator) -> Tally:
-    """The same stretch with every pod worse by exactly the margin."""
+def spread_out(cut: Cast, found: Traces) -> Traces:
+    """Evidence after so many shared windows as evidence at each look."""
+    pods, further, counts = (cut.spread_out(one) for one in (found.ln_pods, found.ln_pods_margin, found.ln_counts))
+    return Traces(pods, further, counts, found.temper)
+
+
+def tempered(noise: Noise, raised: Traces, replays: Sequence[Replay]) -> Noise:
+    """How far the evidence of the sides' counts runs ahead of the pods' where contenders are at the margin.
+
+    Its likelihood takes windows as independent. Where noise lasts for many windows its tail is several times as long,
+    and a margin test that weighed both alike would be as blunt as the blunter one.
+    """
+    inside = played(replays, raised.ln_pods.shape[1])
+    pods, counts = (
+        tail_scale(np.where(inside, one, -np.inf).max(axis=1)).spread
+        for one in (raised.ln_pods_margin, raised.ln_counts)
+    )
+    return replace(noise, temper=max(counts / pods, 1.0))
+
+
+def at_margin(tally: Tally, settings: Settings, rng: np.random.Generator, variation: Variation | None = None) -> Tally:
+    """The same stretch with every pod worse by exactly the margin, which multiplies the pod's own rate, noise and all.
+
+    variation: of healthy pods; without one they do not differ.
+    """
     margin = settings.margin
     if margin.points:
         more = rng.poisson(margin.points * tally.exposure)
         return replace(tally, events=np.minimum(tally.events + more, np.maximum(tally.exposure, tally.events)))
     up = settings.worse is Worse.HIGHER or (settings.worse is Worse.EITHER and bool(rng.integers(2)))
     if up:
-        return replace(tally, events=tally.events + rng.poisson((margin.ratio - 1.0) * tally.exposure * rates(tally)))
+        factor = np.full(tally.exposure.shape, margin.ratio)
+        return replace(
+            tally, events=youthful(tally.exposure, tally.events, rates(tally)[None, :], factor, variation, rng)
+        )
     kept = rng.binomial(np.rint(tally.events).astype(np.int64), 1.0 / margin.ratio)
     return replace(tally, events=kept.astype(np.float64))
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.assumptions import LEAST_EVENTS, SHARE_VARIATION_FLOOR
+from analysis.assumptions import LEARNED_PRIOR_SD, LEAST_EVENTS, SHARE_VARIATION_FLOOR
 from analysis.comparisons.boundaries import Boundary, watched
-from analysis.engine import Margin, intervals, traces
+from analysis.engine import Margin, Traces, intervals, traces
 from analysis.learned import (
     AgeCurve,
     Calibration,
@@ -26,10 +26,11 @@ from analysis.learned import (
     Scale,
     Standing,
 )
+from analysis.learning.counts import spread_out, tempered
 from analysis.learning.history import LatencyHistory
 from analysis.learning.kinds import Family, Paths
 from analysis.learning.present import latency_unevenness, usual_of
-from analysis.learning.replay import Replay, cast
+from analysis.learning.replay import Replay, cast, played
 from analysis.learning.tails import tail_scale
 from analysis.learning.variation import fit_noise
 from analysis.question import Settings
@@ -37,7 +38,6 @@ from analysis.samples import BoolArray, Histogram, Tally
 from analysis.special import FloatArray, log_sum_exp
 from analysis.verdict import Freshness
 
-PRIOR_SD = 0.5
 UNSCALED = Scale(0.0, 1.0)
 
 
@@ -99,11 +99,17 @@ class Latency:
         """Contenders whose latencies are all longer by exactly the margin; learns the scale of each boundary."""
         slower = [slowed(segment, model.settings.margin.ratio, rng) for segment in history.segments]
         worse = replace(history, segments=tuple(slower))
-        each = self._each(model, history, replays, looks, rng, worse)
-        scales = [tail_scale(np.where(_played(replays, looks), one.margin, -np.inf).max(axis=1)) for one in each]
-        learned = tuple(replace(one, scale=scale) for one, scale in zip(model.learned, scales, strict=True))
+        found = self._each(model, history, replays, looks, rng, worse)
+        noises = [tempered(one.noise, seen, replays) for one, seen in zip(model.learned, found, strict=True)]
+        margins = [replace(seen, temper=noise.temper).ln_margin for seen, noise in zip(found, noises, strict=True)]
+        inside = played(replays, looks)
+        scales = [tail_scale(np.where(inside, one, -np.inf).max(axis=1)) for one in margins]
+        learned = tuple(
+            replace(one, noise=noise, scale=scale)
+            for one, noise, scale in zip(model.learned, noises, scales, strict=True)
+        )
         model = replace(model, learned=learned)
-        return model, _largest(model, [one.margin for one in each])
+        return model, _largest(model, margins)
 
     def paths(
         self,
@@ -118,9 +124,9 @@ class Latency:
         each = self._each(model, history, replays, looks, rng, worse)
         first, second = (
             log_sum_exp(np.stack(values, axis=-1)) - math.log(len(each))
-            for values in ([one.first for one in each], [one.second for one in each])
+            for values in ([one.ln_pods for one in each], [one.ln_counts for one in each])
         )
-        return Paths(first, second, _largest(model, [one.margin for one in each]))
+        return Paths(first, second, _largest(model, [one.ln_margin for one in each]))
 
     def finished(self, model: LatencyModel, calibration: Calibration, standing: Standing) -> LearnedLatency:
         """What is kept."""
@@ -134,8 +140,8 @@ class Latency:
         looks: int,
         rng: np.random.Generator,
         worse: LatencyHistory | None,
-    ) -> list[Paths]:
-        """The paths of every boundary."""
+    ) -> list[Traces]:
+        """Evidence at every boundary."""
         out = []
         for one in model.learned:
             slower = None if worse is None else _at(worse.segments, one.seconds)
@@ -143,8 +149,7 @@ class Latency:
             draws = [replay.draw for replay in replays]
             cut = cut.aged(history.ages, draws, rng, one.noise.variation, power=one.slope)
             found = traces(cut.batch, Margin(math.exp(one.margin)), one.noise)
-            values = (found.ln_pods, found.ln_counts, found.ln_margin)
-            out.append(Paths(*(cut.spread_out(value) for value in values)))
+            out.append(spread_out(cut, found))
         return out
 
 
@@ -215,7 +220,7 @@ def _fitted(history: LatencyHistory, bound: Boundary, settings: Settings) -> Lea
         _at(history.segments, bound.seconds),
         spread=1.0 - bound.share,
         floor=SHARE_VARIATION_FLOOR,
-        prior_sd=PRIOR_SD,
+        prior_sd=LEARNED_PRIOR_SD,
         latest=history.latest,
     )
     margin = bound.margin(settings.margin.ratio)
@@ -232,13 +237,6 @@ def _largest(model: LatencyModel, margins: Sequence[FloatArray]) -> FloatArray:
         (value - one.scale.location) / one.scale.spread for one, value in zip(model.learned, margins, strict=True)
     ]
     result: FloatArray = np.max(np.stack(scaled), axis=0)
-    return result
-
-
-def _played(replays: Sequence[Replay], looks: int) -> BoolArray:
-    """Which looks lie within each replay."""
-    ends = np.array([one.ends[-1] for one in replays])
-    result: BoolArray = np.arange(1, looks + 1)[None, :] <= ends[:, None]
     return result
 
 

@@ -16,7 +16,7 @@ from analysis.assumptions import SMOOTHING_WINDOWS
 from analysis.contrast import IntArray, Releases
 from analysis.learned import AgeCurve, Variation
 from analysis.learning.ages import youthful
-from analysis.samples import Tally
+from analysis.samples import BoolArray, Tally
 from analysis.special import FloatArray
 
 NOTHING_SEEN = math.log(0.5)
@@ -156,6 +156,13 @@ def _laid_out(
         index = row_of[:, :, None], column[wanted][:, None, :]
         n[mine], x[mine] = (np.pad(values, ((0, 1), (0, 1)))[index] for values in (tally.exposure, tally.events))
     return n, x
+
+
+def played(replays: Sequence[Replay], looks: int) -> BoolArray:
+    """Which looks lie within each replay."""
+    ends = np.array([one.ends[-1] for one in replays])
+    result: BoolArray = np.arange(1, looks + 1)[None, :] <= ends[:, None]
+    return result
 
 
 def smoothed(values: FloatArray) -> FloatArray:

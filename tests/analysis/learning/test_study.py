@@ -306,7 +306,7 @@ def test_throughput_is_learned_in_both_directions() -> None:
         found[worse] = one
         assert one.rate == pytest.approx(100.0, rel=0.1)
         assert one.noise.variation.of(np.array([60.0]))[0] > 0.005
-    assert found[Worse.HIGHER].noise == found[Worse.LOWER].noise
+    assert found[Worse.HIGHER].noise.variation == found[Worse.LOWER].noise.variation
     assert found[Worse.HIGHER].calibration != found[Worse.LOWER].calibration
 
 
@@ -415,6 +415,22 @@ def test_a_long_stretch_is_cut_into_whole_segments() -> None:
     first, second = cut_histogram(histogram, 30)
     assert second.slower == pytest.approx(histogram.slower[:, :, 30:])
     assert first.tally.ends.tolist() == histogram.tally.ends[:30].tolist()
+
+
+def test_counts_that_run_ahead_of_the_pods_are_tempered_in_the_margin_test() -> None:
+    """Where pods' noise lasts for windows, B takes it for knowledge: unweighed it would blunt the margin test."""
+    tempers = {}
+    for world in (CLEAN, HEAVY):
+        done = study({"e": count_history(33, world, 24)}, {"e": ERRORS}, PLAN, alpha=0.01, pause_alpha=0.05, seed=1)
+        one = done.learned["e"]
+        assert isinstance(one, LearnedCounts)
+        tempers[world.name] = one.noise.temper
+        # One bad pod among several shows in the counts alone: they can carry the margin test by themselves.
+        paths = done.taught["e"].sample.paths
+        assert (paths.margin >= paths.second / one.noise.temper - math.log(2.0)).all()
+        assert one.calibration.margin < 2.5
+    assert tempers[CLEAN.name] < 1.8
+    assert tempers[HEAVY.name] > 2.0
 
 
 def test_noise_that_changed_within_the_history_is_taken_from_its_last_hour() -> None:
