@@ -364,19 +364,20 @@ def _last_promotion(phases: Sequence[tuple[Object, str]]) -> float:
 
 
 def changed(baseline: Baseline, lately: Baseline, present: Present) -> Baseline:
-    """The gates as the last hours teach them. One that these cannot teach, and whose noise is another now, has none."""
-    gates = {}
-    for name, one in baseline.gates.items():
-        found = lately.gates.get(name, one)
-        if isinstance(found, NotLearned) and present.gates.get(name) is not Likeness.CHANGED:
-            found = one
-        elif isinstance(found, NotLearned):
+    """The baseline with the gates whose noise has changed as the last hours teach them; where they cannot, with none.
+
+    The others keep what four weeks have taught. Of many gates one is often outside its usual range by chance, and six
+    segments are a poor exchange for 84.
+    """
+    gates = dict(baseline.gates)
+    for name, one in present.gates.items():
+        found = lately.gates.get(name)
+        if one is not Likeness.CHANGED or found is None:
+            continue
+        if isinstance(found, NotLearned):
             found = NotLearned("NoiseChanged", f"the noise is not that of history, and the last hours: {found.detail}")
         gates[name] = found
-    return replace(
-        baseline, learned_at=lately.learned_at, start=lately.start, coverage=lately.coverage, gates=gates,
-        present=present,
-    )  # fmt: skip
+    return replace(baseline, learned_at=lately.learned_at, gates=gates, present=present)
 
 
 def unanswered(baseline: Baseline) -> bool:

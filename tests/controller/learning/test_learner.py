@@ -335,6 +335,16 @@ def test_a_gate_whose_noise_changed_and_that_three_hours_cannot_teach_promises_n
     assert after.present == present
 
 
+def test_gates_whose_noise_is_that_of_history_keep_their_four_weeks() -> None:
+    before = a_baseline(gates={"errors": COUNTS, "orders": COUNTS})
+    scant = replace(COUNTS, standing=replace(COUNTS.standing, guarantee=Guarantee.NOISE_CHANGED, segments=6))
+    lately = a_baseline(gates={"errors": scant, "orders": scant}, learned_at=NOW)
+    present = Present("rel-1", NOW, {"errors": Likeness.CHANGED, "orders": Likeness.SAME})
+    after = changed(before, lately, present)
+    assert after.gates == {"errors": scant, "orders": COUNTS}
+    assert (after.start, after.coverage) == (before.start, before.coverage)
+
+
 def test_a_release_without_a_baseline_is_told_at_once_that_there_is_nothing() -> None:
     world = a_world(Store(answer=silent))
     world.cluster.release_objects = [a_release("Preflight")]
