@@ -74,28 +74,29 @@ def known(learned: Learned | NotLearned | None, kind: type[L]) -> tuple[L | None
 
 
 def _makes_sense(learned: LearnedCounts | LearnedLatency) -> bool:
-    bars = learned.calibration
+    bars, age = learned.calibration, learned.age
     scales = [bars.first, bars.second]
-    noises = [learned.noise] if isinstance(learned, LearnedCounts) else [one.noise for one in learned.boundaries]
-    numbers = [bars.change, bars.margin, bars.pause, *(scale.location for scale in scales)]
+    finite = [bars.change, bars.margin, bars.pause]
+    positive: list[float] = []
     if isinstance(learned, LearnedLatency):
+        noises = [one.noise for one in learned.boundaries]
         scales.extend(one.scale for one in learned.boundaries)
-        numbers.extend(value for one in learned.boundaries for value in (one.seconds, one.share, one.slope, one.margin))
+        finite.extend(value for one in learned.boundaries for value in (one.share, one.slope, one.margin))
+        positive.extend(one.seconds for one in learned.boundaries)
     else:
-        numbers.extend(rho for _, rho in learned.mix)
-    if learned.age is not None:
-        numbers.extend((learned.age.extra, learned.age.seconds))
+        noises = [learned.noise]
+        positive.extend(rho for _, rho in learned.mix)
+    if age is not None:
+        positive.extend((1.0 + age.extra, age.seconds))
+    finite.extend(scale.location for scale in scales)
+    positive.extend(scale.spread for scale in scales)
+    positive.extend(value for one in noises for value in (one.rho, 1.0 - one.rho, one.spread, one.prior_sd, one.temper))
+    variances = [value for one in noises for value in one.variation.variances]
     return (
-        all(map(math.isfinite, numbers))
-        and all(math.isfinite(scale.spread) and scale.spread > 0.0 for scale in scales)
-        and all(0.0 < noise.rho < 1.0 and _sane(noise.variation.variances) for noise in noises)
-        and (learned.age is None or (learned.age.extra > -1.0 and learned.age.seconds > 0.0))
-        and (isinstance(learned, LearnedLatency) or all(rho > 0.0 for _, rho in learned.mix))
+        all(map(math.isfinite, (*finite, *positive, *variances)))
+        and all(value > 0.0 for value in positive)
+        and all(value >= 0.0 for value in variances)
     )
-
-
-def _sane(variances: tuple[float, ...]) -> bool:
-    return all(math.isfinite(value) and value >= 0.0 for value in variances)
 
 
 def assumed_noise(tally: Tally) -> Noise:

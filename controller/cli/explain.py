@@ -206,8 +206,11 @@ def _numbers(verdict: GateVerdict) -> Facts:
         ratio = _times(effect.get("ratio")) if effect.get("ratio") is not None else "no ratio yet"
         yield "effect", f"{ratio}, interval {_times(low)} to {_times(high) if high is not None else 'unbounded'}"
         over = f" slower than {_time(found['boundary'])}" if found.get("boundary") is not None else ""
-        rates = [_rate(value, found.get("measure")) for value in (ours, theirs)]
-        yield "rates", f"contender {rates[0]}{over}, incumbent {rates[1]}"
+        if found.get("measure") == "history":
+            yield "rates", f"now {_number(ours)}, {_number(theirs)} by history"
+        else:
+            rates = [_rate(value, found.get("measure")) for value in (ours, theirs)]
+            yield "rates", f"contender {rates[0]}{over}, incumbent {rates[1]}"
     for name, pair in (found.get("quantiles") or {}).items():
         ours, theirs = _pair(pair)
         yield name, f"contender {_time(ours)}, incumbent {_time(theirs)}"

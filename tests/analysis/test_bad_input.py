@@ -327,6 +327,8 @@ UNUSABLE: dict[str, Learned | NotLearned] = {
     "B8 a scale of zero": replace(COUNTS, calibration=replace(BARS, first=Scale(0.0, 0.0))),
     "B8 a negative variance": replace(COUNTS, noise=replace(NOISE, variation=Variation((INF,), (-0.01,)))),
     "B8 a variance that is no number": replace(COUNTS, noise=replace(NOISE, variation=Variation((INF,), (NAN,)))),
+    "B8 a prior of no width": replace(COUNTS, noise=replace(NOISE, prior_sd=0.0)),
+    "B8 a temper that is no number": replace(COUNTS, noise=replace(NOISE, temper=NAN)),
     "B8 a correlation of one": replace(COUNTS, noise=replace(NOISE, rho=1.0)),
     "B8 pods that are never born": replace(COUNTS, age=AgeCurve(-1.5, 60.0)),
     "B8 a route of no weight": replace(COUNTS, mix=(("/a", 0.0),)),
