@@ -160,7 +160,8 @@ class Grid:
 class PodLabels:
     """Which labels a series per pod must have, and which pods were asked for (a pattern of whole names).
 
-    exact: whether other labels are a fault; a gauge's query may keep some.
+    exact: whether other labels are a fault; a gauge's query may keep some. namespace: the label and the only value
+    that it may have where a series has it.
     """
 
     pod: str
@@ -168,6 +169,7 @@ class PodLabels:
     stratum: str | None = None
     buckets: bool = False
     exact: bool = True
+    namespace: tuple[str, str] | None = None
 
 
 def pod_series(series: list[Series], labels: PodLabels, grid: Grid) -> tuple[CounterSeries, ...]:
@@ -185,6 +187,10 @@ def pod_series(series: list[Series], labels: PodLabels, grid: Grid) -> tuple[Cou
         stratum = one.metric.get(labels.stratum, "") if labels.stratum is not None else None
         if not labels.ours.fullmatch(pod):
             raise Unusable(f"a series of pod {pod[:80]}, which was not asked for")
+        if labels.namespace is not None:
+            label, ours = labels.namespace
+            if one.metric.get(label, ours) != ours:
+                raise Unusable(f'a series of {label} {one.metric[label][:80]}: add {label}="$namespace" to the query')
         key = pod, le or "", stratum or ""
         if key in found:
             raise Unusable(f"two series of pod {pod}" + (f" and le {le}" if le is not None else ""))

@@ -98,7 +98,8 @@ class Past:
                 labels = PodLabels(ask.scope.pod_label, ours, ask.stratum, ask.term == "buckets")
             else:
                 query = compose_levels(ask)
-                labels = PodLabels(ask.query.pod, ours, exact=False)
+                own = (ask.scope.namespace_label, ask.scope.namespace)
+                labels = PodLabels(ask.query.pod, ours, exact=False, namespace=own)
         except ValueError as error:
             return Unfetched(Why.REFUSED, f"gate {ask.gate}: {error}")
         parts = self._parts(ask.gate, query, ask.stretch)

@@ -68,5 +68,6 @@ def _judged(ask: Fetch, series: list[Series]) -> Counts | Totals:
     names = "|".join(re.escape(name) for name in ask.replica_sets)
     ours = re.compile(f"(?:{names}){POD_SUFFIX}", re.ASCII)
     if isinstance(ask, FetchReadings):
-        return Counts(pod_series(series, PodLabels(ask.query.pod, ours, exact=False), grid))
+        own = (ask.query.namespace or "namespace", ask.namespace)
+        return Counts(pod_series(series, PodLabels(ask.query.pod, ours, exact=False, namespace=own), grid))
     return Counts(pod_series(series, PodLabels(ask.pod_label, ours, ask.stratum, ask.term == "buckets"), grid))

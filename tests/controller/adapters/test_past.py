@@ -199,6 +199,14 @@ def test_a_gauge_may_fall_and_a_reading_that_is_no_number_is_none() -> None:
     assert everywhere.series[0].values == ()
 
 
+def test_a_gauge_that_answers_for_the_same_app_elsewhere_is_refused_with_what_to_add() -> None:
+    found = refused(obj(matrix(series("1", pod=POD, namespace="staging"))), MEMORY)
+    assert found.why is Why.UNUSABLE
+    assert 'namespace="$namespace"' in found.detail
+    ours, _ = asked(obj(matrix(series("1", pod=POD, namespace="shop"))), MEMORY)
+    assert isinstance(ours, PodSeries)
+
+
 def test_the_tick_reads_gauges_and_totals_of_the_same_store() -> None:
     reading = FetchReadings(
         "default", "memory", MEMORY.query, "shop", "pod", ("checkout-6c7d8f9b54",), T0, T0 + 30, STEP
