@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from analysis.question import latency_settings
 from analysis.samples import Frame, Groups
 from analysis.verdict import Verdict
 from tests.bench.decisions import __main__ as bench
-from tests.bench.decisions import fleets, learners, report, rivals, running
+from tests.bench.decisions import fleets, learners, page, report, rivals, running
 from tests.bench.decisions.fleets import NOW, Batch, Harm, Slowness
 from tests.bench.decisions.judging import ASSUMED, PAUSE, judged, judged_gates, judged_latency, percentile
 from tests.bench.decisions.rivals import NEVER, End, Fate, Measurement, argo, argo_measurement, flagger
@@ -488,3 +489,32 @@ def test_the_command_prints_every_group_and_names_what_is_absent(
     assert "thin history: 20 segments" in said
     assert "real memory: not measured: no folder of real series was given (--data DIR)" in said
     assert '"false rollback"' in file.read_text()
+
+
+def test_published_tables_are_written_between_their_markers(tmp_path: Path) -> None:
+    cell = "S1 pod sd .10: healthy"
+    rows = [
+        Row("errors", cell, OURS, FALSE_ROLLBACK, 0.005, 0.002, 0.01, 4200, "<= 0.01"),
+        Row("errors", cell, "Kayenta", FALSE_ROLLBACK, 0.03, 0.02, 0.04, 4200),
+        Row("errors", "S1 pod sd .10: errors x3", OURS, "caught", 1.0, 0.99, 1.0, 600),
+        Row("errors", "S1 pod sd .10: errors x3", OURS, "median minutes", math.inf, n=600),
+        Row("errors", "S1 pod sd .10: errors x3", OURS, "p90 minutes", 11.0, n=600),
+        Row("real memory", "one role: x2", OURS, "caught", 0.97, 0.9, 0.99, 96, ">= 0.95"),
+    ]
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(as_json(rows)))
+    tables = page.sections(page.read(file))
+    assert tables["healthy"][2].startswith("| errors | S1 pod sd .10 | 4200 | 0.50 [0.20, 1.00] |  |  |")
+    assert "| 3.0 |" in tables["healthy"][2]
+    assert tables["caught"][2] == "| S1 pod sd .10: errors x3 | 600 | 1.00 [0.99, 1.00] | never | 11 |  |  |"
+    assert tables["goals"][2].endswith("| 4200 | <= 0.01 | yes |")
+    document = "a\n<!-- figures: healthy -->\nold\n<!-- end of healthy -->\nz\n"
+    once = page.written(document, tables)
+    assert once.startswith("a\n<!-- figures: healthy -->\n\n| group |")
+    assert once.endswith("\n<!-- end of healthy -->\nz\n")
+    assert "old" not in once
+    assert page.written(once, tables) == once
+    with pytest.raises(ValueError, match="end of healthy"):
+        page.written("<!-- figures: healthy -->", tables)
+    with pytest.raises(ValueError, match="figures: NAME"):
+        page.written("nothing", tables)

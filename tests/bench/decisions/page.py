@@ -1,6 +1,6 @@
-"""The tables of docs/statistics.md from a written run: `python -m tests.bench.decisions.page FILE.json [DOC.md]`.
+"""The tables of docs/statistics.md from a written run: `python -m tests.bench.decisions.page FILE.json [DOC.md]...`.
 
-With a document, the lines between its markers are written anew; without one they are printed.
+With a document, what stands between the markers of a section is written anew; without one all is printed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.bench.decisions.rivals import RULES
 from tests.bench.decisions.rows import FALSE_ROLLBACK, OURS, POWER, Row, number
 from tests.bench.decisions.studies import AT_MARGIN, EARLY, MEDIAN, P90, STUDIES
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = "<!-- figures: {} -->", "<!-- end of {} -->"
 SIMULATED = {study.group for study in STUDIES}
 SHORT = {
     OURS: "learned",
@@ -49,8 +49,8 @@ def read(file: Path) -> list[Row]:
     return [row(one) for one in told["rows"]]
 
 
-def lines_of(rows: Sequence[Row]) -> list[str]:
-    """All published tables."""
+def sections(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """All published tables, by the name of their section."""
     found = {((row.group, row.cell), row.rule, row.figure): row for row in rows}
 
     def cells(figure: str, *, latency: bool = False) -> list[Cell]:
@@ -59,44 +59,48 @@ def lines_of(rows: Sequence[Row]) -> list[str]:
 
     harmful, slow = cells(POWER), [cell for cell in cells(POWER, latency=True) if cell[0] == "latency"]
     rivals = [rule.name for rule in RULES]
-    tuned = [TUNED.format(name) for name in rivals]
-    return [
-        *_section("Healthy releases that were rolled back, %"),
-        *_table(
-            ["group", "world", "n", "learned [95 %]", "pause", *(SHORT.get(r, r) for r in (ASSUMED, *rivals))],
+    names, tuned = [SHORT.get(name, name) for name in rivals], [TUNED.format(name) for name in rivals]
+    return {
+        "healthy": _table(
+            ["group", "world", "n", "learned [95 %]", "pause", SHORT[ASSUMED], *names],
             [_healthy(found, cell, rivals) for cell in cells(FALSE_ROLLBACK, latency=True)],
         ),
-        *_section("Releases at the margin that were rolled back, % (goal 10)"),
-        *_table(
-            ["group", "world", "n", "learned [95 %]", *(SHORT.get(r, r) for r in (ASSUMED, *rivals))],
+        "margin": _table(
+            ["group", "world", "n", "learned [95 %]", SHORT[ASSUMED], *names],
             [_margin(found, cell, rivals) for cell in cells(AT_MARGIN, latency=True)],
         ),
-        *_section("Errors: caught, and minutes from the onset to the rollback (median, 90 %)"),
-        *_table(
+        "caught": _table(
             ["release", "n", "learned [95 %]", "median", "p90", "assumed", "its median"],
             [_caught(found, cell) for cell in harmful],
         ),
-        *_section("Errors: the others at their usual thresholds (caught, median minutes)"),
-        *_table(["release", *(SHORT.get(r, r) for r in rivals)], [_beside(found, cell, rivals) for cell in harmful]),
-        *_section("Errors: the others with as many false rollbacks as ours (caught, median minutes)"),
-        *_table(
-            ["release", "learned", *(SHORT.get(r, r) for r in rivals)],
-            [_beside(found, cell, [OURS, *tuned]) for cell in harmful],
-        ),
-        *_section("Latency: caught, and median minutes; then the others with as many false rollbacks as ours"),
-        *_table(
-            ["release", "n", "learned [95 %]", "median", "p90", *(SHORT.get(r, r) for r in rivals)],
+        "usual": _table(["release", *names], [_beside(found, cell, rivals) for cell in harmful]),
+        "tuned": _table(["release", "learned", *names], [_beside(found, cell, [OURS, *tuned]) for cell in harmful]),
+        "latency": _table(
+            ["release", "n", "learned [95 %]", "median", "p90", *names],
             [[*_caught(found, cell)[:5], *_beside(found, cell, tuned)[1:]] for cell in slow],
         ),
-        *_section("Called healthy early, and the median minute of it"),
-        *_table(["release", "n", "called healthy [95 %]", "median"], [_advanced(found, cell) for cell in cells(EARLY)]),
-        *_section("Goals"),
-        *_goals(rows),
-    ]
+        "early": _table(
+            ["release", "n", "called healthy [95 %]", "median"], [_advanced(found, c) for c in cells(EARLY)]
+        ),
+        "real": _table(["cell", "rule", "figure", "value [95 %]", "n"], [_plain(row) for row in rows if _is_real(row)]),
+        "costs": _table(
+            ["what", "figure", "median [least, most]", "goal"],
+            [[row.cell, row.figure, _interval(row), row.goal] for row in rows if row.group == "costs"],
+        ),
+        "goals": _goals(rows),
+    }
 
 
-def _section(title: str) -> list[str]:
-    return ["", f"#### {title}", ""]
+def _is_real(row: Row) -> bool:
+    return row.group not in SIMULATED and row.group not in ("costs", "limit", "rivals")
+
+
+def _plain(row: Row) -> list[str]:
+    return [f"{row.group}: {row.cell}", SHORT.get(row.rule, row.rule), row.figure, _interval(row), str(row.n)]
+
+
+def _interval(row: Row) -> str:
+    return number(row.value) + ("" if math.isnan(row.low) else f" [{number(row.low)}, {number(row.high)}]")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -149,7 +153,7 @@ def _goals(rows: Sequence[Row]) -> list[str]:
                 row.group,
                 row.cell,
                 row.figure,
-                number(row.value) + ("" if math.isnan(row.low) else f" [{number(row.low)}, {number(row.high)}]"),
+                _interval(row),
                 str(row.n),
                 row.goal,
                 "BROKEN" if row.broken else "yes" if row.met else "**no**",
@@ -176,26 +180,31 @@ def _share(row: Row | None) -> str:
 _two: Callable[[float], str] = "{:.2f}".format
 
 
-def written(document: str, lines: Sequence[str]) -> str:
-    """A document with these lines between its markers. Raises ValueError without markers."""
-    before, _, rest = document.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"the document has no {BEGIN} ... {END}")
-    return before + BEGIN + "\n" + "\n".join(lines) + "\n\n" + END + after
+def written(document: str, tables: Mapping[str, Sequence[str]]) -> str:
+    """A document with the tables between their markers. Raises ValueError without any marker, or without its end."""
+    known = [name for name in tables if BEGIN.format(name) in document]
+    if not known:
+        raise ValueError(f"the document has no {BEGIN.format('NAME')}")
+    for name in known:
+        before, _, rest = document.partition(BEGIN.format(name))
+        _, found, after = rest.partition(END.format(name))
+        if not found:
+            raise ValueError(f"the document has no {END.format(name)}")
+        document = "\n".join([before + BEGIN.format(name), "", *tables[name], "", END.format(name) + after])
+    return document
 
 
 def main() -> None:
-    """Prints the tables, or writes them into a document."""
+    """Prints the tables, or writes them into documents."""
     flags = argparse.ArgumentParser(prog="python -m tests.bench.decisions.page", description=__doc__)
     flags.add_argument("run", type=Path)
-    flags.add_argument("document", type=Path, nargs="?")
+    flags.add_argument("documents", type=Path, nargs="*", metavar="DOC.md")
     asked = flags.parse_args()
-    lines = lines_of(read(asked.run))
-    if asked.document is None:
-        print("\n".join(lines))
-    else:
-        asked.document.write_text(written(asked.document.read_text(), lines))
+    tables = sections(read(asked.run))
+    for document in asked.documents:
+        document.write_text(written(document.read_text(), tables))
+    if not asked.documents:
+        print("\n".join(line for name, lines in tables.items() for line in ["", f"#### {name}", "", *lines]))
 
 
 if __name__ == "__main__":

@@ -58,10 +58,13 @@ def replays_picture(known: Lesson, rng: np.random.Generator) -> str:
     """Evidence of healthy replays over a release, the thresholds, and a harmful release among them."""
     bars = known.learned.calibration
     harmful = evidence(fleets.releases_of(rng, MODERATE, Harm(3.0), 1), known.learned)
+    over = np.flatnonzero((harmful.change > bars.change) & (harmful.margin > bars.margin))
+    # A release ends where it is rolled back.
+    shown = harmful.change[: int(over[0]) + 1 if over.size else LOOKS]
     faint = [Line("", _path(row), tone=5, faint=True) for row in known.replays[:: max(len(known.replays) // SHOWN, 1)]]
     marks: tuple[Mark, ...] = (
         *faint,
-        Line("a release with three times the errors", _path(harmful.change), tone=1),
+        Line("a release with three times the errors", _path(shown), tone=1),
         Level("roll back", bars.change, tone=3),
         Level("do not go on", bars.pause, tone=4),
         *_stages(),
@@ -84,6 +87,7 @@ def release_picture(known: Lesson, rng: np.random.Generator) -> str:
     seen = evidence(batch, known.learned)
     bars = known.learned.calibration
     over = np.flatnonzero((seen.change > bars.change) & (seen.margin > bars.margin))
+    last = int(over[0]) + 1 if over.size else LOOKS
     ended = (Moment("rolled back", (int(over[0]) + 1) * MINUTES),) if over.size else ()
     at = np.arange(1.0, ours.size + 1.0)
     rates = Panel(
@@ -103,9 +107,9 @@ def release_picture(known: Lesson, rng: np.random.Generator) -> str:
         Axis("minutes of the release"),
         Axis("evidence, nats"),
         (
-            Line("against “no change”", _path(seen.change), tone=1),
+            Line("against “no change”", _path(seen.change[:last]), tone=1),
             Level("its threshold", bars.change, tone=1),
-            Line("against “inside the margin”", _path(seen.margin), tone=4, dashed=True),
+            Line("against “inside the margin”", _path(seen.margin[:last]), tone=4, dashed=True),
             Level("its threshold ", bars.margin, tone=4),
             *ended,
         ),
