@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +125,8 @@ class Stream:
 
 
 Answering = Counts | Failure
-Hostile = Callable[[FetchCounts, Counts], Answering]
+Pods = FetchCounts | FetchReadings  # a question with one series per pod as its answer
+Hostile = Callable[[Any, Counts], Answering]  # (what was asked: Pods, the true answer) -> what is answered
 
 
 class Traffic:
@@ -224,7 +226,7 @@ class Traffic:
             if pod.rpartition("-")[0] in sets:
                 series += _series(pod, kept.newest(instants, fresh, self.scrape), instants, ask.term)
         counts = Counts(tuple(series))
-        return counts if self.hostile is None or isinstance(ask, FetchReadings) else self.hostile(ask, counts)
+        return counts if self.hostile is None else self.hostile(ask, counts)
 
     def _totals(self, ask: FetchTotals, instants: FloatArray) -> Totals:
         """One number for all pods of the Deployments, as the store's own functions have it; the past before that."""
@@ -298,12 +300,12 @@ def refusing(kind: FailureKind, message: str) -> Hostile:
     return lambda _ask, _counts: Failure(kind, message)
 
 
-def empty(_ask: FetchCounts, _counts: Counts) -> Counts:
+def empty(_ask: Pods, _counts: Counts) -> Counts:
     """A store that knows no series."""
     return Counts(())
 
 
-def doubled(_ask: FetchCounts, counts: Counts) -> Counts:
+def doubled(_ask: Pods, counts: Counts) -> Counts:
     """A store behind two scrapers whose labels were lost: every series twice."""
     return Counts(counts.series + counts.series)
 
