@@ -242,7 +242,7 @@ def tail_of(maxima: FloatArray, weights: FloatArray, segments: float) -> Tail:
         excess, mass = maxima[above] - location, weights[above]
         usual = float(weighted_quantile(excess, mass, 0.5)) / math.log(2.0)
         spread = float(np.average(np.minimum(excess, BAND_UNUSUAL * usual), weights=mass))
-    return Tail(_rounded(location), _rounded(max(spread, least_spread)), math.floor(segments))
+    return Tail(_rounded(location), _rounded(max(spread, least_spread)), max(math.floor(segments), 1))
 
 
 def _segments(weights: FloatArray) -> float:
