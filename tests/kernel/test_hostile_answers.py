@@ -154,8 +154,9 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 # A level that stands still is a level, and a pod that gets nothing done is what throughput is for.
 HARMLESS = {("memory", "p24 no requests"), ("orders", "p24 no requests")}
-# One reading of a level is a reading, and a young pod is not compared with anybody yet: too little, but not nothing.
-SCANT = {("memory", "p12 one sample"), ("memory", "p17 incumbent missing")}
+# One reading of a level is a reading, but it never adds up to an observation; and a young pod is not compared with
+# anybody yet. Too little is known, and the release ends without going on.
+SCANT = {("memory", "p12 one sample"): "ReleaseDeadline", ("memory", "p17 incumbent missing"): "Undecided"}
 BLINDING = [(gate, name) for gate in OTHERS for name in (*ANY_TERM, *REQUESTS) if (gate, name) not in HARMLESS]
 
 
@@ -168,9 +169,10 @@ def test_one_hostile_gate_of_two_blinds_the_release(gate: str, name: str) -> Non
     night.run(LONGEST, lambda at: phase(at.world) == "Canary")
     world.traffic.hostile = lambda asked, counts: hostile(asked, counts) if asked.gate == gate else counts
     night.run(LONGEST)
-    assert night.ending().releases == {"first": ("RolledBack", "Undecided" if (gate, name) in SCANT else "Blind")}
+    assert night.ending().releases == {"first": ("RolledBack", SCANT.get((gate, name), "Blind"))}
     assert stage(night) == 0
-    assert gate in status(world)["because"]
+    if (gate, name) not in SCANT:
+        assert f"gate {gate}: " in status(world)["because"]
 
 
 def test_a_hostile_gate_that_is_not_required_stops_nothing() -> None:

@@ -1,0 +1,123 @@
+"""What history adds to a gate's verdict: Shared beside incumbents, the only witness without them, silence as before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.assumptions import HISTORY_SHARE
+from analysis.verdict import Evidence, NoData, Verdict
+from controller.history import (
+    Serving,
+    combined,
+    known_forecast,
+    may_speak,
+    origin_of,
+    serving,
+    share_of,
+    unread,
+    with_forecasts,
+)
+from controller.release import Forecast
+from controller.requests import Failure, FailureKind
+from policies.schema import Gate
+from tests.controller.builders import NOW, a_record, an_observation, says
+
+HEALTHY, UNDECIDED, BLIND = Verdict.HEALTHY, Verdict.UNDECIDED, Verdict.BLIND
+DEGRADED, SHARED = Verdict.DEGRADED, Verdict.SHARED
+BESIDE = Serving(0.9, ("checkout",))
+ALONE = Serving(0.0, ("checkout", "checkout-twin"))
+AT_MOST = 1200.0
+
+
+def band(verdict: Verdict, *, leaning: bool = False) -> Evidence:
+    """What a band says."""
+    no_data = NoData.NO_HISTORY if verdict is BLIND else None
+    return Evidence(verdict, f"the band says {verdict.value}", "more", leaning=leaning, no_data=no_data)
+
+
+@pytest.mark.parametrize(
+    ("gate", "history", "now", "expected"),
+    [
+        # Beside incumbents a band tells only whether the environment is worse.
+        (HEALTHY, DEGRADED, BESIDE, SHARED),
+        (UNDECIDED, DEGRADED, BESIDE, SHARED),
+        (DEGRADED, DEGRADED, BESIDE, DEGRADED),
+        (BLIND, DEGRADED, BESIDE, BLIND),
+        (HEALTHY, UNDECIDED, BESIDE, HEALTHY),
+        (HEALTHY, HEALTHY, BESIDE, HEALTHY),
+        (HEALTHY, BLIND, BESIDE, HEALTHY),
+        (UNDECIDED, HEALTHY, BESIDE, UNDECIDED),
+        # Alone it speaks for the contender.
+        (HEALTHY, DEGRADED, ALONE, DEGRADED),
+        (UNDECIDED, DEGRADED, ALONE, DEGRADED),
+        (BLIND, DEGRADED, ALONE, BLIND),
+        (HEALTHY, UNDECIDED, ALONE, UNDECIDED),
+        (HEALTHY, HEALTHY, ALONE, HEALTHY),
+        (HEALTHY, BLIND, ALONE, HEALTHY),
+        (UNDECIDED, HEALTHY, ALONE, UNDECIDED),
+        (UNDECIDED, BLIND, ALONE, UNDECIDED),
+    ],
+)
+def test_what_gate_and_band_come_to_together(gate: Verdict, history: Verdict, now: Serving, expected: Verdict) -> None:
+    told = combined(says(gate), band(history), now, AT_MOST)
+    assert told.verdict is expected
+    assert told.evidence["history"]["verdict"] == history.value
+
+
+def test_a_band_that_does_not_know_is_waited_for_as_long_as_a_stage_lasts_and_no_longer() -> None:
+    for watched, expected in ((AT_MOST - 30.0, UNDECIDED), (AT_MOST, HEALTHY)):
+        assert combined(says(HEALTHY, observed=watched), band(UNDECIDED), ALONE, AT_MOST).verdict is expected
+    leaning = combined(says(HEALTHY, observed=AT_MOST), band(UNDECIDED, leaning=True), ALONE, AT_MOST)
+    assert leaning.verdict is UNDECIDED and leaning.leaning
+    assert not combined(says(HEALTHY), band(UNDECIDED, leaning=True), BESIDE, AT_MOST).leaning
+
+
+def test_a_store_that_does_not_answer_about_the_whole_app_is_waited_for_in_the_same_way() -> None:
+    gone = Failure(FailureKind.UNAVAILABLE, "timed out")
+    assert unread(says(HEALTHY, observed=60.0), gone, ALONE, AT_MOST).verdict is UNDECIDED
+    assert unread(says(HEALTHY, observed=AT_MOST), gone, ALONE, AT_MOST).verdict is HEALTHY
+    for verdict in (HEALTHY, UNDECIDED):
+        told = unread(says(verdict, observed=60.0), gone, BESIDE, AT_MOST)
+        assert told.verdict is verdict and told.evidence["history"]["because"] == "timed out"
+
+
+@pytest.mark.parametrize(
+    ("incumbents", "contenders", "alone"), [(10, 0, False), (8, 2, False), (2, 8, False), (1, 9, True), (0, 10, True)]
+)
+def test_incumbents_are_few_once_they_serve_less_than_a_fifth(incumbents: int, contenders: int, alone: bool) -> None:
+    now = serving(a_record(), an_observation(incumbents, contenders))
+    assert now.alone is alone
+    assert now.deployments == (("checkout", "checkout-twin") if alone else ("checkout",))
+
+
+def test_incumbents_that_shrink_get_less_done_which_is_no_harm() -> None:
+    orders = Gate.model_validate({"name": "orders", "throughput": {"events": "orders_total"}})
+    errors = Gate.model_validate({"name": "errors", "errorRatio": {"errors": "a_total", "requests": "b_total"}})
+    assert [may_speak(gate, now) for gate in (orders, errors) for now in (BESIDE, ALONE)] == [False, True, True, True]
+
+
+def test_all_bands_of_a_release_spend_no_more_than_one_part_of_its_promise() -> None:
+    for among in (1, 2, 8):
+        spent = among * share_of(ALONE, among=among, calibrated=True)
+        assert spent == pytest.approx(HISTORY_SHARE)
+        assert among * share_of(ALONE, among=among, calibrated=False) == pytest.approx(1.0 - HISTORY_SHARE)
+        assert among * share_of(BESIDE, among=among, calibrated=True) == pytest.approx(1.0)
+
+
+def test_the_origin_is_the_beginning_of_the_release_and_after_an_hour_that_of_the_stage() -> None:
+    record = replace(a_record(), started=NOW - 1800.0, stage_since=NOW - 100.0)
+    for after, began in ((0.0, record.started), (1800.0, record.started), (1801.0, record.stage_since)):
+        origin = origin_of(record, NOW + after)
+        assert origin % 300.0 == 0.0 and began - 300.0 < origin <= began
+
+
+def test_a_forecast_is_found_by_its_gate_and_its_origin_and_kept_once_per_gate() -> None:
+    first, second = Forecast("errors", 300.0, {"origin": 300.0}), Forecast("latency", 300.0, absent="no day before")
+    record = with_forecasts(a_record(), (first, second))
+    assert known_forecast(record, "errors", 300.0) == first
+    assert known_forecast(record, "errors", 600.0) is None
+    later = Forecast("errors", 600.0)
+    assert with_forecasts(record, (later,)).forecasts == (second, later)
+    assert with_forecasts(record, ()) is record
