@@ -164,7 +164,7 @@ def _nonsense(one: Any) -> str:
     return ""
 
 
-_POSITIVE = frozenset({"spread", "prior_sd", "seconds", "margin_ratio", "times"})
+_POSITIVE = frozenset({"spread", "prior_sd", "temper", "seconds", "margin_ratio", "times"})
 _NOT_NEGATIVE = frozenset({"variances", "rate", "within", "segments", "replays"})
 _SHARES = frozenset({"rho", "alpha", "share", "realised"})
 
