@@ -132,7 +132,7 @@ class TestAgainstHistory:
     def test_a_pod_that_rises_late_is_seen_from_a_later_start(self) -> None:
         known = learned()
         asked = question(100.0, known, windows=60)
-        late = tuple(counter(pod, [100.0] * 48 + [220.0] * 13) for pod in OURS)
+        late = tuple(counter(pod, [*[100.0] * 48, *[220.0] * 13]) for pod in OURS)
         told = judged(replace(asked, terms={"readings": (*late, *asked.terms["readings"][3:])}))
         assert told.verdict is Verdict.DEGRADED
         assert told.effect is not None and told.effect.ratio is not None and told.effect.ratio < 1.3
