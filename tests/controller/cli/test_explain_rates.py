@@ -1,4 +1,4 @@
-"""`nightferry explain` tells the two rates of an effect as what they are: shares, rates, levels, or what history says."""
+"""`nightferry explain` tells the two rates of an effect in their own unit: shares, rates, levels or history."""
 
 from __future__ import annotations
 
