@@ -7,8 +7,10 @@ noise and say so, and the release goes on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from analysis.band import LearnedBand
@@ -33,7 +35,25 @@ _ABSENT = NotLearned("NoBaseline", "no baseline of this policy has been learned 
 
 def read(obj: Found, policy: ReleasePolicy, window: float, now: float) -> Baseline | NotLearned:
     """The baseline of a policy as it stands now, or why there is none to rely on. `window` in seconds."""
-    return _ABSENT if obj is None else restored(obj, digest=learning_digest(policy, window), now=now)
+    return _ABSENT if obj is None else _read(obj, learning_digest(policy, window), now)
+
+
+_PARTS = ("payload", "checksum", "version", "encoding")  # of the status; everything else is for people
+_HOUR = 3600.0
+
+
+def _read(obj: Mapping[str, Any], digest: str, now: float) -> Baseline | NotLearned:
+    """What an object holds. Every tick of a release finds the same text, and unpacking it is the most of its work."""
+    status = obj.get("status")
+    parts = tuple(status.get(name) for name in _PARTS) if isinstance(status, Mapping) else ()
+    if not parts or not all(isinstance(part, str | int) for part in parts):
+        return restored(obj, digest=digest, now=now)
+    return _unpacked(parts, digest, math.ceil(now / _HOUR) * _HOUR)
+
+
+@lru_cache(maxsize=64)
+def _unpacked(parts: tuple[str | int, ...], digest: str, now: float) -> Baseline | NotLearned:
+    return restored({"status": dict(zip(_PARTS, parts, strict=True))}, digest=digest, now=now)
 
 
 def is_present(baseline: Baseline | NotLearned, uid: str) -> bool:
@@ -69,7 +89,7 @@ def knowledge(record: Record, obj: Found, gates: Sequence[Gate], now: float) -> 
     """What the gates of a running release may rely on: the baseline that it began with, as long as that is there."""
     if record.baseline is None:
         return _nothing(gates, _LATER)
-    baseline = _ABSENT if obj is None else restored(obj, digest=record.baseline.digest, now=now)
+    baseline = _ABSENT if obj is None else _read(obj, record.baseline.digest, now)
     if isinstance(baseline, NotLearned):
         return _nothing(gates, baseline)
     if baseline.learned_at != record.baseline.learned_at:
