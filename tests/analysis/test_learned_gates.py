@@ -342,6 +342,12 @@ def test_healthy_releases_are_kept_at_every_look_and_tripled_errors_are_found_in
     assert sum(stopped(one, learned, SETTINGS) for one in early) >= 34
 
 
+def test_one_bad_pod_among_three_is_stopped_although_their_mean_log_hardly_moves() -> None:
+    learned = taught(MODERATE)
+    bad = released(38, MODERATE, Harm(10.0, onset=24, one_pod=True), 40)
+    assert sum(stopped(one, learned, SETTINGS) for one in bad) >= 36
+
+
 def test_the_gate_says_what_its_path_of_looks_says() -> None:
     learned = taught(MODERATE)
     for release in released(35, MODERATE, Harm(2.0), 6):
