@@ -336,3 +336,15 @@ BAND_OLDEST_DAYS = 8.0
 
 BAND_HEALTHY_POINTS = 3
 """History band: never healthy on fewer points."""
+
+CAUGHT = 0.90
+"""Power: a harm counts as caught when so many of the releases with it are stopped."""
+
+POWER_REPLAYS = 168
+"""Power: replays that a figure is made from: two of each of 84 segments; more of one segment say little more."""
+
+POWER_HOURS = 240
+"""Power of the history band: hours that a figure is made from, spread over its history."""
+
+SLOW_FACTOR = 20.0
+"""Power: how much slower the slow part of an injected slow tail is."""

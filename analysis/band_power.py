@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.assumptions import BAND_HORIZON, BAND_STEP, MARGIN_ALPHA
+from analysis.assumptions import BAND_HORIZON, BAND_STEP, MARGIN_ALPHA, POWER_HOURS
 from analysis.band import LearnedBand, evidence, opening
 from analysis.band_terms import Series, Unit
 from analysis.engine import Worse
@@ -19,9 +19,6 @@ from analysis.injection import Harm, How
 from analysis.power import Reach
 from analysis.question import Settings
 from analysis.verdict import Absence
-
-MOST_HOURS = 240
-"""Hours that a figure is made from, spread over the history of the band."""
 
 ALONE = tuple(Harm(How.LEVEL, size, f"x{size:g}") for size in (1.1, 1.2, 1.5, 2.0, 3.0))
 ALONE_LOWER = tuple(Harm(How.LEVEL, 1.0 / size, f"x{1.0 / size:.2g}") for size in (1.1, 1.2, 1.5, 2.0, 3.0))
@@ -81,6 +78,6 @@ def _origins(series: Series, left_out: Sequence[tuple[float, float]]) -> list[in
         ordinary = all(end <= since or begin >= until for since, until in left_out)
         if ordinary and np.isfinite(series.values[origin - BAND_HORIZON : origin + BAND_HORIZON + 1]).all():
             hours.append(origin)
-    if len(hours) <= MOST_HOURS:
+    if len(hours) <= POWER_HOURS:
         return hours
-    return [hours[int(place)] for place in np.linspace(0, len(hours) - 1, MOST_HOURS).round()]
+    return [hours[int(place)] for place in np.linspace(0, len(hours) - 1, POWER_HOURS).round()]

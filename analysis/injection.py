@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from analysis.assumptions import SLOW_FACTOR
 from analysis.contrast import IntArray
 from analysis.learning.counts import rates
 from analysis.learning.history import CountHistory, History, LatencyHistory, LevelHistory
@@ -21,9 +22,6 @@ from analysis.learning.replay import Replay, smoothed
 from analysis.levels import Levels
 from analysis.samples import BoolArray, Histogram, Tally
 from analysis.special import FloatArray
-
-SLOW_FACTOR = 20.0
-"""How much slower the slow part of a slow tail is."""
 
 
 class How(StrEnum):

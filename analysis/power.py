@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.assumptions import POWER_REPLAYS
 from analysis.engine import Worse
 from analysis.injection import (
     FEWER_EVENTS,
@@ -38,9 +39,6 @@ from analysis.learning.tails import clopper_pearson
 from analysis.question import Settings
 from analysis.samples import BoolArray
 from analysis.special import FloatArray
-
-MOST_REPLAYS = 168
-"""Replays that a figure of power is made from: two of each of 84 segments; more of one segment say little more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +269,9 @@ def _renumbered(replays: Sequence[Replay]) -> list[Replay]:
 
 def _thinned(replays: Sequence[Replay]) -> tuple[Replay, ...]:
     """At most so many replays, evenly over all segments."""
-    if len(replays) <= MOST_REPLAYS:
+    if len(replays) <= POWER_REPLAYS:
         return tuple(replays)
-    places = np.linspace(0, len(replays) - 1, MOST_REPLAYS).round().astype(np.int64)
+    places = np.linspace(0, len(replays) - 1, POWER_REPLAYS).round().astype(np.int64)
     return tuple(replays[int(place)] for place in places)
 
 

@@ -10,14 +10,11 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import NormalDist
-from typing import Final
 
 import numpy as np
 
+from analysis.assumptions import CAUGHT
 from analysis.learned import Noise
-
-TARGET: Final = 0.90
-"""The chance at which a harm counts as one that is caught."""
 
 _GAUSS = NormalDist()
 _MOST_PODS = 10_000
@@ -77,7 +74,7 @@ def requests_needed(
     return phi * (threshold + 2.0) * odds / (rate * (1.0 + ours) * kl)
 
 
-def pod_ceiling(sd: float, contender: int, incumbent: int, *, alpha: float = 0.01, power: float = TARGET) -> float:
+def pod_ceiling(sd: float, contender: int, incumbent: int, *, alpha: float = 0.01, power: float = CAUGHT) -> float:
     """The smallest ratio that can be caught whatever the traffic: ln ratio = (z_α + z_β) τ √(1/k + 1/k').
 
     sd: τ, the standard deviation of a pod's mean log rate that no traffic removes.
@@ -109,7 +106,7 @@ def missing(effect: float, rate: float, noise: Noise, course: Course, *, alpha: 
     told = f"x{effect:g}"
     if effect <= 1.0:
         return Lack(Missing.NOTHING, f"{told} is no harm")
-    allowed = (math.log(effect) / _both(alpha, TARGET)) ** 2
+    allowed = (math.log(effect) / _both(alpha, CAUGHT)) ** 2
     sides = 1.0 / course.contender + 1.0 / course.incumbent
     steady = _noise(noise, math.inf)
     if steady * sides >= allowed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.assumptions import HISTORY_SHARE, LEAST_LEVELS
+from analysis.assumptions import CAUGHT, HISTORY_SHARE, LEAST_LEVELS
 from analysis.band import LearnedBand
 from analysis.band_power import reaches_alone
 from analysis.injection import Harm, How
@@ -19,7 +19,7 @@ from analysis.learning.levels import LevelModel
 from analysis.learning.study import Study
 from analysis.learning.study import Taught as TaughtGate
 from analysis.power import Reach, Trial, harms_of, reach
-from analysis.reach import TARGET, Course, Lack, Missing, level_floor, level_power, missing, pod_ceiling
+from analysis.reach import Course, Lack, Missing, level_floor, level_power, missing, pod_ceiling
 from controller.learning.gather import Gathered
 from controller.learning.learn import Taught, band_series
 from policies.schema import Gate, ReleasePolicy
@@ -176,7 +176,7 @@ def _requests(one: TaughtGate) -> float:
 def _lack(one: TaughtGate, reached: Reach, taught: Taught, pods: int) -> Lack | None:
     """What is missing where fewer than nine in ten are caught in the whole observation."""
     harm = reached.harm
-    if harm is None or reached.within().value >= TARGET:
+    if harm is None or reached.within().value >= CAUGHT:
         return None
     size = harm.size if harm.size >= 1.0 else 1.0 / harm.size
     if harm.how is not How.TAIL and size <= one.settings.margin.ratio * 1.0001:
@@ -243,7 +243,7 @@ def _level_lack(model: LevelModel, harm: Harm, course: Course, alpha: float, on_
     spread = float(np.std(model.learned.levels, ddof=1))
     ratio = harm.size if harm.size >= 1.0 else 1.0 / harm.size
     most = level_power(ratio, spread, course.contender, known, alpha=alpha)
-    if most < TARGET:
+    if most < CAUGHT:
         return Lack(
             Missing.PODS,
             f"more pods, not more time: levels of healthy pods differ by {100 * spread:.0f} %, so {course.contender} "
