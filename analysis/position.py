@@ -53,7 +53,8 @@ class Reference:
     """The levels of healthy pods, and their density in a table.
 
     levels: (M,) ascending. bandwidth: of the kernel estimate. mean, median, sd: of the levels, sd at least the least
-    bandwidth. origin, step, ln_table: ln f0 at origin + step · (0, 1, ...).
+    bandwidth. origin, step, ln_table: ln f0 at origin + step · (0, 1, ...). rank_scores: (M + 1,) normal scores of a
+    level above so many of them.
     """
 
     levels: FloatArray
@@ -64,6 +65,7 @@ class Reference:
     origin: float
     step: float
     ln_table: FloatArray
+    rank_scores: FloatArray
 
     def ln_density(self, x: FloatArray) -> FloatArray:
         """ln f0(x), element by element: linear between the table's points, beyond them the heavy tail alone."""
@@ -82,8 +84,8 @@ class Reference:
         How far it lies beyond the highest of them does not count: in a role with heavy tails one odd healthy pod would
         outweigh all others.
         """
-        ranks = (np.searchsorted(self.levels, y) + 0.5) / (self.levels.size + 1.0)
-        return normal_score(np.clip(ranks, LEVEL_SCORE_CLIP, 1.0 - LEVEL_SCORE_CLIP))
+        result: FloatArray = self.rank_scores[np.searchsorted(self.levels, y)]
+        return result
 
 
 def reference(levels: FloatArray, within: float) -> Reference:
@@ -104,7 +106,9 @@ def reference(levels: FloatArray, within: float) -> Reference:
     bells = np.exp(-0.5 * ((grid[:, None] - ordered[None, :]) / width) ** 2).mean(axis=1)
     kernel = (1.0 - LEVEL_HEAVY_SHARE) * bells / (width * math.sqrt(2.0 * math.pi))
     table = np.log(kernel + np.exp(_ln_heavy(grid, median, sd)))
-    return Reference(ordered, width, float(ordered.mean()), median, sd, origin, step, table)
+    ranks = (np.arange(ordered.size + 1) + 0.5) / (ordered.size + 1.0)
+    scores = normal_score(np.clip(ranks, LEVEL_SCORE_CLIP, 1.0 - LEVEL_SCORE_CLIP))
+    return Reference(ordered, width, float(ordered.mean()), median, sd, origin, step, table, scores)
 
 
 @lru_cache(maxsize=256)

@@ -103,11 +103,16 @@ def drift(levels: FloatArray, expected: FloatArray, spans: Spans) -> FloatArray:
     """
     known = np.isfinite(expected)
     moved = spans.means(levels[known]) - expected[known, None, None]
-    enough = np.isfinite(moved).sum(axis=0) >= LEAST_INCUMBENTS
-    # A row of zeros keeps numpy from warning of nothing but NaN where the result is not used.
-    safe = np.where(enough, moved, 0.0)
-    middle: FloatArray = np.nanmedian(safe, axis=0) if moved.shape[0] else np.zeros(spans.weights.shape)
-    return np.where(enough, middle, 0.0)
+    count = np.isfinite(moved).sum(axis=0)
+    if moved.shape[0] < LEAST_INCUMBENTS:
+        return np.zeros(count.shape)
+    # NaN sorts last, so the middle of the others stands at the middle of their number.
+    ordered = np.sort(moved, axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, np.maximum(count - 1, 0))
+    middle = 0.5 * (
+        np.take_along_axis(ordered, low[None], axis=0)[0] + np.take_along_axis(ordered, high[None], axis=0)[0]
+    )
+    return np.where(count >= LEAST_INCUMBENTS, middle, 0.0)
 
 
 def placed(

@@ -18,7 +18,7 @@ from analysis.levels import GaugeSettings, Levels, Spans, gauge_settings
 from analysis.samples import CounterSeries, Frame, Groups
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Evidence, NoData, Verdict
-from analysis.weighing import course, weigh
+from analysis.weighing import course, drift, weigh
 from tests.analysis.builders import START, WINDOW, counter, instant
 
 WINDOWS = 20
@@ -328,6 +328,26 @@ def release(rng: np.random.Generator, known: LearnedLevels, sd: float, shift: fl
     names = (*(f"new-{i}" for i in range(ours)), *THEIRS)
     instants: FloatArray = START + WINDOW * (1.0 + np.arange(looks, dtype=np.float64))
     return Levels(names, np.arange(own.size) < ours, values, np.full(values.shape, np.inf), instants, WINDOW)
+
+
+class TestDrift:
+    @pytest.mark.parametrize("seed", range(4))
+    def test_it_is_the_median_over_pods_that_are_known_and_there(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        levels = np.where(rng.random((7, 24)) < 0.5, np.nan, rng.normal(size=(7, 24)))
+        levels[:, :6] = np.nan
+        expected = np.where(np.arange(7) == 2, np.nan, rng.normal(size=7))
+        spans = Spans.of(np.array([5, 8, 24]), WINDOW)
+        told = drift(levels, expected, spans)
+        for start, look in np.ndindex(told.shape):
+            part = spans.means(levels)[:, start, look] - expected
+            part = part[np.isfinite(part)]
+            assert told[start, look] == pytest.approx(float(np.median(part)) if part.size >= 3 else 0.0)
+
+    def test_two_pods_are_too_few(self) -> None:
+        spans = Spans.of(np.array([5]), WINDOW)
+        assert float(drift(np.ones((2, 5)), np.zeros(2), spans)[0, 0]) == 0.0
+        assert float(drift(np.ones((3, 5)), np.zeros(3), spans)[0, 0]) == 1.0
 
 
 class TestLooks:
