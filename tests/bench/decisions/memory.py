@@ -77,7 +77,7 @@ class Sizes:
 
 
 WHOLE = Sizes(services=50, healthy=90, margin=30, harmful=16)
-QUICK = Sizes(services=8, healthy=40, margin=20, harmful=12)
+QUICK = Sizes(services=14, healthy=24, margin=12, harmful=8)
 
 
 def run(folder: Path, seed: int, quick: bool) -> list[Row]:
