@@ -8,38 +8,25 @@ policy is judged, so everything after that, the pinned copy of a running release
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
 from policies.model import refused
-from policies.yaml_tree import YamlReader
+from policies.presets import presets
 
 Gates = Sequence[Mapping[str, Any]]
 
 
 @cache
 def sets() -> Mapping[str, Gates]:
-    """Every name a policy may use -> the gates of the set as plain YAML data, in the order of the files."""
+    """Every name a policy may use -> the gates of the set as plain YAML data."""
     found: dict[str, Gates] = {}
-    for file in sorted(resources.files("policies").joinpath("presets").iterdir(), key=lambda each: each.name):
-        if file.name.endswith(".yaml"):
-            found.update(_sets_of(file.name, file.read_text(encoding="utf-8")))
+    for preset in presets().values():
+        if len(preset.sets) == 1:
+            found[preset.name] = preset.sets[0].gates
+        found.update({f"{preset.name}/{each.name}": each.gates for each in preset.sets})
     return found
-
-
-def _sets_of(file: str, text: str) -> Iterator[tuple[str, Gates]]:
-    reader = YamlReader(file)
-    trees = reader.read(text)
-    if reader.errors or len(trees) != 1:
-        raise RuntimeError(f"preset {file} cannot be read: {'; '.join(map(str, reader.errors)) or 'not one document'}")
-    preset = trees[0].data
-    many = preset["sets"]
-    if len(many) == 1:
-        yield preset["preset"], many[0]["gates"]
-    for each in many:
-        yield f"{preset['preset']}/{each['set']}", each["gates"]
 
 
 def expanded(data: Any) -> Any:
