@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -38,6 +39,7 @@ from analysis.samples import BoolArray, Histogram, Tally
 from analysis.special import FloatArray, log_sum_exp
 from analysis.verdict import Freshness
 
+_NORMAL = NormalDist()
 UNSCALED = Scale(0.0, 1.0)
 
 
@@ -199,9 +201,10 @@ def slowed(histogram: Histogram, ratio: float, rng: np.random.Generator) -> Hist
 def part_above(sought: float, left: float, right: float, before: float, after: float) -> float:
     """Which part of the requests in a bucket (left, right] took longer than `sought`.
 
-    before, after: shares of requests slower than left and right. Log odds of being slower are taken as linear in ln
-    latency, as they are for a log-logistic and nearly for a log-normal; mass spread evenly over ln latency would be
-    half too much in a tail. In the first bucket, and where nothing or everything is slower, mass is spread evenly.
+    before, after: shares of requests slower than left and right. The normal score of the share that is slower is taken
+    as linear in ln latency, as it is for a log-normal; log odds would let a tenth too few across in a tail, and mass
+    spread evenly over ln latency half too many. In the first bucket, and where nothing or everything is slower, mass is
+    spread evenly.
     """
     if not left < sought < right:
         return float(sought <= left)
@@ -210,8 +213,8 @@ def part_above(sought: float, left: float, right: float, before: float, after: f
     way = math.log(right / sought) / math.log(right / left)
     if not 0.0 < after < before < 1.0:
         return way
-    odds = [math.log(share / (1.0 - share)) for share in (before, after)]
-    here = 1.0 / (1.0 + math.exp(-(odds[1] + way * (odds[0] - odds[1]))))
+    scores = [_NORMAL.inv_cdf(share) for share in (before, after)]
+    here = _NORMAL.cdf(scores[1] + way * (scores[0] - scores[1]))
     return min(max((here - after) / (before - after), 0.0), 1.0)
 
 
