@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from analysis.assumptions import BAND_HORIZON, BAND_SMALL_INCUMBENT, BAND_STEP, HISTORY_SHARE
+from analysis.assumptions import BAND_FILL, BAND_HORIZON, BAND_SMALL_INCUMBENT, BAND_STEP, HISTORY_SHARE
 from analysis.band import LearnedBand, opened, opening
 from analysis.band_terms import Series, series_of
 from analysis.comparisons.history import HistoryInput, compare, history_share
@@ -146,8 +146,8 @@ def forecast(gate: str, band: LearnedBand, answer: Totals | Failure, origin: flo
 
 
 def _whole(before: Series | Absence, origin: float) -> Series | Absence:
-    """The series up to the origin itself: one that ends earlier would be taken for one that was asked earlier."""
-    if isinstance(before, Absence) or before.end >= origin - 1e-3:
+    """The series, unless it ends too long before the origin: the forecast is made at its last point."""
+    if isinstance(before, Absence) or before.end >= origin - BAND_FILL * BAND_STEP - 1e-3:
         return before
     late = (origin - before.end) / 60.0
     return Absence(NoData.STALE, f"the last point is {late:.0f} minutes older than the beginning of the forecast")

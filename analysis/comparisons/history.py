@@ -78,27 +78,6 @@ def compare(asked: HistoryInput) -> Evidence:
     return _Judged(asked.band, asked.made, asked, points).verdict()
 
 
-def breached(asked: HistoryInput) -> bool | None:
-    """Whether the incumbents' own series leaves their band, by the rule of Degraded at the gate's whole alpha.
-
-    None: it cannot be told. A breach of theirs makes a degradation shared, see `as_shared`.
-    """
-    told = compare(replace(asked, share=1.0))
-    return None if told.verdict is Verdict.BLIND else told.verdict is Verdict.DEGRADED
-
-
-def as_shared(ours: Evidence, theirs: Evidence) -> Evidence:
-    """A Degraded verdict of a gate whose incumbents breach history too (`theirs`); a broken limit stays broken."""
-    if ours.verdict is not Verdict.DEGRADED or ours.limit_broken or theirs.verdict is not Verdict.DEGRADED:
-        return ours
-    return replace(
-        ours,
-        verdict=Verdict.SHARED,
-        because=f"both versions are worse than history: the incumbents' {theirs.because}; {ours.because}",
-        would_change="the incumbents back inside what history lets expect",
-    )
-
-
 def points_after(origin: float, after: Series) -> FloatArray | Absence:
     """The up to 12 values after the origin, short holes filled; NaN for longer ones, nothing behind the last point."""
     steps = (after.start - origin) / BAND_STEP

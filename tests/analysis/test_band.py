@@ -18,8 +18,6 @@ from analysis.band_flaws import flaw
 from analysis.band_terms import DAY, HOUR, Series, Unit, filled, restored, series_of, transformed
 from analysis.comparisons.history import (
     HistoryInput,
-    as_shared,
-    breached,
     compare,
     history_share,
     points_after,
@@ -260,18 +258,6 @@ def test_shares_may_have_a_margin_in_points() -> None:
     assert inside.verdict is not Verdict.DEGRADED
     assert told(0.02, in_points).verdict is Verdict.DEGRADED
     assert told(0.003, error_settings()).verdict is Verdict.DEGRADED
-
-
-def test_shared_when_the_incumbents_breach_too() -> None:
-    ours, theirs = compare(asked(EVENING, factor=2.0)), compare(asked(EVENING, 4, factor=1.6))
-    assert breached(asked(EVENING, 4, factor=1.6, share=0.2)) is True
-    assert breached(asked(EVENING, 4)) is False
-    assert breached(replace(asked(EVENING), made=Absence(NoData.NO_HISTORY, "none"))) is None
-    assert as_shared(ours, theirs).verdict is Verdict.SHARED
-    assert as_shared(ours, compare(asked(EVENING))) == ours
-    assert as_shared(compare(asked(EVENING)), theirs).verdict is Verdict.HEALTHY
-    limit = replace(ours, limit_broken=True)
-    assert as_shared(limit, theirs) == limit
 
 
 # --------------------------------------------------------------------------------------------------- bad input

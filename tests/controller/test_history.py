@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.assumptions import HISTORY_SHARE
+from analysis.assumptions import BAND_STEP, HISTORY_SHARE
+from analysis.band import LearnedBand
+from analysis.band_terms import DAY, Unit
+from analysis.learning.band import learn_band
 from analysis.verdict import Evidence, NoData, Verdict
 from controller.history import (
     Serving,
     combined,
+    forecast,
     known_forecast,
     may_speak,
     origin_of,
@@ -20,8 +24,9 @@ from controller.history import (
     with_forecasts,
 )
 from controller.release import Forecast
-from controller.requests import Failure, FailureKind
+from controller.requests import Failure, FailureKind, Totals
 from policies.schema import Gate
+from tests.analysis.learning.pasts import cut, past
 from tests.controller.builders import NOW, a_record, an_observation, says
 
 HEALTHY, UNDECIDED, BLIND = Verdict.HEALTHY, Verdict.UNDECIDED, Verdict.BLIND
@@ -121,3 +126,19 @@ def test_a_forecast_is_found_by_its_gate_and_its_origin_and_kept_once_per_gate()
     later = Forecast("errors", 600.0)
     assert with_forecasts(record, (later,)).forecasts == (second, later)
     assert with_forecasts(record, ()) is record
+
+
+@pytest.mark.parametrize(("lost", "made"), [(0, True), (3, True), (4, False)])
+def test_a_forecast_does_without_its_last_quarter_of_an_hour(lost: int, made: bool) -> None:
+    series = past(15.0, seed=1)
+    band = learn_band(cut(series, 0, 14 * DAY), Unit.LEVEL)
+    assert isinstance(band, LearnedBand)
+    before = cut(series, 14 * DAY, 15 * DAY + 1 - lost)
+    origin = before.start + BAND_STEP * (before.values.size - 1 + lost)
+    times = tuple(before.start + BAND_STEP * k for k in range(before.values.size))
+    told = forecast("errors", band, Totals(times, tuple(before.values.tolist())), origin)
+    assert told is not None and told.origin == origin
+    if made:
+        assert told.numbers["origin"] == times[-1] and not told.absent
+    else:
+        assert told.absent == "the last point is 20 minutes older than the beginning of the forecast"
