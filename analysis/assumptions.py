@@ -168,6 +168,9 @@ LEAST_READINGS = 10
 LEVEL_BLOCK = 1800.0
 """Gauges: seconds of the means whose spread inside one pod is learned."""
 
+EARLY_READINGS = 3
+"""Gauges: in a release a pod has a level from this many readings on: one reading alone may be a spike."""
+
 LIMIT_READINGS = 3
 """Gauges: a hard limit is broken by a pod whose last readings, this many of them, all lie beyond it."""
 

@@ -17,7 +17,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from analysis.assumptions import LEVEL_OFFSET_SHARE, MIXED_GAP, MIXED_SD, RESTART_SECONDS, RESTARTS
+from analysis.assumptions import (
+    EARLY_READINGS,
+    LEVEL_OFFSET_SHARE,
+    MIXED_GAP,
+    MIXED_SD,
+    RESTART_SECONDS,
+    RESTARTS,
+)
 from analysis.counting import ALIGNMENT, MOST_INSTANTS
 from analysis.engine import Margin, Worse
 from analysis.question import Settings
@@ -210,13 +217,17 @@ class Spans:
         weights[0] = 1.0 - weights[1:].sum(axis=0)
         return cls(starts, looks, weights)
 
+    def only(self, part: slice) -> Spans:
+        """The same starts at some of the looks."""
+        return Spans(self.starts, self.looks[part], self.weights[:, part])
+
     def means(self, values: FloatArray) -> FloatArray:
-        """Mean of each pod's readings in each span, shape (pods, starts, looks); NaN where it has none."""
+        """Mean of each pod's readings in each span, shape (pods, starts, looks); NaN where it has fewer than three."""
         there = np.isfinite(values)
         total, count = (_running(part) for part in (np.where(there, values, 0.0), there.astype(np.float64)))
         many = count[:, None, self.looks] - count[:, self.starts, None]
         sums = total[:, None, self.looks] - total[:, self.starts, None]
-        out: FloatArray = np.where(many > 0.5, sums / np.maximum(many, 1.0), np.nan)
+        out: FloatArray = np.where(many >= EARLY_READINGS, sums / np.maximum(many, 1.0), np.nan)
         return out
 
 

@@ -26,6 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from analysis.assumptions import (
+    LEAST_LEVELS,
     LEVEL_BANDWIDTH,
     LEVEL_HEAVY_SHARE,
     LEVEL_ODD_POD,
@@ -177,21 +178,12 @@ def _mixed(moved: FloatArray) -> FloatArray:
     return result
 
 
-def power_bound(ratio: float, sd: float, pods: int, known: int, z: float = 2.33) -> float:
-    """What no test can exceed: the chance to catch a shift of `ratio` with normal levels, Φ(ln ratio / se - z).
+def enough_known(known: int, on_trial: int) -> bool:
+    """Whether so many known levels can judge so many pods: as many as a reference must have stay in each replay of it.
 
-    se = sd √(1/pods + 1/known) with `pods` contender pods and `known` reference pods; z is the normal quantile of the
-    false-rollback rate, 2.33 for 1 %. However long one waits: the same pods keep their levels.
+    A replay plays the contender with known pods and leaves them out, so what it promises ends where too few are left.
     """
-    if pods < 1 or known < 1:
-        return 0.0
-    se = sd * math.sqrt(1.0 / pods + 1.0 / known)
-    return float(normal_cdf(np.array(abs(math.log(ratio)) / max(se, 1e-9) - z)))
-
-
-def least_chance(pods: int, known: int) -> float:
-    """The smallest p-value of any rule that uses ranks alone: 1 / C(known + pods, pods)."""
-    return 1.0 / math.comb(known + pods, pods)
+    return known - on_trial >= LEAST_LEVELS
 
 
 def normal_score(share: FloatArray) -> FloatArray:

@@ -85,10 +85,13 @@ def pod_ceiling(sd: float, contender: int, incumbent: int, *, alpha: float = 0.0
 def level_power(ratio: float, sd: float, contender: int, reference: int, *, alpha: float = 0.01) -> float:
     """Upper bound on the chance that a level times `ratio` is seen among `reference` pods with Gaussian log levels.
 
-    Φ(ln ρ / (τ √(1/k + 1/M)) - z_α).
+    Φ(|ln ρ| / (τ √(1/k + 1/M)) - z_α), however long one waits: the same pods keep their levels. 0 without pods on a
+    side.
     """
+    if contender < 1 or reference < 1:
+        return 0.0
     spread = max(sd, 1e-9) * math.sqrt(1.0 / contender + 1.0 / reference)
-    return _GAUSS.cdf(math.log(ratio) / spread - _GAUSS.inv_cdf(1.0 - alpha))
+    return _GAUSS.cdf(abs(math.log(ratio)) / spread - _GAUSS.inv_cdf(1.0 - alpha))
 
 
 def level_floor(contender: int, reference: int) -> float:

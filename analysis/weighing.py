@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.assumptions import (
     BURSTY_SHARE,
+    EARLY_READINGS,
     LEAST_INCUMBENTS,
     LEVEL_DRIFT_SHARE,
     LEVEL_NOISE_SD,
@@ -21,6 +22,7 @@ from analysis.learned import LearnedLevels, Standing
 from analysis.levels import Levels, Spans, ln_levels, mixed_roles, offset_of
 from analysis.position import Reference, known_reference, position
 from analysis.question import Settings
+from analysis.samples import BoolArray
 from analysis.special import FloatArray, log_sum_exp
 from analysis.verdict import ASSUMED, Absence, NoData
 
@@ -53,7 +55,7 @@ class Weighed:
     sd: float
     each: tuple[tuple[str, float], ...]
     standing: Standing
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def degraded(self) -> bool:
@@ -165,7 +167,9 @@ def _against_history(levels: Levels, settings: Settings, learned: LearnedLevels,
     known, now = seen.known, seen.y[:, 0, 0]
     there = np.isfinite(now)
     if not there.any():
-        return _too_young(levels, learned.plateau)
+        return _too_young(
+            levels, learned.plateau, np.isfinite(adjusted(levels, learned, settings.worse)[0][levels.contender])
+        )
     pods, shift = int(there.sum()), float(now[there].mean()) - known.mean
     variance = known.sd**2 + float(seen.extra[there, 0, 0].mean())
     turned = -1.0 if settings.worse is Worse.LOWER else 1.0
@@ -185,15 +189,15 @@ def _against_history(levels: Levels, settings: Settings, learned: LearnedLevels,
         sd=known.sd,
         each=_each(levels, now - known.mean),
         standing=learned.standing,
-        warning=_mixed(known.levels),
+        warnings=_mixed(known.levels),
     )
 
 
 def _against_incumbents(levels: Levels, settings: Settings, spans: Spans) -> Weighed | Absence:
     """Contrast of the sides' mean ln levels, with an assumed spread of pods or the incumbents' own where larger."""
     ours, grown = levels.contender, levels.grown(LEVEL_PLATEAU)
-    if not grown.seen[ours].any():
-        return _too_young(levels, LEVEL_PLATEAU)
+    if not np.isfinite(spans.means(grown.values[ours])).any():
+        return _too_young(levels, LEVEL_PLATEAU, grown.seen[ours])
     theirs_seen = grown.values[~ours]
     readings = theirs_seen[np.isfinite(theirs_seen)]
     if readings.size and float((readings == 0.0).mean()) > BURSTY_SHARE:
@@ -240,7 +244,7 @@ def _against_incumbents(levels: Levels, settings: Settings, spans: Spans) -> Wei
         sd=sd,
         each=_each(levels, mine[:, 0] - base),
         standing=ASSUMED,
-        warning=_mixed(steady),
+        warnings=_mixed(steady),
     )
 
 
@@ -256,9 +260,14 @@ def _contrast(mine: FloatArray, other: FloatArray, sd: float) -> tuple[FloatArra
     return ours - theirs, sd * np.sqrt(1.0 / k + 1.0 / m)
 
 
-def _too_young(levels: Levels, plateau: float) -> Absence:
+def _too_young(levels: Levels, plateau: float, grown: BoolArray) -> Absence:
+    """grown: (contender pods, instants), where there is a reading that can be compared."""
     if not levels.seen[levels.contender].any():
         return Absence(NoData.NO_SERIES, "no reading of any contender pod in a settled window")
+    most = int(grown.sum(axis=1).max(initial=0))
+    if most:
+        detail = f"no contender pod has more than {most} of the {EARLY_READINGS} readings that make a level"
+        return Absence(NoData.TOO_YOUNG, detail)
     return Absence(
         NoData.TOO_YOUNG,
         f"nothing is known of levels before {plateau / 60.0:.3g} min of age: too few pods were seen from their birth",
@@ -279,6 +288,6 @@ def _each(levels: Levels, shifts: FloatArray) -> tuple[tuple[str, float], ...]:
     return tuple((name, float(shift)) for name, shift in zip(names, shifts, strict=True) if math.isfinite(shift))
 
 
-def _mixed(levels: FloatArray) -> str | None:
+def _mixed(levels: FloatArray) -> tuple[str, ...]:
     why = mixed_roles(levels)
-    return None if why is None else f"{NoData.MIXED_ROLES.value}: {why}; give each role a gate of its own"
+    return () if why is None else (f"{NoData.MIXED_ROLES.value}: {why}; give each role a gate of its own",)

@@ -17,8 +17,9 @@ from analysis.comparisons.grounds import number
 from analysis.engine import Worse
 from analysis.learned import Learned, LearnedLevels, NotLearned
 from analysis.levels import GaugeSettings, Levels, read_levels
-from analysis.position import power_bound
+from analysis.position import enough_known
 from analysis.question import ComparisonInput, Settings
+from analysis.reach import level_power
 from analysis.samples import Frame, lately
 from analysis.verdict import LEVEL, Absence, Effect, Evidence, NoData, Verdict, blind
 from analysis.weighing import Weighed, weigh
@@ -48,11 +49,14 @@ def judge(levels: Levels, settings: Settings, frame: Frame, learned: Learned | N
     if not levels.seen[levels.contender].any():
         missing = Absence(NoData.NO_SERIES, "no reading of any contender pod in a settled window")
         return blind(missing, exposure=exposure, freshness=freshness)
-    history = learned if isinstance(learned, LearnedLevels) else None
+    history = _history(levels, learned)
     found = weigh(levels, settings, history)
     stale = _stale(levels, frame)
     if isinstance(found, Absence):
         return blind(stale, exposure=exposure, freshness=freshness) if stale else _not_yet(levels, found, history)
+    if history is None and isinstance(learned, LearnedLevels):
+        known = f"{len(learned.levels)} known pods are too few beside {exposure.contender_pods} on trial"
+        found = replace(found, warnings=(*found.warnings, f"{known}: compared with the incumbents on assumed noise"))
     judged = _Judged(levels, settings, found, history)
     if found.degraded:
         return judged.degradation()
@@ -86,7 +90,7 @@ class _Judged:
             standing=found.standing,
             leaning=found.leaning,
             could_hide=math.exp(found.shift + found.half),
-            warnings=() if found.warning is None else (found.warning,),
+            warnings=found.warnings,
         )
 
     def effect(self) -> Effect:
@@ -147,7 +151,7 @@ class _Judged:
         if room <= 0.0:
             return f"an upper end that falls below {self.settings.harm_ratio:.3g}x"
         wanted = math.ceil(found.pods * (found.half / room) ** 2)
-        caught = power_bound(self.settings.harm_ratio, found.sd, found.pods, found.known)
+        caught = level_power(self.settings.harm_ratio, found.sd, found.pods, found.known, alpha=self.settings.alpha)
         return (
             f"about {max(wanted, found.pods + 1)} contender pods instead of {found.pods}; with these, "
             f"{self.settings.harm_ratio:.3g}x is caught with P <= {caught:.2g}, however long one waits"
@@ -177,6 +181,14 @@ class _Judged:
             return None
         inside = rest.shift <= math.log(self.settings.margin.ratio)
         return suspect if inside and rest.change <= rest.pause else None
+
+
+def _history(levels: Levels, learned: Learned | NotLearned | None) -> LearnedLevels | None:
+    """What was learned, where its replays were judged with so many pods on trial; beyond that it promises nothing."""
+    if not isinstance(learned, LearnedLevels):
+        return None
+    on_trial = int(levels.seen[levels.contender].any(axis=1).sum())
+    return learned if enough_known(len(learned.levels), on_trial) else None
 
 
 def _not_yet(levels: Levels, why: Absence, learned: LearnedLevels | None) -> Evidence:

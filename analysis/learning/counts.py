@@ -64,6 +64,10 @@ class Counts:
         age = history.ages[0] if history.ages else None
         return CountModel(settings, noise, events / exposure, age, history.mix, usual(history.segments, noise))
 
+    def silent(self, model: CountModel, on_trial: int) -> str | None:
+        """Incumbents of the same windows are there in every stage."""
+        return None
+
     def harmless(self, model: CountModel, history: CountHistory, replays: Sequence[Replay], looks: int) -> BoolArray:
         """The harm ratio excluded by the interval, or too few events in all for a harm worth waiting for."""
         cut = cast(history.segments, replays, looks)

@@ -55,6 +55,9 @@ class Kind(Protocol[HistoryT, ModelT]):
     def fit(self, history: HistoryT, settings: Settings) -> ModelT | NotLearned:
         """The noise of healthy pods, or why it cannot be known."""
 
+    def silent(self, model: ModelT, on_trial: int) -> str | None:
+        """Why a stage with so many pods on trial cannot be replayed, in numbers; None where it can."""
+
     def harmless(self, model: ModelT, history: HistoryT, replays: Sequence[Replay], looks: int) -> BoolArray:
         """Whether harm is ruled out at each look, so that the stage may end early."""
 

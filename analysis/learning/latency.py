@@ -76,6 +76,10 @@ class Latency:
         usual = usual_of([latency_unevenness(segment, noises) for segment in history.segments])
         return LatencyModel(settings, learned, history.ages[0] if history.ages else None, usual)
 
+    def silent(self, model: LatencyModel, on_trial: int) -> str | None:
+        """Incumbents of the same windows are there in every stage."""
+        return None
+
     def harmless(
         self, model: LatencyModel, history: LatencyHistory, replays: Sequence[Replay], looks: int
     ) -> BoolArray:

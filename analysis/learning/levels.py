@@ -1,20 +1,20 @@
 """What history teaches about a gauge: the levels that healthy pods of the role have had, and how they grow with age.
 
-A replay lets pods of history play the contender. They and their segment are left out of the reference that they are
-held against, as a new pod's level is in no reference, and the same statistics run over the stages of the release.
+A replay lets pods of history play the contender. At each look the pods on trial by then are left out of the reference
+that they are held against, as a new pod's level is in no reference, and so is their segment; the same statistics run
+over the stages of the release. A stage that would leave fewer than 12 pods says nothing, in a replay as in a release.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.assumptions import (
     BURSTY_SHARE,
-    HEALTHY_MIN_WINDOWS,
     LEAST_LEVELS,
     LEAST_READINGS,
     LEVEL_BLOCK,
@@ -28,7 +28,7 @@ from analysis.learning.history import LevelHistory
 from analysis.learning.kinds import Family, Paths
 from analysis.learning.replay import NOTHING_SEEN, Replay
 from analysis.levels import Levels, Spans, offset_of
-from analysis.position import Reference, position, reference
+from analysis.position import Reference, enough_known, position, reference
 from analysis.question import Settings
 from analysis.samples import BoolArray
 from analysis.special import FloatArray
@@ -112,22 +112,20 @@ class LevelKind:
         )
         return LevelModel(learned, settings, totals, counts)
 
+    def silent(self, model: LevelModel, on_trial: int) -> str | None:
+        """Pods on trial are left out of the reference, and 12 must stay in it."""
+        known = len(model.learned.levels)
+        if enough_known(known, on_trial):
+            return None
+        return f"{known} known pods, {on_trial} of them on trial: {LEAST_LEVELS} others are needed"
+
     def harmless(self, model: LevelModel, history: LevelHistory, replays: Sequence[Replay], looks: int) -> BoolArray:
         """Whether the interval of the ratio excludes the harm at each look, the last minutes alone included."""
         out = np.zeros((len(replays), looks), dtype=np.bool_)
         harm = math.log(model.settings.harm_ratio)
         for at, one in enumerate(replays):
-            part = _played(model, history, one, looks)
-            known, y = part.known, part.levels
-            there = np.isfinite(y)
-            pods = there.sum(axis=0)
-            mean = np.where(there, y, 0.0).sum(axis=0) / np.maximum(pods, 1) - known.mean
-            half = TWO_SIDED * known.sd * np.sqrt(1.0 / np.maximum(pods[0], 1) + 1.0 / known.levels.size)
-            # The last start from which there is a reading, at each look.
-            last = np.where(pods > 0, np.arange(pods.shape[0])[:, None], -1).max(axis=0)
-            lately = np.take_along_axis(mean, np.maximum(last, 0)[None], axis=0)[0]
-            enough = (pods[0] > 0) & (np.cumsum(pods[0] > 0) >= HEALTHY_MIN_WINDOWS)
-            out[at] = enough & (mean[0] + half < harm) & (lately < harm)
+            for stage in _stages(model, history, one, looks):
+                out[at, stage.part] = _harmless(stage, harm)
         return out
 
     def raised(
@@ -182,42 +180,72 @@ class LevelKind:
         worse: LevelHistory | None = None,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Likelihood, rank and margin evidence at every look of one replay, contender levels raised by `shift`."""
-        part = _played(model, history, one, looks, worse)
-        found = position(part.known, part.levels + shift, part.spans.weights, model.margin)
-        seen = np.isfinite(part.levels[:, 0]).any(axis=0)
-        likelihood, ranks, margin = (
-            np.where(seen, told, NOTHING_SEEN) for told in (found.likelihood, found.ranks, found.margin)
-        )
-        return likelihood, ranks, margin
+        out = np.full((3, looks), NOTHING_SEEN)
+        for stage in _stages(model, history, one, looks, worse):
+            found = position(stage.known, stage.levels + shift, stage.spans.weights, model.margin)
+            seen = np.isfinite(stage.levels[:, 0]).any(axis=0)
+            told = np.stack([found.likelihood, found.ranks, found.margin])
+            out[:, stage.part] = np.where(seen, told, NOTHING_SEEN)
+        return out[0], out[1], out[2]
 
 
 LEVELS = LevelKind()
 
 
 @dataclass(frozen=True, slots=True)
-class _Played:
-    """A replay as a gate would see it: levels has the shape (contender pods, starts, looks)."""
+class _Stage:
+    """One stage of a replay as a gate would see it, with its own reference.
 
+    part: its looks. levels: (contender pods, starts, looks of the stage). seen: (contender pods, looks of the stage),
+    whether a pod has had a reading yet.
+    """
+
+    part: slice
     known: Reference
     levels: FloatArray
     spans: Spans
+    seen: BoolArray
 
 
-def _played(
+def _stages(
     model: LevelModel, history: LevelHistory, one: Replay, looks: int, worse: LevelHistory | None = None
-) -> _Played:
+) -> Iterator[_Stage]:
+    """The stages that can be heard. Left out of a reference are the pods on trial by then and nobody else."""
     turns = one.turns()
     laid = _laid_out(history.segments[one.segment], model, one, looks)
     turned = laid if worse is None else _laid_out(worse.segments[one.segment], model, one, looks)
     turn = np.array([turns.get(pod, looks) for pod in one.order])[:, None]
     place = np.arange(looks)
-    known, own = model.without(one.segment, frozenset(turns))
-    spans = Spans.of(np.arange(1, looks + 1), one.window)
     theirs = np.where(place < turn, laid, np.nan)
-    expected = np.array([own.get(pod, math.nan) for pod in one.order])
-    moved = drift(theirs, expected, spans)
-    ours = np.where(place >= turn, turned, np.nan)[: len(turns)]
-    return _Played(known, placed(ours, None, moved, known, spans), spans)
+    ours = np.where(place >= turn, turned, np.nan)
+    seen = np.logical_or.accumulate(np.isfinite(ours), axis=1)
+    whole = Spans.of(np.arange(1, looks + 1), one.window)
+    last = len(one.stages) - 1
+    for number, on_trial in enumerate(one.stages):
+        begin = one.ends[number - 1] if number else 0
+        part = slice(begin, looks if number == last else min(one.ends[number], looks))
+        if part.start >= part.stop or not enough_known(len(model.learned.levels), on_trial):
+            continue
+        known, own = model.without(one.segment, frozenset(one.order[:on_trial]))
+        expected = np.array([own.get(pod, math.nan) for pod in one.order])
+        spans = whole.only(part)
+        moved = drift(theirs, expected, spans)
+        levels = placed(ours[:on_trial], None, moved, known, spans)
+        yield _Stage(part, known, levels, spans, seen[:on_trial, part])
+
+
+def _harmless(stage: _Stage, harm: float) -> BoolArray:
+    """Whether harm is ruled out at each look of a stage, with a level of every pod that has readings."""
+    known, there = stage.known, np.isfinite(stage.levels)
+    pods = there.sum(axis=0)
+    mean = np.where(there, stage.levels, 0.0).sum(axis=0) / np.maximum(pods, 1) - known.mean
+    half = TWO_SIDED * known.sd * np.sqrt(1.0 / np.maximum(pods[0], 1) + 1.0 / known.levels.size)
+    # The last start from which there is a level, at each look.
+    last = np.where(pods > 0, np.arange(pods.shape[0])[:, None], -1).max(axis=0)
+    lately = np.take_along_axis(mean, np.maximum(last, 0)[None], axis=0)[0]
+    enough = (pods[0] > 0) & (pods[0] == stage.seen.sum(axis=0))
+    safe: BoolArray = enough & (mean[0] + half < harm) & (lately < harm)
+    return safe
 
 
 def _laid_out(segment: Levels, model: LevelModel, one: Replay, looks: int) -> FloatArray:

@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.assumptions import PRESENT_BAND, PRESENT_CLIP, PRESENT_SECONDS
 from analysis.contrast import log_variances
-from analysis.learned import LearnedCounts, LearnedLatency, Noise
+from analysis.learned import LearnedCounts, LearnedLatency, LearnedLevels, Noise
+from analysis.levels import Levels
 from analysis.samples import Histogram, Tally
 
 
@@ -75,16 +76,19 @@ def latency_unevenness(histogram: Histogram, noises: Sequence[tuple[float, Noise
     return float(np.mean(values)) if values else None
 
 
-def compared(learned: LearnedCounts | LearnedLatency, last_hour: Tally | Histogram) -> Present:
-    """Whether the last hour is like history. Exposures must be made with the learned mix, as history's were."""
-    if learned.usual is None:
+def compared(learned: LearnedCounts | LearnedLatency | LearnedLevels, last_hour: Tally | Histogram | Levels) -> Present:
+    """Whether the last hour is like history. Exposures must be made with the learned mix, as history's were.
+
+    Unknown for gauges: D asks how the counts of pods differ, and levels are no counts.
+    """
+    if isinstance(learned, LearnedLevels) or learned.usual is None:
         return Present.UNKNOWN
     if isinstance(learned, LearnedLatency):
         if not isinstance(last_hour, Histogram):
             raise TypeError("latency is compared by its histogram")
         found = latency_unevenness(last_hour, [(bound.seconds, bound.noise) for bound in learned.boundaries])
     else:
-        if isinstance(last_hour, Histogram):
+        if not isinstance(last_hour, Tally):
             raise TypeError("counts are compared by their tally")
         found = unevenness(last_hour, learned.noise)
     if found is None:

@@ -35,6 +35,9 @@ from analysis.special import FloatArray
 KINDS: dict[type[History], Kind[Any, Any]] = {CountHistory: COUNTS, LatencyHistory: LATENCY, LevelHistory: LEVELS}
 
 
+_Fitted = tuple[Kind[Any, Any], Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Taught:
     """One gate in a study: its kind, history, fitted model, and where its replays stand among those of the release.
@@ -99,7 +102,7 @@ def study(
     if guarantee is Guarantee.NOISE_CHANGED:
         histories = {name: careful(history) for name, history in histories.items()}
     out: dict[str, Learned | NotLearned] = {}
-    fitted: dict[str, tuple[Kind[Any, Any], Any]] = {}
+    fitted: dict[str, _Fitted] = {}
     for name, history in histories.items():
         kind = KINDS[type(history)]
         if not history.segments:
@@ -110,7 +113,7 @@ def study(
             out[name] = model
         else:
             fitted[name] = (kind, model)
-    shared, refused = _stretches({name: histories[name] for name in fitted}, plan)
+    shared, refused = _stretches({name: histories[name] for name in fitted}, plan, fitted)
     out.update(refused)
     kept = {name: fitted[name] for name in fitted if name not in refused}
     if not kept:
@@ -154,14 +157,16 @@ class _Shared:
     own: dict[str, int]
 
 
-def _stretches(histories: Mapping[str, History], plan: ReplayPlan) -> tuple[list[_Shared], dict[str, NotLearned]]:
+def _stretches(
+    histories: Mapping[str, History], plan: ReplayPlan, fitted: Mapping[str, _Fitted]
+) -> tuple[list[_Shared], dict[str, NotLearned]]:
     """Stretches long enough for the plan, with the gates that know them, and the gates left with too few of them."""
     refused: dict[str, NotLearned] = {}
     while True:
         wanted = {name: history for name, history in histories.items() if name not in refused}
         if not wanted:
             return [], refused
-        found, short, lonely = _common(wanted, plan)
+        found, short, lonely, silent = _common(wanted, plan, fitted)
         counts = {name: sum(name in one.own for one in found) for name in wanted}
         few = [name for name, count in counts.items() if count < LEAST_SEGMENTS]
         if not few:
@@ -171,6 +176,9 @@ def _stretches(histories: Mapping[str, History], plan: ReplayPlan) -> tuple[list
             if 2 * lonely[name] > total:
                 why = f"{lonely[name]} of {total} segments have fewer than two pods to compare"
                 refused[name] = NotLearned("TooFewPods", why)
+            elif 2 * len(silent[name]) > total:
+                why = f"{len(silent[name])} of {total} segments cannot be replayed: {silent[name][-1]}"
+                refused[name] = NotLearned("TooFewPods", why)
             else:
                 why = f"{counts[name]} usable segments of {total}, {LEAST_SEGMENTS} are needed"
                 if short[name]:
@@ -178,10 +186,16 @@ def _stretches(histories: Mapping[str, History], plan: ReplayPlan) -> tuple[list
                 refused[name] = NotLearned("TooLittleHistory", why)
 
 
-def _common(histories: Mapping[str, History], plan: ReplayPlan) -> tuple[list[_Shared], dict[str, int], dict[str, int]]:
-    """Usable stretches in order of time; per gate how many were too short, and how many had too few pods."""
+def _common(
+    histories: Mapping[str, History], plan: ReplayPlan, fitted: Mapping[str, _Fitted]
+) -> tuple[list[_Shared], dict[str, int], dict[str, int], dict[str, list[str]]]:
+    """Usable stretches in order of time; per gate how many were too short, and how many had too few pods.
+
+    Last, why a gate says nothing in a stretch, not even in the first stage, once for each such stretch.
+    """
     window = _window(next(iter(histories.values())))
     short, lonely = dict.fromkeys(histories, 0), dict.fromkeys(histories, 0)
+    silent: dict[str, list[str]] = {name: [] for name in histories}
     by_begin: dict[int, dict[str, tuple[int, Stretch]]] = {}
     for name, history in histories.items():
         segments: tuple[Tally | Histogram | Levels, ...] = history.segments
@@ -211,8 +225,15 @@ def _common(histories: Mapping[str, History], plan: ReplayPlan) -> tuple[list[_S
             for name in own:
                 short[name] += 1
             continue
-        out.append(_Shared(begin, windows, tuple(sorted(pods)), own))
-    return out, short, lonely
+        for name in tuple(own):
+            kind, model = fitted[name]
+            why = kind.silent(model, stages[0])
+            if why is not None:
+                silent[name].append(why)
+                del own[name]
+        if own:
+            out.append(_Shared(begin, windows, tuple(sorted(pods)), own))
+    return out, short, lonely, silent
 
 
 def _drawn(shared: Sequence[_Shared], plan: ReplayPlan, window: float, rng: np.random.Generator) -> tuple[Replay, ...]:
@@ -232,7 +253,7 @@ def _drawn(shared: Sequence[_Shared], plan: ReplayPlan, window: float, rng: np.r
 def _ended(
     replays: tuple[Replay, ...],
     shared: Sequence[_Shared],
-    fitted: Mapping[str, tuple[Kind[Any, Any], Any]],
+    fitted: Mapping[str, _Fitted],
     histories: Mapping[str, History],
     plan: ReplayPlan,
 ) -> tuple[Replay, ...]:

@@ -68,6 +68,11 @@ def judged(asked: ComparisonInput) -> Evidence:
     return COMPARISONS["gauge"](asked)
 
 
+def latest(series: CounterSeries, readings: int) -> CounterSeries:
+    """Only the last readings of a pod."""
+    return replace(series, times=series.times[-readings:], values=series.values[-readings:])
+
+
 class TestAgainstHistory:
     def test_pods_like_those_of_history_are_healthy_and_say_what_stands_behind_it(self) -> None:
         told = judged(question(100.0, learned()))
@@ -147,6 +152,34 @@ class TestAgainstHistory:
         told = judged(one)
         assert told.verdict is Verdict.UNDECIDED
         assert "contender pods instead of 1" in told.would_change
+
+    @pytest.mark.parametrize("history", [True, False])
+    @pytest.mark.parametrize("ratio", [2.8, 20.0])
+    def test_one_or_two_readings_decide_nothing_and_three_do(self, history: bool, ratio: float) -> None:
+        known = learned() if history else None
+        for readings, verdict in ((1, Verdict.UNDECIDED), (2, Verdict.UNDECIDED), (3, Verdict.DEGRADED)):
+            asked = question(100.0 * ratio, known)
+            late = tuple(latest(one, readings) for one in asked.terms["readings"][:3])
+            told = judged(replace(asked, terms={"readings": (*late, *question(100.0, known).terms["readings"][3:])}))
+            assert told.verdict is verdict
+            if verdict is Verdict.UNDECIDED:
+                assert told.no_data is NoData.TOO_YOUNG
+                assert f"more than {readings} of the 3 readings" in told.because
+
+    def test_a_new_pod_without_a_level_delays_the_advance(self) -> None:
+        asked = question(100.0, learned())
+        first, *others = asked.terms["readings"]
+        told = judged(replace(asked, terms={"readings": (latest(first, 2), *others)}))
+        assert told.verdict is Verdict.UNDECIDED
+        assert "1 contender pod(s) too young" in told.because
+
+    @pytest.mark.parametrize(("pods", "calibrated"), [(14, False), (15, True)])
+    def test_history_judges_no_more_pods_than_its_replays_could(self, pods: int, calibrated: bool) -> None:
+        told = judged(question(300.0, learned(pods)))
+        assert told.verdict is Verdict.DEGRADED
+        assert (told.standing.guarantee is Guarantee.CALIBRATED) is calibrated
+        assert ("of history" in told.because) is calibrated
+        assert any("14 known pods are too few beside 3" in one for one in told.warnings) is not calibrated
 
     def test_mixed_roles_are_judged_and_told(self) -> None:
         known = learned()

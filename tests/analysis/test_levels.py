@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.assumptions import EARLY_READINGS
 from analysis.engine import Worse
 from analysis.levels import GaugeSettings, Levels, Spans, gauge_settings, ln_levels, mixed_roles, offset_of, read_levels
 from analysis.position import (
+    enough_known,
     known_reference,
-    least_chance,
     normal_score,
     position,
-    power_bound,
     reference,
 )
 from analysis.samples import CounterSeries, Frame, Groups
@@ -134,7 +134,7 @@ class TestSpans:
         for pod, (s, start), (n, look) in itertools.product(range(4), enumerate(spans.starts), enumerate(spans.looks)):
             part = values[pod, start:look]
             part = part[np.isfinite(part)]
-            if part.size:
+            if part.size >= EARLY_READINGS:
                 assert means[pod, s, n] == pytest.approx(part.mean(), abs=1e-12)
             else:
                 assert math.isnan(means[pod, s, n])
@@ -254,17 +254,26 @@ class TestPosition:
         assert known_reference(levels, 0.1) is known_reference(levels, 0.1)
 
 
-class TestBounds:
-    def test_power_bound_is_the_power_of_the_best_test_of_normal_levels(self) -> None:
-        rng = np.random.default_rng(6)
-        tau, k, known, ratio = 0.25, 3, 20, 1.6
-        d = tau * (rng.normal(size=(40_000, k)).mean(axis=1) - rng.normal(size=(40_000, known)).mean(axis=1))
-        se = tau * math.sqrt(1 / k + 1 / known)
-        caught = float((d + math.log(ratio) > 2.33 * se).mean())
-        assert power_bound(ratio, tau, k, known) == pytest.approx(caught, abs=0.01)
-        assert power_bound(1 / ratio, tau, k, known) == pytest.approx(power_bound(ratio, tau, k, known))
-        assert power_bound(ratio, tau, 0, known) == 0.0
+class TestReadings:
+    def test_a_level_is_a_mean_of_three_readings_or_more(self) -> None:
+        values = np.array([[math.nan, 1.0, 2.0, 6.0, math.nan, 7.0]])
+        means = Spans.of(np.arange(1, 7), WINDOW).means(values)
+        assert means.shape[1] == 1
+        assert np.isnan(means[0, 0, :3]).all()
+        assert means[0, 0, 3:] == pytest.approx([3.0, 3.0, 4.0])
 
-    def test_one_pod_needs_99_others_for_one_percent(self) -> None:
-        assert least_chance(1, 99) == pytest.approx(0.01)
-        assert least_chance(5, 5) == pytest.approx(1 / 252)
+    def test_a_later_start_needs_three_of_its_own(self) -> None:
+        spans = Spans.of(np.array([11, 12, 13]), 30.0)
+        assert spans.starts.tolist() == [0, 10]
+        means = spans.means(np.ones((1, 13)))
+        assert np.isfinite(means[0]).tolist() == [[True] * 3, [False, False, True]]
+        assert (spans.only(slice(2, 3)).means(np.ones((1, 13)))[0] == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("known", "on_trial", "enough"), [(13, 1, True), (12, 1, False), (14, 2, True), (14, 13, False)]
+)
+def test_as_many_levels_as_a_reference_needs_stay_beside_the_pods_on_trial(
+    known: int, on_trial: int, enough: bool
+) -> None:
+    assert enough_known(known, on_trial) is enough

@@ -86,6 +86,16 @@ def test_level_power_is_that_of_a_normal_test() -> None:
     spread = sd * math.sqrt(1 / k + 1 / known)
     wanted = integrate.quad(lambda x: stats.norm.pdf(x, math.log(2.0), spread), 2.326348 * spread, 10)[0]
     assert level_power(2.0, sd, k, known) == pytest.approx(wanted, abs=1e-4)
+    assert level_power(0.5, sd, k, known) == pytest.approx(level_power(2.0, sd, k, known))
+    assert level_power(2.0, sd, 0, known) == level_power(2.0, sd, k, 0) == 0.0
+
+
+def test_level_power_is_what_the_best_test_of_normal_levels_catches() -> None:
+    rng = np.random.default_rng(6)
+    sd, k, known, ratio = 0.25, 3, 20, 1.6
+    d = sd * (rng.normal(size=(40_000, k)).mean(axis=1) - rng.normal(size=(40_000, known)).mean(axis=1))
+    caught = float((d + math.log(ratio) > 2.3263 * sd * math.sqrt(1 / k + 1 / known)).mean())
+    assert level_power(ratio, sd, k, known) == pytest.approx(caught, abs=0.01)
 
 
 def test_one_pod_needs_99_others_for_one_percent_by_ranks() -> None:

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from analysis.assumptions import LEVEL_PLATEAU
+from analysis.comparisons import error_settings
 from analysis.engine import Worse
-from analysis.learned import Calibration, Guarantee, Learned, LearnedLevels, NotLearned, Scale, Standing
-from analysis.learning import LevelHistory, ReplayPlan, learn
+from analysis.learned import Calibration, Guarantee, Learned, LearnedCounts, LearnedLevels, NotLearned, Scale, Standing
+from analysis.learning import History, LevelHistory, ReplayPlan, learn, study
 from analysis.learning.growth import growth_of
 from analysis.learning.levels import LEVELS, LevelModel, caution
 from analysis.learning.replay import NOTHING_SEEN, Replay
 from analysis.levels import GaugeSettings, Levels, Spans, gauge_settings
 from analysis.position import reference
+from analysis.question import Settings
 from analysis.special import FloatArray
 from analysis.weighing import course
+from tests.analysis.learning.histories import count_history
+from tests.bench.worlds import MODERATE
 
 WINDOW, LOOKS = 30.0, 30
 STAGES, AT_MOST = (1, 3, 5), 10
@@ -137,7 +141,6 @@ class TestReplays:
         model, one = fitted(past), a_replay()
         paths = LEVELS.paths(model, past, [one], LOOKS, np.random.default_rng(0))
         # The same release by hand, with the reference that the replay has.
-        known, _ = model.without(2, frozenset(one.turns()))
         segment = past.segments[2]
         rows = [segment.pods.index(pod) for pod in one.order]
         turn = np.array([one.turns().get(pod, LOOKS) for pod in one.order])
@@ -153,18 +156,23 @@ class TestReplays:
             contender=5,
             names=(*(f"new-{i}" for i in range(5)), *one.order),
         )
-        names = [pod for pod in model.learned.pods if pod not in one.turns()]
         _, outside = model.without(2, frozenset())
-        learned = replace(
-            model.learned,
-            levels=tuple(outside[pod] for pod in names),
-            pods=tuple(names),
-            calibration=Calibration(Scale(0.0, 1.0), Scale(0.0, 1.0), 0.0, 0.0, 0.0),
-        )
-        seen = course(levels, SETTINGS, learned, Spans.of(np.arange(1, LOOKS + 1), WINDOW))
-        assert seen.known.levels == pytest.approx(known.levels)
-        # Incumbents that will turn are known to the replay's drift, not to this one: the rest is the same.
-        assert np.abs(paths.margin[0] - seen.margin).max() < 0.35
+        for stage, on_trial in enumerate(STAGES):
+            known, _ = model.without(2, frozenset(one.order[:on_trial]))
+            names = [pod for pod in model.learned.pods if pod not in one.order[:on_trial]]
+            learned = replace(
+                model.learned,
+                levels=tuple(outside[pod] for pod in names),
+                pods=tuple(names),
+                calibration=Calibration(Scale(0.0, 1.0), Scale(0.0, 1.0), 0.0, 0.0, 0.0),
+            )
+            seen = course(levels, SETTINGS, learned, Spans.of(np.arange(1, LOOKS + 1), WINDOW))
+            assert seen.known.levels == pytest.approx(known.levels)
+            part = slice(AT_MOST * stage, AT_MOST * (stage + 1))
+            # Incumbents that have turned are known to the replay's drift, not to this one: the rest is the same.
+            there = paths.first[0, part] != NOTHING_SEEN
+            assert there.sum() == (AT_MOST - 2 if stage == 0 else AT_MOST)
+            assert np.abs(paths.margin[0, part] - seen.margin[part])[there].max() < 0.35
         assert paths.first.shape == paths.second.shape == paths.margin.shape == (1, LOOKS)
 
     def test_worse_segments_give_more_evidence_and_raised_ones_none_of_no_change(self) -> None:
@@ -185,8 +193,8 @@ class TestReplays:
         past = history(OWN, 1)
         holes = tuple(replace(one, values=np.where(np.arange(LOOKS) < 4, np.nan, one.values)) for one in past.segments)
         paths = LEVELS.paths(fitted(past), LevelHistory(holes), [a_replay()], LOOKS, np.random.default_rng(0))
-        assert (paths.first[0, :4] == NOTHING_SEEN).all()
-        assert (paths.first[0, 4:] >= -1e-9).any()
+        assert (paths.first[0, :6] == NOTHING_SEEN).all()
+        assert (paths.first[0, 6:] >= -1e-9).any()
 
     def test_harm_is_ruled_out_for_pods_in_the_middle_and_not_for_pods_at_the_top(self) -> None:
         past = history(OWN, 1)
@@ -197,6 +205,79 @@ class TestReplays:
         assert safe[0, -1]
         assert not safe[1].any()
         assert not safe[:, 0].any()
+
+    def test_only_pods_on_trial_by_then_are_left_out(self) -> None:
+        past = history(OWN, 1)
+        model = fitted(past)
+        order = tuple(int(i) for i in np.argsort(OWN)[::-1])
+        first = replace(a_replay(contender=order, pods=20), stages=(1, 8), ends=(10, 20))
+        other = replace(first, stages=(1, 2))
+        paths = LEVELS.paths(model, past, [first, other], LOOKS, np.random.default_rng(0))
+        # Who turns later changes nothing before; leaving eight high pods out of the reference changes what follows.
+        assert (paths.first[0, :10] == paths.first[1, :10]).all()
+        assert (paths.margin[0, :10] == paths.margin[1, :10]).all()
+        assert (paths.first[0, 12:] > paths.first[1, 12:]).all()
+
+    def test_a_stage_that_leaves_too_few_says_nothing(self) -> None:
+        past = history(OWN[:14], 1)
+        one = replace(a_replay(pods=14), stages=(1, 2, 3), ends=(10, 20, 30))
+        model, rng = fitted(past), np.random.default_rng(0)
+        paths = LEVELS.paths(model, past, [one], LOOKS, rng)
+        assert (paths.first[0, 2:20] > NOTHING_SEEN).all()
+        for part in (paths.first, paths.second, paths.margin, LEVELS.raised(model, past, [one], LOOKS, rng)[1]):
+            assert (part[0, 20:] == NOTHING_SEEN).all()
+        assert not LEVELS.harmless(model, past, [one], LOOKS)[0, 20:].any()
+        assert LEVELS.silent(model, 2) is None
+        assert LEVELS.silent(model, 3) == "14 known pods, 3 of them on trial: 12 others are needed"
+
+
+def to_the_end(pods: int) -> tuple[int, ...]:
+    """The plan 1, 25 %, 50 %, 100 %."""
+    return (1, *(math.ceil(pods * share) for share in (0.25, 0.5, 1.0)))
+
+
+class TestSmallFleets:
+    @pytest.mark.parametrize("pods", range(3, 31))
+    def test_evidence_is_a_number_for_every_fleet_or_nothing_is_promised(self, pods: int) -> None:
+        rng = np.random.default_rng(pods)
+        past = history(math.log(200.0) + rng.normal(0.0, 0.22, pods), pods, segments=8)
+        parts = tuple(
+            stretch(np.concatenate([one.values] * 2, axis=1), begin=7200.0 * n) for n, one in enumerate(past.segments)
+        )
+        plan = ReplayPlan(to_the_end, 6, AT_MOST)
+        with np.errstate(invalid="raise", divide="raise", over="raise"):
+            told = study(
+                {"memory": LevelHistory(parts)}, {"memory": SETTINGS}, plan, alpha=0.01, pause_alpha=0.05, seed=1
+            )
+        learned = told.learned["memory"]
+        if pods < 13:
+            assert isinstance(learned, NotLearned)
+            assert learned.reason == "TooFewPods"
+            assert not told.taught
+            return
+        assert isinstance(learned, LearnedLevels)
+        sample = told.taught["memory"].sample
+        ends = np.array([one.ends[-1] for one in told.replays])
+        inside = np.arange(1, told.looks + 1) <= ends[:, None]
+        for part in (sample.paths.first, sample.paths.second, sample.paths.margin, sample.raised):
+            assert np.isfinite(part[inside]).all()
+            assert (part[~inside] == -np.inf).all()
+        limits = learned.calibration
+        assert all(map(math.isfinite, (limits.change, limits.pause, limits.margin, limits.first.location)))
+
+    def test_twelve_pods_cannot_lose_one_and_say_so_in_numbers(self) -> None:
+        told = taught(history(OWN[:12], 1))
+        assert told == NotLearned(
+            "TooFewPods",
+            "16 of 16 segments cannot be replayed: 12 known pods, 1 of them on trial: 12 others are needed",
+        )
+
+    def test_a_gauge_that_cannot_be_replayed_leaves_the_others_alone(self) -> None:
+        both: dict[str, History] = {"few": history(OWN[:12], 1), "errors": count_history(1, MODERATE, 16)}
+        known: dict[str, Settings] = {"few": SETTINGS, "errors": error_settings()}
+        found = learn(both, known, PLAN, alpha=0.01, pause_alpha=0.05, seed=1)
+        assert isinstance(found["few"], NotLearned)
+        assert isinstance(found["errors"], LearnedCounts)
 
 
 class TestThresholds:

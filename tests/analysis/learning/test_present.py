@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 
 from analysis.comparisons import error_settings, latency_settings
-from analysis.learned import LearnedCounts, LearnedLatency, Noise, Variation
+from analysis.learned import (
+    Calibration,
+    LearnedCounts,
+    LearnedLatency,
+    LearnedLevels,
+    Noise,
+    Scale,
+    Standing,
+    Variation,
+)
 from analysis.learning import Present, compared, learn
 from analysis.learning.present import unevenness, usual_of
+from analysis.levels import Levels
 from analysis.samples import Tally
 from tests.analysis.learning.histories import PLAN, count_history, counts, idle, latency_history
 from tests.bench.worlds import CLEAN, HEAVY, MODERATE, Regression, World, error_release, latency_release
@@ -55,6 +65,20 @@ def test_nothing_to_compare_is_unknown(learned: LearnedCounts) -> None:
         counts(np.ones((4, 60)), np.ones((4, 60))).keep_windows(np.arange(60) < 0),
     ):
         assert compared(learned, tally) is Present.UNKNOWN
+
+
+def test_a_gauge_is_unknown_whatever_the_last_hour_held() -> None:
+    never = Calibration(Scale(0.0, 1.0), Scale(0.0, 1.0), 0.0, 0.0, 0.0)
+    gauge = LearnedLevels((0.0,) * 12, 0.0, 1.0, never, Standing())
+    readings = Levels(("a",), np.array([False]), np.ones((1, 120)), np.ones((1, 120)), 30.0 * np.arange(120.0), 30.0)
+    assert compared(gauge, readings) is Present.UNKNOWN
+    assert compared(gauge, an_hour(np.random.default_rng(3), MODERATE)) is Present.UNKNOWN
+
+
+def test_one_kind_is_not_compared_with_another(learned: LearnedCounts) -> None:
+    readings = Levels(("a",), np.array([False]), np.ones((1, 120)), np.ones((1, 120)), 30.0 * np.arange(120.0), 30.0)
+    with pytest.raises(TypeError, match="tally"):
+        compared(learned, readings)
 
 
 def test_d_is_the_formula_written_out() -> None:

@@ -24,7 +24,7 @@ from analysis.assumptions import LIMIT_READINGS
 from analysis.learned import LearnedLevels
 from analysis.learning import LevelHistory, ReplayPlan, learn
 from analysis.levels import GaugeSettings, Levels, Spans, gauge_settings
-from analysis.position import power_bound
+from analysis.reach import level_power
 from analysis.special import FloatArray
 from analysis.verdict import Absence
 from analysis.weighing import course, weigh
@@ -157,7 +157,7 @@ def _fleet_rows(day: Day, fleet: str, pods: Sequence[int], rng: np.random.Genera
             by_rule[name + TUNED] = [_looks(rule.alarms(one[name], bar)) for one in scores[cell]]
         rows += [row for name, looks in by_rule.items() for row in _cell_rows(fleet, cell, name, looks)]
     levels = _mean_levels(day, pods)
-    bound = power_bound(2.0, float(levels.std(ddof=1)), STAGES[-1], round(TAUGHT * len(pods)))
+    bound = level_power(2.0, float(levels.std(ddof=1)), STAGES[-1], round(TAUGHT * len(pods)))
     rows.append(Row(GROUP, f"{fleet}: x2", "any, were ln levels normal", "caught at most", bound))
     return rows
 
