@@ -8,6 +8,7 @@ A span is a run of windows [begin, end): from a start of the evidence to a look.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,8 +108,34 @@ def between(sums: FloatArray, begin: IntArray, end: IntArray) -> FloatArray:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Noises:
+    """The noise of releases side by side: one for all of them, or one each.
+
+    spread: (1 or releases, 1, 1). prior_sd: (1 or releases, 1). windows: how many there are at most.
+    """
+
+    many: tuple[Noise, ...]
+    windows: int
+    spread: FloatArray
+    prior_sd: FloatArray
+
+    @classmethod
+    def of(cls, many: Sequence[Noise], windows: int) -> Noises:
+        return cls(
+            tuple(many),
+            windows,
+            np.array([one.spread for one in many])[:, None, None],
+            np.array([one.prior_sd for one in many])[:, None],
+        )
+
+    def table(self, *, slow: bool = False) -> FloatArray:
+        """`log_variances` of each, shape (1 or releases, windows + 1)."""
+        return np.stack([log_variances(one, self.windows + 1, slow=slow) for one in self.many])
+
+
 def contrast(
-    sums: Sums, begin: IntArray, end: IntArray, noise: Noise, points: float = 0.0
+    sums: Sums, begin: IntArray, end: IntArray, noises: Noises, points: float = 0.0
 ) -> tuple[FloatArray, FloatArray]:
     """Difference of the sides' mean log rates and its standard error over spans, each of shape (releases, spans).
 
@@ -118,15 +145,17 @@ def contrast(
     without pods knows nothing. `points` are added to the contender's expected rate (absolute margin). The contender's
     second pass takes b = exp(2/3 d): more events than expected also mean less chance in their log.
     """
-    known = log_variances(noise, sums.mine.served.shape[-1])
-    theirs, v_theirs = _mean_log(*_parts(sums.other, begin, end, known, 0.0), noise.spread, None)
+    known = noises.table()
+    theirs, v_theirs = _mean_log(*_parts(sums.other, begin, end, known, 0.0), noises.spread, None)
     parts = _parts(sums.mine, begin, end, known, points)
-    ours, _ = _mean_log(*parts, noise.spread, None)
-    ours, v_ours = _mean_log(*parts, noise.spread, np.exp(np.clip(ours - theirs, 0.0, 3.5) * (2.0 / 3.0)))
+    ours, _ = _mean_log(*parts, noises.spread, None)
+    ours, v_ours = _mean_log(*parts, noises.spread, np.exp(np.clip(ours - theirs, 0.0, 3.5) * (2.0 / 3.0)))
     return ours - theirs, np.sqrt(v_ours + v_theirs)
 
 
-def ln_half_normal_ratio(d: FloatArray, se: FloatArray, delta: float, prior_sd: float) -> FloatArray:
+def ln_half_normal_ratio(
+    d: FloatArray, se: FloatArray, delta: float | FloatArray, prior_sd: float | FloatArray
+) -> FloatArray:
     """ln of the likelihood ratio of d ~ N(θ, se²) with θ - δ half-normal of scale τ, against θ = δ.
 
     With z = (d - δ)/se and k² = τ²/(τ² + se²), completing the square in
@@ -146,22 +175,29 @@ def noise_between_sides(sums: Sums, begin: IntArray, end: IntArray, noise: Noise
     The pods of a side weigh by their exposure. slow: only what pods keep for longer than a few windows, which the
     window-by-window likelihood of shares does not know of.
     """
-    known = log_variances(noise, sums.mine.served.shape[-1], slow=slow)
+    return noises_between_sides(sums, begin, end, Noises.of([noise], sums.ours.shape[-1]), slow=slow)
+
+
+def noises_between_sides(
+    sums: Sums, begin: IntArray, end: IntArray, noises: Noises, *, slow: bool = False
+) -> FloatArray:
+    """`noise_between_sides` of releases with a noise each."""
+    known = noises.table(slow=slow)
     total = np.zeros((sums.ours.shape[0], begin.size))
     for side in (sums.mine, sums.other):
         exposure = between(side.exposure, begin, end)
         windows = between(side.served, begin, end).astype(np.int64)
         load = exposure.sum(axis=1)
-        weighed = (exposure**2 * known[windows]).sum(axis=1)
+        weighed = (exposure**2 * _at(known, windows)).sum(axis=1)
         # A side that served nothing is as uncertain as one pod.
-        total += np.where(load > 0.0, weighed / np.maximum(load, 1e-12) ** 2, known[1])
+        total += np.where(load > 0.0, weighed / np.maximum(load, 1e-12) ** 2, known[:, 1:2])
     result: FloatArray = np.sqrt(total)
     return result
 
 
-def widening(sums: Sums, looks: IntArray, noise: Noise) -> FloatArray:
+def widening(sums: Sums, looks: IntArray, noises: Noises) -> FloatArray:
     """Half width, on the log scale, that pod noise adds to the interval of the ratio at looks; (releases, looks)."""
-    result: FloatArray = POD_QUANTILE * noise_between_sides(sums, np.zeros_like(looks), looks, noise, slow=True)
+    result: FloatArray = POD_QUANTILE * noises_between_sides(sums, np.zeros_like(looks), looks, noises, slow=True)
     return result
 
 
@@ -183,7 +219,14 @@ def _parts(
     if points:
         expected = expected + points * between(side.exposure, begin, end)
     h = np.log((between(side.events, begin, end) + 1.0) / (expected + 1.0))
-    return h, expected, known[windows], (served > 0.0).astype(np.float64)
+    return h, expected, _at(known, windows), (served > 0.0).astype(np.float64)
+
+
+def _at(table: FloatArray, windows: IntArray) -> FloatArray:
+    """A table of one row for all releases, or of one row each, at numbers of windows (releases, rows, spans)."""
+    release = np.arange(table.shape[0])[:, None, None]
+    result: FloatArray = table[0][windows] if table.shape[0] == 1 else table[release, windows]
+    return result
 
 
 def even_windows(expected: FloatArray, squares: FloatArray, served: FloatArray) -> IntArray:
@@ -195,7 +238,12 @@ def even_windows(expected: FloatArray, squares: FloatArray, served: FloatArray) 
 
 
 def _mean_log(
-    h: FloatArray, expected: FloatArray, steady: FloatArray, served: FloatArray, spread: float, b: FloatArray | None
+    h: FloatArray,
+    expected: FloatArray,
+    steady: FloatArray,
+    served: FloatArray,
+    spread: FloatArray,
+    b: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray]:
     """Precision-weighted mean of h over rows, and its variance."""
     known = expected if b is None else b[:, None, :] * expected

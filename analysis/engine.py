@@ -13,6 +13,7 @@ log ratio of event rates; δ is the log margin.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,19 +30,20 @@ from analysis.assumptions import (
 )
 from analysis.contrast import (
     IntArray,
+    Noises,
     Releases,
     Sums,
     between,
     contrast,
     ln_half_normal_ratio,
-    noise_between_sides,
+    noises_between_sides,
     running,
     widening,
 )
 from analysis.learned import Noise, Variation
 from analysis.points import contender_gain, points_evidence
 from analysis.samples import Tally
-from analysis.shares import THETA_GRID, beyond, share_evidence, share_intervals, share_log_likelihood
+from analysis.shares import THETA_GRID, beyond, share_evidence, share_evidences, share_intervals, share_log_likelihood
 from analysis.special import FloatArray, log_sum_exp
 
 ASSUMED_NOISE = Noise(
@@ -133,38 +135,62 @@ def look(tally: Tally, margin: Margin, noise: Noise, worse: Worse = Worse.HIGHER
 
 def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int], worse: Worse = Worse.HIGHER) -> list[Look]:
     """What was seen at each of several looks, a look being the number of windows it could see; as `look` at each."""
-    batch = Releases(tally.contender, tally.exposure[None], tally.events[None], tally.window)
-    if tally.ends.size and not (tally.exposure[~tally.contender].sum(axis=0) > 0.0).all():
+    return _looks([tally], [margin], [noise], looks, worse)[0]
+
+
+def look_each(tallies: Sequence[Tally], margins: Sequence[Margin], noises: Sequence[Noise]) -> list[Look]:
+    """A look for an increase at each of several tallies of the same pods and windows, in one pass.
+
+    Margins are ratios: only a single tally may have one in points.
+    """
+    return [of_one[0] for of_one in _looks(tallies, margins, noises, [tallies[0].ends.size], Worse.HIGHER)]
+
+
+def _looks(
+    tallies: Sequence[Tally], margins: Sequence[Margin], noises: Sequence[Noise], looks: list[int], worse: Worse
+) -> list[list[Look]]:
+    """Looks at each of several tallies of one shape."""
+    batch = Releases(
+        tallies[0].contender,
+        np.stack([one.exposure for one in tallies]),
+        np.stack([one.events for one in tallies]),
+        tallies[0].window,
+    )
+    if tallies[0].ends.size and not (batch.exposure[:, ~batch.contender].sum(axis=1) > 0.0).all():
         raise ValueError("the evidence needs windows in which both sides served: pass tally.shared()")
     at = np.array(looks, dtype=np.int64)
     sums = Sums.of(batch)
     # One likelihood serves the interval and, for the usual direction, the evidence.
-    thetas = np.append(THETA_GRID, math.log(margin.ratio))
-    curve = share_log_likelihood(sums.ours, sums.theirs, sums.odds, thetas, noise.rho)
-    found = _traces(sums, batch.window, at, margin, noise, worse, curve=curve if worse is Worse.HIGHER else None)
-    whole = running(curve[0, :, :-1].T)[:, at].T
-    lows, peaks, highs = share_intervals(whole)
-    pods = widening(sums, at, noise)[0]
-    expected = sums.mine.expected[0].sum(axis=0)[at]
-    seen = running(sums.ours[0])[at]
-    out = []
-    for place in range(at.size):
-        low, likely, high, half = float(lows[place]), float(peaks[place]), float(highs[place]), float(pods[place])
-        out.append(
+    deltas = np.array([math.log(one.ratio) for one in margins])
+    thetas = np.concatenate([np.tile(THETA_GRID, (deltas.size, 1)), deltas[:, None]], axis=1)
+    rho = np.array([one.rho for one in noises])
+    likelihood = share_log_likelihood(sums.ours, sums.theirs, sums.odds, thetas[:, None, :], rho[:, None])
+    curve = running(np.moveaxis(likelihood, -1, 0))
+    allowed = Noises.of(noises, batch.events.shape[2])
+    found = _traces(sums, batch.window, at, margins, allowed, worse, curve=curve if worse is Worse.HIGHER else None)
+    widths = (*share_intervals(np.moveaxis(curve[:-1][..., at], 0, -1)), widening(sums, at, allowed))
+    expected = sums.mine.expected.sum(axis=1)[:, at]
+    seen = running(sums.ours)[:, at]
+    return [
+        [
             Look(
-                ln_pods=float(found.ln_pods[0, place]),
-                ln_pods_margin=float(found.ln_pods_margin[0, place]),
-                ln_counts=float(found.ln_counts[0, place]),
-                ratio=float(seen[place] / expected[place]) if expected[place] > 0.0 else None,
+                ln_pods=float(found.ln_pods[one, place]),
+                ln_pods_margin=float(found.ln_pods_margin[one, place]),
+                ln_counts=float(found.ln_counts[one, place]),
+                ratio=float(seen[one, place] / expected[one, place]) if expected[one, place] > 0.0 else None,
                 low=math.exp(likely - math.hypot(likely - low, half)) if math.isfinite(low) else 0.0,
                 high=math.exp(likely + math.hypot(high - likely, half)) if math.isfinite(high) else math.inf,
                 likely=likely,
                 sampling_half_width=high - likely,
                 pod_half_width=half,
-                temper=noise.temper,
+                temper=noises[one].temper,
             )
-        )
-    return out
+            for place, (low, likely, high, half) in enumerate(
+                zip(*(ends[one].tolist() for ends in widths), strict=True)
+            )
+        ]
+        for one in range(len(tallies))
+    ]
 
 
 def traces(
@@ -172,8 +198,9 @@ def traces(
 ) -> Traces:
     """The evidence of many releases at every look 1 .. windows. only_pods leaves ln_counts at -inf, and is cheaper."""
     looks = np.arange(1, batch.events.shape[2] + 1)
+    allowed = Noises.of([noise], batch.events.shape[2])
     parts = [
-        _traces(Sums.of(batch.some(slice(at, at + _CHUNK))), batch.window, looks, margin, noise, worse, only_pods)
+        _traces(Sums.of(batch.some(slice(at, at + _CHUNK))), batch.window, looks, [margin], allowed, worse, only_pods)
         for at in _chunks(batch)
     ]
     return Traces(
@@ -203,7 +230,7 @@ def intervals(batch: Releases, noise: Noise) -> Intervals:
 def _intervals(sums: Sums, looks: IntArray, noise: Noise) -> Intervals:
     curve = share_log_likelihood(sums.ours, sums.theirs, sums.odds, THETA_GRID, noise.rho)
     low, likely, high = share_intervals(np.cumsum(curve, axis=1)[:, looks - 1])
-    pods = widening(sums, looks, noise)
+    pods = widening(sums, looks, Noises.of([noise], sums.ours.shape[1]))
     return Intervals(likely - np.hypot(likely - low, pods), likely, likely + np.hypot(high - likely, pods))
 
 
@@ -215,34 +242,44 @@ def _traces(
     sums: Sums,
     window: float,
     looks: IntArray,
-    margin: Margin,
-    noise: Noise,
+    margins: Sequence[Margin],
+    noises: Noises,
     worse: Worse,
     only_pods: bool = False,
     curve: FloatArray | None = None,
 ) -> Traces:
-    """`traces` of a batch that is small enough. curve: log likelihood of the share on THETA_GRID and δ, if at hand."""
+    """`traces` of a batch that is small enough; margins and noises: one for all releases, or one each.
+
+    curve: running log likelihood of the share at THETA_GRID and δ (first axis), if at hand.
+    """
     spans = _Spans.of(looks, window)
-    if margin.points and worse is not Worse.HIGHER:
+    points = margins[0].points
+    if points and worse is not Worse.HIGHER:
         raise ValueError("a margin in points is for increases only")
-    delta = math.log(margin.ratio)
-    d, se = contrast(sums, spans.begin, spans.end, noise)
-    pods = _directed(d, se, 0.0, noise.prior_sd, worse)
-    if margin.points:
-        d, se = contrast(sums, spans.begin, spans.end, noise, margin.points)
-    further = _directed(d, se, delta, noise.prior_sd, worse)
+    if points and len(margins) > 1:
+        raise ValueError("a margin in points is for one release at a time")
+    deltas = np.array([math.log(one.ratio) for one in margins])
+    d, se = contrast(sums, spans.begin, spans.end, noises)
+    pods = _directed(d, se, 0.0, noises.prior_sd, worse)
+    if points:
+        d, se = contrast(sums, spans.begin, spans.end, noises, points)
+    further = _directed(d, se, deltas[:, None], noises.prior_sd, worse)
     if only_pods:
         counts = np.full_like(pods, -np.inf)
-    elif margin.points:
-        counts = _ln_points(sums, spans, margin.points, noise)
+    elif points:
+        counts = _ln_points(sums, spans, points, noises)
+    elif curve is not None:
+        counts = share_evidences(between(curve, spans.begin, spans.end), deltas)
     else:
-        counts = _ln_share(sums, spans, delta, noise.rho, worse, curve)
+        counts = _ln_share(sums, spans, float(deltas[0]), noises.many[0].rho, worse)
     mixed = spans.mixed(np.concatenate([pods, further, counts]))
     pods, further, counts = np.split(mixed, 3)
-    return Traces(pods, further, counts, noise.temper)
+    return Traces(pods, further, counts, noises.many[0].temper)
 
 
-def _directed(d: FloatArray, se: FloatArray, delta: float, prior_sd: float, worse: Worse) -> FloatArray:
+def _directed(
+    d: FloatArray, se: FloatArray, delta: float | FloatArray, prior_sd: FloatArray, worse: Worse
+) -> FloatArray:
     """G for the direction in which harm lies; for either, the mean of both, which costs ln 2."""
     if worse is Worse.HIGHER:
         return ln_half_normal_ratio(d, se, delta, prior_sd)
@@ -252,17 +289,12 @@ def _directed(d: FloatArray, se: FloatArray, delta: float, prior_sd: float, wors
     return np.logaddexp(ln_half_normal_ratio(d, se, delta, prior_sd), down) - math.log(2.0)
 
 
-def _ln_share(
-    sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse, curve: FloatArray | None = None
-) -> FloatArray:
+def _ln_share(sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse) -> FloatArray:
     """B over spans, shape (releases, spans). A decrease is an increase with the sides exchanged: θ changes its sign."""
     sought = np.append(beyond(delta), delta)
 
     def one(sign: float) -> FloatArray:
-        if curve is not None:
-            values = curve[..., -sought.size :]
-        else:
-            values = share_log_likelihood(sums.ours, sums.theirs, sums.odds, sign * sought, rho)
+        values = share_log_likelihood(sums.ours, sums.theirs, sums.odds, sign * sought, rho)
         return share_evidence(between(running(np.moveaxis(values, -1, 0)), spans.begin, spans.end), delta)
 
     if worse is Worse.HIGHER:
@@ -272,7 +304,7 @@ def _ln_share(
     return np.logaddexp(one(1.0), one(-1.0)) - math.log(2.0)
 
 
-def _ln_points(sums: Sums, spans: _Spans, points: float, noise: Noise) -> FloatArray:
+def _ln_points(sums: Sums, spans: _Spans, points: float, noises: Noises) -> FloatArray:
     """A over spans, shape (releases, spans)."""
     served = sums.odds > 0.0
     gain = np.where(served, contender_gain(sums.ours, np.where(served, sums.odds, 1.0)), 0.0)
@@ -280,7 +312,7 @@ def _ln_points(sums: Sums, spans: _Spans, points: float, noise: Noise) -> FloatA
     gained = between(running(gain), begin, end)
     theirs = between(running(sums.theirs), begin, end)
     requests = between(running(sums.requests), begin, end)
-    room = POD_QUANTILE * noise_between_sides(sums, begin, end, noise)
+    room = POD_QUANTILE * noises_between_sides(sums, begin, end, noises)
     return points_evidence(gained, theirs, requests, points, room)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.assumptions import INTERVAL_ALPHA
-from analysis.special import FloatArray, ln_gamma, log_sum_exp
+from analysis.special import FloatArray, ln_gamma, ln_gamma_step, log_sum_exp
 
 IntArray = npt.NDArray[np.int64]
 
@@ -26,24 +26,28 @@ _NORMAL_PRIOR: FloatArray = -0.5 * THETA_GRID**2 - log_sum_exp(-0.5 * THETA_GRID
 
 
 def share_log_likelihood(
-    ours: FloatArray, theirs: FloatArray, odds: FloatArray, thetas: FloatArray, rho: float
+    ours: FloatArray, theirs: FloatArray, odds: FloatArray, thetas: FloatArray, rho: float | FloatArray
 ) -> FloatArray:
     """Beta-binomial log likelihood of the contender's share of events, shape (*ours.shape, thetas).
+
+    thetas: one row for all, or whatever spreads to that shape; rho: a number, or whatever spreads to ours.shape.
 
     ours ~ BetaBinomial(m, K q, K (1 - q)) with m = ours + theirs, q = r e^θ / (1 + r e^θ), r = odds and
     K = 1/rho - 1; the binomial coefficient does not depend on θ and is left out. No events add nothing.
     """
-    k = 1.0 / rho - 1.0
     used = ours + theirs > 0.0
-    out = np.zeros((*ours.shape, thetas.size))
+    out = np.zeros((*ours.shape, thetas.shape[-1]))
     if not used.any():
         return out
+    k = np.broadcast_to(1.0 / rho - 1.0, ours.shape)[used]
     x, other = ours[used], theirs[used]
-    tilted = odds[used, None] * np.exp(thetas)[None, :]
-    a = k * tilted / (1.0 + tilted)
-    both = _ln_rising(np.concatenate([a, k - a]), np.concatenate([x, other]))
-    together = ln_gamma(k + x + other) - math.lgamma(k)
-    out[used] = both[: x.size] + both[x.size :] - together[:, None]
+    tilted = (odds[..., None] * np.exp(thetas))[used]
+    a = k[:, None] * tilted / (1.0 + tilted)
+    ln_part, factor = _rising(np.concatenate([a, k[:, None] - a]), np.concatenate([x, other]))
+    together = ln_gamma(k + x + other) - ln_gamma(k)
+    n = x.size
+    # One logarithm for both sides: neither factor is beyond 1e100.
+    out[used] = ln_part[:n] + ln_part[n:] + np.log(factor[:n] * factor[n:]) - together[:, None]
     return out
 
 
@@ -61,6 +65,18 @@ def share_evidence(summed: FloatArray, delta: float) -> FloatArray:
     ln_prior = ln_prior - log_sum_exp(ln_prior)
     shaped = ln_prior.reshape(-1, *([1] * (summed.ndim - 1)))
     result: FloatArray = log_sum_exp(summed[:-1] + shaped, axis=0) - summed[-1]
+    return result
+
+
+def share_evidences(summed: FloatArray, deltas: FloatArray) -> FloatArray:
+    """`share_evidence` of releases side by side, each with a δ of its own; deltas: (releases,).
+
+    summed: log likelihood at the whole THETA_GRID and then at δ along the first axis, releases along the second.
+    """
+    above = THETA_GRID[:, None] - deltas
+    ln_prior = np.where(above > 1e-9, -np.log1p(above**2), -np.inf)
+    ln_prior = (ln_prior - log_sum_exp(ln_prior, axis=0)).reshape(*above.shape, *([1] * (summed.ndim - 2)))
+    result: FloatArray = log_sum_exp(summed[:-1] + ln_prior, axis=0) - summed[-1]
     return result
 
 
@@ -113,19 +129,19 @@ def _crossings(curves: FloatArray, height: FloatArray, inside: IntArray, step: i
     return np.where(beyond_grid, step * math.inf, met)
 
 
-def _ln_rising(a: FloatArray, x: FloatArray) -> FloatArray:
-    """ln Γ(a + x) - ln Γ(a), a of shape (n, thetas), x of shape (n,); small whole x by the product of the factors."""
+def _rising(a: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Γ(a + x) / Γ(a) as exp(first) · second, a of shape (n, thetas), x of shape (n,); small whole x by a product."""
     small = (x <= _MOST_FACTORS) & (x == np.floor(x))
-    out = np.empty(a.shape)
+    ln_part, factor = np.zeros(a.shape), np.ones(a.shape)
     if not small.all():
         rest = a[~small]
-        out[~small] = ln_gamma(rest + x[~small, None]) - ln_gamma(rest)
+        ln_part[~small], factor[~small] = ln_gamma_step(rest, x[~small, None])
     place = np.flatnonzero(small)
     place = place[np.argsort(x[place], kind="stable")]
     counts, base = x[place], a[place]
     product = np.ones(base.shape)
     factors = np.arange(int(counts[-1]) if counts.size else 0)
-    for factor, since in enumerate(np.searchsorted(counts, factors, side="right").tolist()):
-        product[since:] *= base[since:] + factor
-    out[place] = np.log(product)
-    return out
+    for number, since in enumerate(np.searchsorted(counts, factors, side="right").tolist()):
+        product[since:] *= base[since:] + number
+    factor[place] = product
+    return ln_part, factor

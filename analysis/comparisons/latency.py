@@ -29,7 +29,7 @@ from analysis.comparisons.grounds import (
 )
 from analysis.comparisons.watches import Watch, assumed_watches, counts_above, learned_watches, usable
 from analysis.counting import count_buckets
-from analysis.engine import Look, Margin, look
+from analysis.engine import Look, Margin, look, look_each
 from analysis.learned import Learned, LearnedLatency, NotLearned
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
@@ -118,7 +118,7 @@ class _Judged:
             else Bars.learned(learned.calibration, learned.standing)
         )
         counts = [counts_above(histogram, one.bound, frame, learned) for one in watches]
-        looks = [look(many, Margin(math.exp(w.delta)), w.noise) for many, w in zip(counts, watches, strict=True)]
+        looks = look_each(counts, [Margin(math.exp(one.delta)) for one in watches], [one.noise for one in watches])
         coarse = too_coarse(histogram)
         told = (*warnings, *((coarse,) if coarse else ()))
         return cls(histogram, watches, counts, looks, settings, frame, bars, learned, told)

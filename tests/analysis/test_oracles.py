@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from analysis.contrast import ln_half_normal_ratio
-from analysis.engine import ASSUMED_NOISE, Margin, look
+from analysis.contrast import Releases, ln_half_normal_ratio
+from analysis.engine import ASSUMED_NOISE, Margin, look, look_each, traces
 from analysis.learned import Noise, Variation, averaging, memory_of
 from analysis.rates import rate_upper_bound
 from analysis.samples import Tally
 from analysis.shares import THETA_GRID, beyond, share_evidence, share_interval, share_log_likelihood
-from analysis.special import ln_gamma, log_sum_exp, normal_cdf
+from analysis.special import ln_gamma, ln_gamma_step, log_sum_exp, normal_cdf
 from tests.bench.worlds import as_tally
 
 
@@ -24,6 +24,51 @@ def test_ln_gamma() -> None:
     x = np.concatenate([np.geomspace(1e-6, 1e6, 4001), np.arange(1.0, 200.0), np.linspace(0.9, 2.1, 500)])
     exact = special.gammaln(x)
     assert np.max(np.abs(ln_gamma(x) - exact) / np.maximum(1.0, np.abs(exact))) < 1e-11
+
+
+def test_a_step_of_ln_gamma_is_the_difference_of_two() -> None:
+    x, step = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e-4, 1e5, 60), np.geomspace(1e-3, 1e5, 60)))
+    exact = special.gammaln(x + step) - special.gammaln(x)
+    ln_part, factor = ln_gamma_step(x, step)
+    largest = np.maximum(1.0, np.abs(special.gammaln(x + step)))
+    assert np.max(np.abs(ln_part + np.log(factor) - exact) / largest) < 1e-11
+    assert np.min(factor) > 1e-42
+    assert np.max(factor) <= 1.0
+
+
+def test_several_tallies_in_one_pass_are_looks_at_each() -> None:
+    rng = np.random.default_rng(12)
+    requests = rng.poisson(900.0, (7, 24)).astype(np.float64)
+    names = tuple("abcdefg")
+    rates = (0.4, 0.03, 0.0005, 0.0)
+    tallies = [
+        as_tally(names, requests, rng.binomial(requests.astype(np.int64), rate).astype(np.float64), 2) for rate in rates
+    ]
+    noises = [
+        Noise(Variation((math.inf, 3.0), (kept, 4 * kept)), rho, 1.0 - rate, prior_sd, temper)
+        for rate, kept, rho, prior_sd, temper in zip(
+            rates,
+            (1e-4, 1e-3, 0.02, 0.05),
+            (2e-4, 1e-3, 0.01, 0.05),
+            (0.5, 0.7, 1.0, 1.2),
+            (1.0, 1.3, 1.0, 2.0),
+            strict=True,
+        )
+    ]
+    margins = [Margin(ratio) for ratio in (1.03, 1.08, 1.3, 1.0)]
+    together = look_each(tallies, margins, noises)
+    for found, tally, margin, noise in zip(together, tallies, margins, noises, strict=True):
+        alone = look(tally, margin, noise)
+        for name in (field.name for field in fields(alone)):
+            ours, theirs = getattr(found, name), getattr(alone, name)
+            assert ours is None if theirs is None else ours == pytest.approx(theirs, rel=1e-9, abs=1e-9), name
+    for found, tally, margin, noise in zip(together, tallies, margins, noises, strict=True):
+        # The evidence of replays takes the other way to the mixture over shares: only ratios above the margin.
+        path = traces(Releases(tally.contender, tally.exposure[None], tally.events[None], tally.window), margin, noise)
+        assert found.ln_counts == pytest.approx(path.ln_counts[0, -1], rel=1e-9, abs=1e-9)
+        assert found.ln_pods_margin == pytest.approx(path.ln_pods_margin[0, -1], rel=1e-9, abs=1e-9)
+    with pytest.raises(ValueError, match="one release at a time"):
+        look_each(tallies, [Margin(points=0.01)] * 4, noises)
 
 
 def test_normal_cdf_and_log_sum_exp() -> None:
@@ -150,7 +195,10 @@ def a_tally(seed: int, *, windows: int = 25, pods: int = 6, ours: int = 2, facto
     requests[1, :12] = 0.0  # a contender pod that joined late
     rate = np.where(np.arange(pods) < ours, 0.01 * factor, 0.01)[:, None]
     return as_tally(
-        tuple(f"p{i}" for i in range(pods)), requests, rng.binomial(requests.astype(int), rate).astype(np.float64), ours
+        tuple(f"p{i}" for i in range(pods)),
+        requests,
+        rng.binomial(requests.astype(np.int64), rate).astype(np.float64),
+        ours,
     )
 
 
