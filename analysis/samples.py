@@ -118,7 +118,9 @@ class Tally:
         return self.keep_windows(ours & theirs)
 
     def keep_windows(self, keep: BoolArray) -> Tally:
-        """The same counts in fewer windows."""
+        """The same counts in fewer windows; these counts themselves where all are kept."""
+        if keep.all():
+            return self
         return replace(
             self,
             exposure=self.exposure[:, keep],
@@ -184,6 +186,8 @@ class Histogram:
         return self._keep(np.arange(self.tally.ends.size) < windows)
 
     def _keep(self, keep: BoolArray) -> Histogram:
+        if keep.all():
+            return self
         return Histogram(self.boundaries, self.slower[:, :, keep], self.tally.keep_windows(keep))
 
 

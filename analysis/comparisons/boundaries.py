@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,23 +78,33 @@ def watched(histogram: Histogram) -> list[Boundary]:
 
 def quantile(histogram: Histogram, level: float, *, contender: bool) -> float | None:
     """Latency quantile in seconds, interpolated linearly inside its bucket; None above the last finite bucket."""
-    slower = exceedance(histogram, contender=contender)
+    return quantiles_of(histogram, [level], contender=contender)[0]
+
+
+def quantiles_of(histogram: Histogram, levels: Sequence[float], *, contender: bool) -> list[float | None]:
+    """`quantile` at several levels of one side; None without requests."""
     side = histogram.tally.contender if contender else ~histogram.tally.contender
     if not histogram.tally.exposure[side].sum() > 0.0:
-        return None
-    below = 1.0 - slower
+        return [None] * len(levels)
+    below = 1.0 - exceedance(histogram, contender=contender)
+    return [_quantile(histogram.boundaries, below, level) for level in levels]
+
+
+def _quantile(boundaries: FloatArray, below: FloatArray, level: float) -> float | None:
     at = int(np.searchsorted(below, level - 1e-12))
     if at >= below.size:
         return None
-    left, low = (0.0, 0.0) if at == 0 else (float(histogram.boundaries[at - 1]), float(below[at - 1]))
-    left = min(left, float(histogram.boundaries[at]))
-    width, mass = float(histogram.boundaries[at]) - left, float(below[at]) - low
+    left, low = (0.0, 0.0) if at == 0 else (float(boundaries[at - 1]), float(below[at - 1]))
+    left = min(left, float(boundaries[at]))
+    width, mass = float(boundaries[at]) - left, float(below[at]) - low
     return left + width * ((level - low) / mass if mass > 0.0 else 1.0)
 
 
 def too_coarse(histogram: Histogram) -> str | None:
     """A warning when more than 5 % of incumbent requests lie above the last finite bucket."""
-    beyond = float(exceedance(histogram, contender=False)[-1])
+    side = ~histogram.tally.contender
+    total = float(histogram.tally.exposure[side].sum())
+    beyond = float(histogram.slower[-1, side].sum()) / total if total > 0.0 else 0.0
     if beyond <= COARSE_TAIL:
         return None
     return f"{100.0 * beyond:.3g} % of incumbent requests lie above the last bucket {histogram.boundaries[-1]:g} s"

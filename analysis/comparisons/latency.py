@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.assumptions import HEALTHY_MIN_WINDOWS, MARGIN_ALPHA, MIN_BUCKET_REQUESTS
-from analysis.comparisons.boundaries import Boundary, learning_windows, quantile, too_coarse
+from analysis.comparisons.boundaries import Boundary, learning_windows, quantiles_of, too_coarse
 from analysis.comparisons.grounds import (
     Bars,
     extra_share,
@@ -101,6 +101,8 @@ class _Judged:
     bars: Bars
     learned: LearnedLatency | None
     warnings: tuple[str, ...]
+    sharpest: int
+    change: float
 
     @classmethod
     def of(
@@ -121,19 +123,13 @@ class _Judged:
         looks = look_each(counts, [Margin(math.exp(one.delta)) for one in watches], [one.noise for one in watches])
         coarse = too_coarse(histogram)
         told = (*warnings, *((coarse,) if coarse else ()))
-        return cls(histogram, watches, counts, looks, settings, frame, bars, learned, told)
+        sharpest = _sharpest(histogram, watches, settings.harm_ratio)
+        change = _change(looks, learned)
+        return cls(histogram, watches, counts, looks, settings, frame, bars, learned, told, sharpest, change)
 
     @property
     def bounds(self) -> list[Boundary]:
         return [one.bound for one in self.watches]
-
-    @property
-    def change(self) -> float:
-        """Evidence against no change, on the scale of its threshold: the mean over the boundaries."""
-        if self.learned is None:
-            return _ln_mean(one.ln_change for one in self.looks)
-        pods, shares = _ln_mean(one.ln_pods for one in self.looks), _ln_mean(one.ln_counts for one in self.looks)
-        return float(self.learned.calibration.joined(np.array(pods), np.array(shares)))
 
     @property
     def margin(self) -> float:
@@ -152,21 +148,6 @@ class _Judged:
     def carrier(self) -> int:
         """The boundary that carries the evidence."""
         return int(np.argmax([one.ln_change for one in self.looks]))
-
-    @property
-    def sharpest(self) -> int:
-        """The boundary that has to rule harm out: where the harm stands out most against pod noise and chance.
-
-        Judged by the requests of the learning windows, so that it does not move once the boundaries are learned.
-        """
-        learned = self.histogram.first(learning_windows(self.histogram)).tally.summary().contender_requests
-
-        def contrast(watch: Watch) -> float:
-            bound, noise = watch.bound, watch.noise
-            variance = sum(noise.variation.slow().variances) + noise.spread / (bound.share * learned + 1.0)
-            return bound.harm(self.settings.harm_ratio) / math.sqrt(variance)
-
-        return int(np.argmax([contrast(watch) for watch in self.watches]))
 
     @property
     def open_boundary(self) -> int | None:
@@ -289,6 +270,30 @@ class _Judged:
         return again.ln_margin > 0.0 and again.ln_change > 0.0
 
 
+def _change(looks: list[Look], learned: LearnedLatency | None) -> float:
+    """Evidence against no change, on the scale of its threshold: the mean over the boundaries."""
+    if learned is None:
+        return _ln_mean(one.ln_change for one in looks)
+    pods, shares = _ln_mean(one.ln_pods for one in looks), _ln_mean(one.ln_counts for one in looks)
+    return float(learned.calibration.joined(np.array(pods), np.array(shares)))
+
+
+def _sharpest(histogram: Histogram, watches: list[Watch], harm: float) -> int:
+    """The boundary that has to rule harm out: where the harm stands out most against pod noise and chance.
+
+    Judged by the requests of the learning windows, so that it does not move once the boundaries are learned.
+    """
+    tally = histogram.tally
+    requests = float(tally.exposure[tally.contender, : learning_windows(histogram)].sum())
+
+    def contrast(watch: Watch) -> float:
+        bound, noise = watch.bound, watch.noise
+        variance = sum(noise.variation.slow().variances) + noise.spread / (bound.share * requests + 1.0)
+        return bound.harm(harm) / math.sqrt(variance)
+
+    return int(np.argmax([contrast(watch) for watch in watches]))
+
+
 def _ln_mean(values: Iterable[float]) -> float:
     many = np.array(list(values))
     return float(log_sum_exp(many)) - math.log(many.size)
@@ -296,10 +301,8 @@ def _ln_mean(values: Iterable[float]) -> float:
 
 def quantiles(histogram: Histogram) -> tuple[tuple[str, float | None, float | None], ...]:
     """(name, contender, incumbent) for p50, p95 and p99, in seconds."""
-    return tuple(
-        (name, quantile(histogram, level, contender=True), quantile(histogram, level, contender=False))
-        for name, level in LEVELS
-    )
+    ours, theirs = (quantiles_of(histogram, [level for _, level in LEVELS], contender=side) for side in (True, False))
+    return tuple((name, one, other) for (name, _), one, other in zip(LEVELS, ours, theirs, strict=True))
 
 
 def _slower_than_objective(histogram: Histogram, settings: Settings) -> Tally | None:
