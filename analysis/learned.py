@@ -49,7 +49,16 @@ class Standing:
         if self.realised is None:
             return told
         low, high = self.realised
-        return f"{told}, realised {100.0 * low:.2g} to {100.0 * high:.2g} %"
+        return f"{told}, realised {_in_percent(low)} to {_in_percent(high)} %"
+
+
+def _in_percent(share: float) -> str:
+    """Two significant digits as plain decimals; below .01 % plainly 0."""
+    percent = 100.0 * share
+    if percent < 0.01:
+        return "0"
+    decimals = max(1 - math.floor(math.log10(percent)), 0)
+    return f"{percent:.{decimals}f}".rstrip("0").rstrip(".") if decimals else f"{percent:.0f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ import itertools
 import json
 import math
 
+import pytest
+
+from analysis.learned import Guarantee, Standing
 from analysis.verdict import Effect, Evidence, Exposure, Freshness, NoData, Verdict, worst
 from tests.analysis.builders import SLOW, a_fleet
 
@@ -50,3 +53,24 @@ def test_evidence_of_real_looks_stays_within_a_kilobyte() -> None:
             assert len(json.dumps(told, allow_nan=False).encode()) <= 1024
             assert told["verdict"] == evidence.verdict.value
             assert told["guarantee"] == "assumed pod noise: no promised rate"
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (0.0, "0"),
+        (1.3e-7, "0"),
+        (0.99e-4, "0"),
+        (1e-4, "0.01"),
+        (1.23e-4, "0.012"),
+        (9.96e-4, "0.1"),
+        (0.00999, "1"),
+        (0.0526, "5.3"),
+        (0.1, "10"),
+        (0.996, "100"),
+        (1.0, "100"),
+    ],
+)
+def test_a_realised_rate_is_told_in_plain_decimals(share: float, told: str) -> None:
+    standing = Standing(Guarantee.CALIBRATED, 0.01, 84, 2000, (share, 1.0))
+    assert str(standing) == f"calibrated: 1 % calibrated on 84 segments, realised {told} to 100 %"
