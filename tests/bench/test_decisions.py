@@ -148,6 +148,16 @@ def test_fishers_test_is_that_of_scipy() -> None:
             assert p == 1.0
 
 
+def test_minutes_without_data_fail_for_flagger_and_are_errors_for_argo() -> None:
+    minutes = np.full((3, 12), 0.001)
+    minutes[0, 3], minutes[1, 2:6], minutes[2, 2:7] = np.nan, np.nan, np.nan
+    for row, alarm in zip(minutes, (0.0, 0.0, 14.0), strict=True):
+        kinds = [argo_measurement(None if math.isnan(v) else v, success_below=0.01, failure_above=None) for v in row]
+        assert argo(kinds, 0).tick * 2 == alarm
+        assert rivals.ARGO_0.alarms(rivals.argo_scores(row[None, :])).tolist() == [alarm]
+    assert rivals.FLAGGER_1.alarms(rivals.flagger_scores(minutes)).tolist() == [10.0, 8.0, 8.0]
+
+
 @pytest.mark.parametrize(
     ("rule", "machine"),
     [
@@ -499,6 +509,8 @@ def test_published_tables_are_written_between_their_markers(tmp_path: Path) -> N
         Row("errors", "S1 pod sd .10: errors x3", OURS, "caught", 1.0, 0.99, 1.0, 600),
         Row("errors", "S1 pod sd .10: errors x3", OURS, "median minutes", math.inf, n=600),
         Row("errors", "S1 pod sd .10: errors x3", OURS, "p90 minutes", 11.0, n=600),
+        Row("errors", "S1 pod sd .10: errors x3", "Kayenta, tuned", "caught", 1.0, 0.99, 1.0, 600),
+        Row("errors", "S1 pod sd .10: errors x3", "Kayenta, tuned", "median minutes", math.inf, n=600),
         Row("real memory", "one role: x2", OURS, "caught", 0.97, 0.9, 0.99, 96, ">= 0.95"),
     ]
     file = tmp_path / "run.json"
@@ -507,6 +519,7 @@ def test_published_tables_are_written_between_their_markers(tmp_path: Path) -> N
     assert tables["healthy"][2].startswith("| errors | S1 pod sd .10 | 4200 | 0.50 [0.20, 1.00] |  |  |")
     assert "| 3.0 |" in tables["healthy"][2]
     assert tables["caught"][2] == "| S1 pod sd .10: errors x3 | 600 | 1.00 [0.99, 1.00] | never | 11 |  |  |"
+    assert tables["lost"][2:] == []
     assert tables["goals"][2].endswith("| 4200 | <= 0.01 | yes |")
     document = "a\n<!-- figures: healthy -->\nold\n<!-- end of healthy -->\nz\n"
     once = page.written(document, tables)

@@ -164,13 +164,21 @@ def latency_scores(slow: SlowBatch, usual: FloatArray) -> dict[str, FloatArray]:
     beyond = slow.slower[int(np.searchsorted(BOUNDS, SECONDS_LIMIT))]
     n, x = requests[:, mine].sum(axis=1), beyond[:, mine].sum(axis=1)
     m, y = requests[:, ~mine].sum(axis=1), beyond[:, ~mine].sum(axis=1)
-    static = rivals.static_scores(ours)
     return {
-        **{rule.name: static for rule in (rivals.FLAGGER_1, rivals.FLAGGER_5, rivals.ARGO_0, rivals.ARGO_3)},
+        **static_scores(ours),
         rivals.KAYENTA.name: rivals.kayenta_scores(ours, theirs),
         rivals.PIPECD.name: rivals.pipecd_scores(ours, theirs),
         rivals.FISHER.name: rivals.fisher_scores((n, x), (m, y)),
         rivals.THREE_SD.name: rivals.deviations(ours, usual),
+    }
+
+
+def static_scores(ours: FloatArray) -> dict[str, FloatArray]:
+    """A metric of the contender per minute as Flagger and Argo see it."""
+    with_flagger, with_argo = rivals.flagger_scores(ours), rivals.argo_scores(ours)
+    return {
+        **{rule.name: with_flagger for rule in (rivals.FLAGGER_1, rivals.FLAGGER_5)},
+        **{rule.name: with_argo for rule in (rivals.ARGO_0, rivals.ARGO_3)},
     }
 
 
@@ -217,9 +225,8 @@ def rival_scores(batch: Batch, usual: FloatArray) -> dict[str, FloatArray]:
     n, x = batch.requests[:, mine].sum(axis=1), batch.events[:, mine].sum(axis=1)
     m, y = batch.requests[:, ~mine].sum(axis=1), batch.events[:, ~mine].sum(axis=1)
     ours, theirs = _rate(x, n), _rate(y, m)
-    static = rivals.static_scores(ours)
     return {
-        **{rule.name: static for rule in (rivals.FLAGGER_1, rivals.FLAGGER_5, rivals.ARGO_0, rivals.ARGO_3)},
+        **static_scores(ours),
         rivals.KAYENTA.name: rivals.kayenta_scores(ours, theirs),
         rivals.PIPECD.name: rivals.pipecd_scores(ours, theirs),
         rivals.FISHER.name: rivals.fisher_scores((n, x), (m, y)),

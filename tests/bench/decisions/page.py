@@ -87,6 +87,10 @@ def sections(rows: Sequence[Row]) -> dict[str, list[str]]:
             ["what", "figure", "median [least, most]", "goal"],
             [[row.cell, row.figure, _interval(row), row.goal] for row in rows if row.group == "costs"],
         ),
+        "lost": _table(
+            ["release", "rule, tuned", "theirs", "ours"],
+            [line for cell in [*harmful, *slow] for line in _lost(found, cell, rivals)],
+        ),
         "goals": _goals(rows),
     }
 
@@ -135,6 +139,21 @@ def _beside(found: Found, cell: Cell, rules: Sequence[str]) -> list[str]:
         return "" if caught is None or delay is None else f"{_share(caught)}, {number(delay.value)}"
 
     return [cell[1], *map(told, rules)]
+
+
+def _lost(found: Found, cell: Cell, rivals: Sequence[str]) -> list[list[str]]:
+    """The rules that catch more than 2 % more of these releases than ours, or catch them sooner, at equal alarms."""
+    ours, told = (found[cell, OURS, figure].value for figure in (POWER, MEDIAN)), _beside(found, cell, [OURS])[1]
+    caught, delay = ours
+    out = []
+    for name in rivals:
+        rule = TUNED.format(name)
+        if (cell, rule, POWER) not in found:
+            continue
+        theirs = found[cell, rule, POWER].value, found[cell, rule, MEDIAN].value
+        if theirs[0] > caught + 0.02 or theirs[1] < delay:
+            out.append([f"{cell[0]}, {cell[1]}", SHORT.get(name, name), _beside(found, cell, [rule])[1], told])
+    return out
 
 
 def _advanced(found: Found, cell: Cell) -> list[str]:

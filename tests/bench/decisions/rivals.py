@@ -232,7 +232,7 @@ ARGO_0 = Rule("Argo, failureLimit 0", 0.01, 2, needed=1)
 ARGO_3 = Rule("Argo, failureLimit 3", 0.01, 2, needed=4)
 KAYENTA = Rule("Kayenta", 1.0, 10)
 PIPECD = Rule("Mann-Whitney (PipeCD)", -0.05, 10)
-FISHER = Rule("Fisher per look", -0.01, 1)
+FISHER = Rule("Fisher per look", math.log(100.0), 1)
 THREE_SD = Rule("mean + 3 sd", 3.0, 2)
 RULES = (FLAGGER_1, FLAGGER_5, ARGO_0, ARGO_3, KAYENTA, PIPECD, FISHER, THREE_SD)
 SECONDS_LIMIT = 0.5
@@ -249,9 +249,22 @@ def by_minute(values: FloatArray) -> FloatArray:
     return result
 
 
-def static_scores(ours: FloatArray) -> FloatArray:
-    """A metric of the contender per minute; a minute without data fails for Flagger, and NaN fails for Argo."""
+def flagger_scores(ours: FloatArray) -> FloatArray:
+    """A metric of the contender per minute, NaN without data; a minute without data is a failed check."""
     return np.where(np.isfinite(ours), ours, np.inf)
+
+
+def argo_scores(ours: FloatArray, errors: int = 5) -> FloatArray:
+    """The same for Argo: a minute without data is an error, which counts for nothing but as the fifth in a row.
+
+    That ends the release: it scores inf from there on. (A rule that needs several checks then takes as many more.)
+    """
+    absent = ~np.isfinite(ours)
+    in_a_row = np.stack(
+        [absent[:, max(end - errors, 0) : end].sum(axis=1) for end in range(1, ours.shape[1] + 1)], axis=1
+    )
+    ended = np.maximum.accumulate(in_a_row >= errors, axis=1)
+    return np.where(ended, np.inf, np.where(absent, -np.inf, ours))
 
 
 def kayenta_scores(ours: FloatArray, theirs: FloatArray) -> FloatArray:
@@ -290,10 +303,10 @@ def pipecd_scores(ours: FloatArray, theirs: FloatArray) -> FloatArray:
 
 
 def fisher_scores(ours: Sequence[FloatArray], theirs: Sequence[FloatArray]) -> FloatArray:
-    """Minus Fisher's p of the counts so far at each look; each side is (requests, events) of (releases, looks)."""
+    """-ln of Fisher's p of the counts so far at each look; each side is (requests, events) of (releases, looks)."""
     n, x = (np.cumsum(values, axis=1) for values in ours)
     m, y = (np.cumsum(values, axis=1) for values in theirs)
-    return -fisher(x, n, y, m)
+    return -np.log(np.maximum(fisher(x, n, y, m), 1e-300))
 
 
 def deviations(ours: FloatArray, history: FloatArray) -> FloatArray:
