@@ -135,7 +135,7 @@ class Noises:
 
 
 def contrast(
-    sums: Sums, begin: IntArray, end: IntArray, noises: Noises, points: float = 0.0
+    sums: Sums, begin: IntArray, end: IntArray, noises: Noises, points: float = 0.0, *, decreases: bool = False
 ) -> tuple[FloatArray, FloatArray]:
     """Difference of the sides' mean log rates and its standard error over spans, each of shape (releases, spans).
 
@@ -143,13 +143,16 @@ def contrast(
     by 1 / (ln(1 + v(L)) + spread/(bE + 1)), v(L) being the noise left in a mean over L windows. L is how many even
     windows would tell as much, (Σ E)² / Σ E²: in an outage of all pods a few windows hold nearly all events. A side
     without pods knows nothing. `points` are added to the contender's expected rate (absolute margin). The contender's
-    second pass takes b = exp(2/3 d): more events than expected also mean less chance in their log.
+    second pass takes b = exp(2/3 d): more events than expected also mean less chance in their log. decreases: fewer
+    events mean more chance as well, down to d = -3.5; only evidence of a decrease asks for that.
     """
     known = noises.table()
     theirs, v_theirs = _mean_log(*_parts(sums.other, begin, end, known, 0.0), noises.spread, None)
     parts = _parts(sums.mine, begin, end, known, points)
     ours, _ = _mean_log(*parts, noises.spread, None)
-    ours, v_ours = _mean_log(*parts, noises.spread, np.exp(np.clip(ours - theirs, 0.0, 3.5) * (2.0 / 3.0)))
+    ours, v_ours = _mean_log(
+        *parts, noises.spread, np.exp(np.clip(ours - theirs, -3.5 if decreases else 0.0, 3.5) * (2.0 / 3.0))
+    )
     return ours - theirs, np.sqrt(v_ours + v_theirs)
 
 

@@ -259,11 +259,12 @@ def _traces(
     if points and len(margins) > 1:
         raise ValueError("a margin in points is for one release at a time")
     deltas = np.array([math.log(one.ratio) for one in margins])
-    d, se = contrast(sums, spans.begin, spans.end, noises)
-    pods = _directed(d, se, 0.0, noises.prior_sd, worse)
+    up = contrast(sums, spans.begin, spans.end, noises) if worse is not Worse.LOWER else None
+    down = contrast(sums, spans.begin, spans.end, noises, decreases=True) if worse is not Worse.HIGHER else None
+    pods = _directed(up, down, 0.0, noises.prior_sd)
     if points:
-        d, se = contrast(sums, spans.begin, spans.end, noises, points)
-    further = _directed(d, se, deltas[:, None], noises.prior_sd, worse)
+        up = contrast(sums, spans.begin, spans.end, noises, points)
+    further = _directed(up, down, deltas[:, None], noises.prior_sd)
     if only_pods:
         counts = np.full_like(pods, -np.inf)
     elif points:
@@ -278,15 +279,19 @@ def _traces(
 
 
 def _directed(
-    d: FloatArray, se: FloatArray, delta: float | FloatArray, prior_sd: FloatArray, worse: Worse
+    up: tuple[FloatArray, FloatArray] | None,
+    down: tuple[FloatArray, FloatArray] | None,
+    delta: float | FloatArray,
+    prior_sd: FloatArray,
 ) -> FloatArray:
-    """G for the direction in which harm lies; for either, the mean of both, which costs ln 2."""
-    if worse is Worse.HIGHER:
-        return ln_half_normal_ratio(d, se, delta, prior_sd)
-    down = ln_half_normal_ratio(-d, se, delta, prior_sd)
-    if worse is Worse.LOWER:
-        return down
-    return np.logaddexp(ln_half_normal_ratio(d, se, delta, prior_sd), down) - math.log(2.0)
+    """G for the directions in which harm lies, of their contrasts; for both, the mean of two, which costs ln 2."""
+    found = []
+    if up is not None:
+        found.append(ln_half_normal_ratio(*up, delta, prior_sd))
+    if down is not None:
+        d, se = down
+        found.append(ln_half_normal_ratio(-d, se, delta, prior_sd))
+    return found[0] if len(found) == 1 else np.logaddexp(*found) - math.log(2.0)
 
 
 def _ln_share(sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse) -> FloatArray:

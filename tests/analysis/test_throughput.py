@@ -12,7 +12,7 @@ import pytest
 from scipy import optimize, stats
 
 from analysis.comparisons import Settings, throughput, throughput_settings
-from analysis.contrast import Releases
+from analysis.contrast import Noises, Releases, Sums, contrast
 from analysis.engine import ASSUMED_NOISE, Worse, look, traces
 from analysis.learned import AgeCurve, Guarantee, LearnedCounts, Noise, Variation
 from analysis.learning import CountHistory, ReplayPlan, learn
@@ -305,3 +305,48 @@ def test_young_pods_that_do_less_are_allowed_for() -> None:
 def judged(tally: Tally, learned: LearnedCounts) -> Evidence:
     groups = Groups(tally.pods[:1], tally.pods[1:])
     return throughput.judge(tally, LOWER, Frame(groups, ((0.0, LOOKS * WINDOW),), WINDOW), learned)
+
+
+def few_events(rate: float, contenders: int, factor: float = 1.0, count: int = 1500) -> Releases:
+    """Healthy pods with the assumed noise and about `rate` events per pod and window; contenders times `factor`."""
+    rng = np.random.default_rng(3)
+    log_rate = np.zeros((count, 10, LOOKS))
+    for time, variance in zip(ASSUMED_NOISE.variation.times, ASSUMED_NOISE.variation.variances, strict=True):
+        memory = math.exp(-1.0 / time)
+        part = rng.normal(0.0, math.sqrt(variance), (count, 10))
+        for look_at in range(LOOKS):
+            log_rate[:, :, look_at] += part
+            fresh = rng.normal(0.0, math.sqrt(variance * (1.0 - memory**2)), (count, 10))
+            part = memory * part + fresh
+    contender = np.arange(10) < contenders
+    expected = rate * np.exp(log_rate) * np.where(contender, factor, 1.0)[:, None]
+    return Releases(contender, np.ones(expected.shape), rng.poisson(expected).astype(np.float64), WINDOW)
+
+
+def alarms(batch: Releases, worse: Worse) -> float:
+    """Share of releases that break both promises at some look."""
+    found = traces(batch, LOWER.margin, ASSUMED_NOISE, worse)
+    change = np.logaddexp(found.ln_pods, found.ln_counts) - math.log(2.0)
+    return float(((change > math.log(100.0)) & (found.ln_margin > math.log(10.0))).any(axis=1).mean())
+
+
+@pytest.mark.parametrize(("rate", "contenders"), [(0.3, 1), (1.0, 1), (1.0, 3)])
+def test_few_events_make_no_false_decrease(rate: float, contenders: int) -> None:
+    """Fewer events than expected mean more chance in their logarithm; unallowed for, 1 to 2 % of these were alarms."""
+    healthy = few_events(rate, contenders)
+    assert alarms(healthy, Worse.LOWER) <= 0.006
+    assert alarms(healthy, Worse.EITHER) <= 0.01
+    if rate >= 1.0:
+        assert alarms(few_events(rate, contenders, 0.1), Worse.LOWER) > 0.9
+
+
+def test_only_evidence_of_a_decrease_allows_for_more_chance() -> None:
+    batch = few_events(1.0, 3, count=200)
+    sums, noises = Sums.of(batch), Noises.of([ASSUMED_NOISE], LOOKS)
+    ends = np.arange(1, LOOKS + 1)
+    (d, se), (lower, wider) = (contrast(sums, 0 * ends, ends, noises, decreases=on) for on in (False, True))
+    first_pass_up = (d > 0.5) & (lower > 0.5)
+    assert first_pass_up.any() and (d[first_pass_up] == lower[first_pass_up]).all()
+    assert (se[first_pass_up] == wider[first_pass_up]).all()
+    down = d < -0.5
+    assert down.any() and (wider[down] > se[down]).all()
