@@ -187,7 +187,8 @@ def slowed(histogram: Histogram, ratio: float, rng: np.random.Generator) -> Hist
     """The same requests, each taking `ratio` times as long: requests cross a boundary by chance, from its own bucket.
 
     A request is slower than b afterwards if it was slower than b / ratio before. The part of a bucket that lies above
-    b / ratio is read from the requests of all pods, see `part_above`.
+    b / ratio is read from the requests of all pods, see `part_above`. Made for the small ratio of a margin and used for
+    nothing else: it knows no more of a bucket than its ends, so a large ratio asks for more than it can tell.
     """
     bounds = histogram.boundaries
     layers = np.concatenate([histogram.tally.exposure[None], histogram.slower])
