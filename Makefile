@@ -40,14 +40,14 @@ format: $(VENV)/.dev ## format the code
 test: $(VENV)/.dev ## set up the real parts and run every test
 	@$(BIN)/python -m tests.setup.control_plane || [ "$$NIGHTFERRY_REQUIRE_CLUSTER" != 1 ]
 	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
-	$(BIN)/pytest -n 6 -m cluster $(ARGS)
+	$(BIN)/pytest -n 6 --maxschedchunk 1 -m cluster $(ARGS)
 
 unit-test: $(VENV)/.dev ## the tests that need no real parts
 	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
 
 cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Prometheus
 	$(BIN)/python -m tests.setup.control_plane
-	$(BIN)/pytest -n 6 -m cluster $(ARGS)
+	$(BIN)/pytest -n 6 --maxschedchunk 1 -m cluster $(ARGS)
 
 bench: $(VENV)/.dev ## print the figures of docs/performance.md
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 _KINDS: dict[str, type[ReleasePolicy] | type[Release]] = {"ReleasePolicy": ReleasePolicy, "Release": Release}
-_LATER_KINDS = frozenset({"ReleaseTrain", "Baseline"})
+_LATER_KINDS = frozenset({"ReleaseTrain"})
 # What the API server notes in an object of its own; no author writes it.
 _SERVER_METADATA = frozenset({
     "clusterName", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers",
@@ -147,6 +147,9 @@ def _wrong_kind(data: dict[str, Any]) -> Iterator[Fault]:
         yield Fault(("apiVersion",), f"found {found}; allowed: {API_VERSION}{_hint(version, [API_VERSION])}")
     if isinstance(kind, str) and kind in _LATER_KINDS:
         yield Fault(("kind",), f"found {kind}, {NOT_AVAILABLE}; allowed: {', '.join(sorted(_KINDS))}")
+    elif kind == "Baseline":
+        found = "a Baseline, which the controller learns and nobody writes"
+        yield Fault(("kind",), f"found {found}; allowed: {', '.join(sorted(_KINDS))}")
     elif not isinstance(kind, str) or kind not in _KINDS:
         found = "nothing" if kind is None else _scalar(kind)
         yield Fault(("kind",), f"found {found}; allowed: {', '.join(sorted(_KINDS))}{_hint(kind, sorted(_KINDS))}")

@@ -130,7 +130,7 @@ def _default(value: Any) -> str:
 def _later() -> str:
     rows = ["## Not yet\n", f'These are refused as "{NOT_AVAILABLE}", so that nobody relies on what is not kept:\n']
     rows += [f"- {line}" for line in [*_later_of(ReleasePolicy, ""), *_later_of(Release, "")]]
-    rows.append("- the kinds `ReleaseTrain` and `Baseline`")
+    rows.append("- the kind `ReleaseTrain`")
     return "\n".join(rows) + "\n"
 
 

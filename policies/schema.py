@@ -162,6 +162,13 @@ class Deadline(Part):
 class ReleasePolicySpec(Part):
     """What an app's owner asks of every release of the app."""
 
+    # For the API server and for editors; the loader says the same in words.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [field], "properties": {field: {"minItems": 1}}} for field in ("gates", "presets")]
+        }
+    )
+
     target: Target = Field(description="What is released.")
     metrics: Metrics = Field(default=Metrics(), description="Where the numbers come from and how they name a pod.")
     strategy: Strategy = Field(description="How the app moves from one version to the next; exactly one.")

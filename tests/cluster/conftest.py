@@ -15,10 +15,17 @@ from tests.setup.find import REQUIRED, MissingPrograms, find_programs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test of this folder, so that `-m "not cluster"` leaves them out."""
+    """Marks every test of this folder, so that `-m "not cluster"` leaves them out; the longest begin first."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    """Seconds that a test asks for itself; a run in parallel is as long as what begins last."""
+    asked = item.get_closest_marker("timeout")
+    return float(asked.args[0]) if asked is not None and asked.args else 0.0
 
 
 @pytest.fixture(scope="session")

@@ -65,8 +65,11 @@ def test_schemas_are_structural_as_kubernetes_1_20_wants_them(model: type[Part])
         for junction in ("anyOf", "oneOf"):
             for option in node.get(junction, []):
                 if not node.get("x-kubernetes-int-or-string"):
-                    assert option.keys() == {"required"}, path
+                    assert {"required"} <= option.keys() <= {"required", "properties"}, path
                     assert set(option["required"]) <= node["properties"].keys(), path
+                    # Inside a junction Kubernetes takes bounds of values, and no types or words.
+                    for name, bounds in option.get("properties", {}).items():
+                        assert name in node["properties"] and bounds.keys() == {"minItems"}, path
         assert set(node.get("required", [])) <= node.get("properties", {}).keys(), path
 
 
