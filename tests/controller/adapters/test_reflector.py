@@ -193,14 +193,16 @@ def test_k4_a_throttled_watch_waits_as_long_as_it_is_told() -> None:
 
 def test_an_orderly_end_after_its_time_is_no_failure_and_waits_for_nothing() -> None:
     clock = SetClock()
+    known: list[Copy] = []  # the first watch may begin before the copy is in our hands
 
     def forty_seconds(asked: Asked, line: Line) -> None:
-        eventually(lambda: copy.reflector.watching, "the watch is open")
+        eventually(lambda: bool(known) and known[0].reflector.watching, "the watch is open")
         clock.at += 40.0
         line.send(b"0\r\n\r\n")
 
     long_watch = stream(event("ADDED", thing("b", "11")), end=forty_seconds)
     with copying(first_list(), long_watch, long_watch, stream(end=open_end), clock=clock) as copy:
+        known.append(copy)
         eventually(lambda: len(copy.watches) == 3, "the third watch")
         assert clock.waited == []
 
