@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -47,20 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     groups = asked.only or GROUPS
     rows, absent = simulated(groups, asked.seed, sizes)
-    others: dict[str, Callable[[], list[Row]]] = {
-        costs.GROUP: lambda: costs.run(asked.seed, quick=asked.quick),
-        memory.GROUP: lambda: memory.run(_folder(asked.data, "pods"), asked.seed, asked.quick),
-        kpi.GROUP: lambda: kpi.run(_folder(asked.data, "kpi"), asked.seed, asked.quick),
-    }
-    for group, measure in others.items():
-        if group in groups:
-            print(f"measuring {group}", file=sys.stderr, flush=True)
-            try:
-                rows += measure()
-            except FileNotFoundError as missing:
-                absent.append(Absent(group, str(missing)))
-            except Exception:  # one broken measurement must not hide the others
-                absent.append(Absent(group, traceback.format_exc(limit=8), failed=True))
+    for found in real(groups, asked.data, asked.seed, quick=asked.quick).values():
+        if isinstance(found, Absent):
+            absent.append(found)
+        else:
+            rows += found
     print("\n".join([*matrices(rows), "", *goals_table(rows, absent)]), flush=True)
     print(f"seed {asked.seed}, {sizes}, {time.monotonic() - began:.0f} s")
     if asked.json is not None:
@@ -70,13 +62,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(row.broken for row in rows) or any(one.failed for one in absent) else 0
 
 
-def _folder(data: Path | None, part: str) -> Path:
-    """The folder of real series. Raises FileNotFoundError where it, or what is wanted of it, is not there."""
-    if data is None:
-        raise FileNotFoundError("no folder of real series was given (--data DIR)")
-    if not (data / part).is_dir():
-        raise FileNotFoundError(f"the folder of real series has no folder {part}")
-    return data
+def real(groups: Sequence[str], data: Path | None, seed: int, *, quick: bool) -> dict[str, list[Row] | Absent]:
+    """The groups that are no simulated releases, side by side but for the costs, which are measured alone."""
+    found: dict[str, list[Row] | Absent] = {}
+    with ProcessPoolExecutor(2) as pool:
+        asked = {
+            group: pool.submit(measure, data, seed, quick)
+            for group, measure in ((memory.GROUP, memory.run), (kpi.GROUP, kpi.run))
+            if group in groups and data is not None
+        }
+        for group in (memory.GROUP, kpi.GROUP):
+            if group in asked:
+                print(f"measuring {group}", file=sys.stderr, flush=True)
+                found[group] = _measured(group, asked[group].result)
+            elif group in groups:
+                found[group] = Absent(group, "no folder of real series was given (--data DIR)")
+    if costs.GROUP in groups:
+        print(f"measuring {costs.GROUP}", file=sys.stderr, flush=True)
+        found[costs.GROUP] = _measured(costs.GROUP, lambda: costs.run(seed, quick=quick))
+    return found
+
+
+def _measured(group: str, measure: Callable[[], list[Row]]) -> list[Row] | Absent:
+    try:
+        return measure() or Absent(group, "the folder of real series has none of these")
+    except FileNotFoundError as missing:
+        return Absent(group, f"the folder of real series lacks {missing.filename or missing}")
+    except Exception:  # one broken measurement must not hide the others
+        return Absent(group, traceback.format_exc(limit=8), failed=True)
 
 
 def simulated(groups: Sequence[str], seed: int, sizes: Sizes) -> tuple[list[Row], list[Absent]]:

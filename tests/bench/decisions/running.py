@@ -35,7 +35,7 @@ class Sizes:
 
 
 WHOLE = Sizes(services=24, healthy=175, margin=84, harmful=25)
-QUICK = Sizes(services=6, healthy=60, margin=30, harmful=10)
+QUICK = Sizes(services=4, healthy=90, margin=45, harmful=15)
 
 
 @dataclass(frozen=True, slots=True)
