@@ -1,13 +1,15 @@
 """The frozen model every part of a policy is made of, and the way a part says what is wrong with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
+
+V = TypeVar("V")
 
 NOT_AVAILABLE = "not available in this version"
 
@@ -24,6 +26,17 @@ class Problem:
 def refused(allowed: str, found: str = "") -> PydanticCustomError:
     """The error a value type raises; an empty `found` lets the reader show the value as it was written."""
     return PydanticCustomError("refused", "{allowed}", {"allowed": allowed, "found": found})
+
+
+def parsed(raw: object, parse: Callable[[str], V], allowed: str) -> V:
+    """A value out of a text by a parser that raises ValueError; its reason stands beside what is allowed."""
+    if not isinstance(raw, str):
+        raise refused(allowed)
+    try:
+        return parse(raw)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise refused(f"{allowed} ({reason[:200]})") from None
 
 
 class Part(BaseModel):

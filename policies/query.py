@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import promql_parser
 
-from policies.model import refused
+from policies.model import parsed
 from policies.selector import LONGEST, Matcher, Selector, selector_of
 from policies.values import Written
 
@@ -77,13 +77,7 @@ class Query(Written):
 
     @classmethod
     def read(cls, raw: object) -> Self:
-        if not isinstance(raw, str):
-            raise refused(_ALLOWED)
-        try:
-            return cls.parse(raw)
-        except ValueError as error:
-            reason = " ".join(str(error).split())
-            raise refused(f"{_ALLOWED} ({reason[:200]})") from None
+        return parsed(raw, cls.parse, _ALLOWED)
 
     def written(self) -> str:
         return self.text

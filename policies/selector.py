@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import promql_parser
 
-from policies.model import refused
+from policies.model import parsed
 from policies.values import Written
 
 Op = Literal["=", "!=", "=~", "!~"]
@@ -119,13 +119,7 @@ class Selector(Written):
 
     @classmethod
     def read(cls, raw: object) -> Self:
-        if not isinstance(raw, str):
-            raise refused(_ALLOWED)
-        try:
-            return cls.parse(raw)
-        except ValueError as error:
-            reason = " ".join(str(error).split())
-            raise refused(f"{_ALLOWED} ({reason[:200]})") from None
+        return parsed(raw, cls.parse, _ALLOWED)
 
     def written(self) -> str:
         return self.text()

@@ -60,22 +60,14 @@ def backtest(
 
     The thresholds are those that the days before would have taught. Exit code 0: at least one gate was tried; 2: none.
     """
-    from controller.cli.ends import Refusal
-    from controller.cli.learn_past import bar, draw, gathered, may_draw, question
+    from controller.cli.learn_past import bar, draw, gathered, may_draw, question, refuse_untaught
 
     may_draw(plot)
     asked = question(policy, policies, prometheus, config, namespace, kubeconfig, context)
     found = gathered(asked, bands=False)
     with bar("replaying the last nights") as told:
         nights = _nights(asked, found, days, told)
-    if all(one.not_learned is not None for one in nights.tests):
-        raise Refusal(
-            *(
-                f"gate {one.gate.name}: {one.not_learned.reason}: {one.not_learned.detail}"
-                for one in nights.tests
-                if one.not_learned is not None
-            )
-        )
+    refuse_untaught((one.gate.name, one.not_learned) for one in nights.tests)
     if plot is not None:
         draw(_picture(asked, nights), plot)
     if json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from analysis.learned import NotLearned
     from controller.cli.access import Access
     from controller.learning.gather import Gathered, Subject
     from controller.learning.learn import Taught
@@ -163,6 +164,16 @@ def may_draw(file: Path | None) -> None:
         raise Refusal(f"--plot {file}: allowed: a file name that ends in .svg")
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise Refusal(f"--plot {file}: no folder that can be written to")
+
+
+def refuse_untaught(gates: Iterable[tuple[str, NotLearned | None]]) -> None:
+    """Raises Refusal, a line for each gate and why, when not a single gate has learned. gates: by name."""
+    from controller.cli.ends import Refusal
+
+    told = tuple(gates)
+    lines = [f"gate {name}: {why.reason}: {why.detail}" for name, why in told if why is not None]
+    if len(lines) == len(told):
+        raise Refusal(*lines)
 
 
 def _is_file(name: str) -> bool:

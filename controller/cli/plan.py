@@ -32,8 +32,7 @@ def plan(
     Regressions are injected into releases replayed out of the app's own past. Exit code 0: at least one gate has
     learned; 2: none has, and each says why.
     """
-    from controller.cli.ends import Refusal
-    from controller.cli.learn_past import bar, draw, gathered, may_draw, question, studied
+    from controller.cli.learn_past import bar, draw, gathered, may_draw, question, refuse_untaught, studied
     from controller.cli.plan_power import fleet_of, powers, stages_of
     from controller.learning.learn import seed_of
 
@@ -45,10 +44,7 @@ def plan(
     seed = seed_of(asked.namespace, asked.policy.name, asked.now)
     with bar("making releases worse") as told:
         figures = powers(asked.policy, found, taught, pods, seed=seed, told=told)
-    if all(one.not_learned is not None for one in figures):
-        lines = [f"gate {one.gate.name}: {one.not_learned.reason}: {one.not_learned.detail}"
-                 for one in figures if one.not_learned is not None]  # fmt: skip
-        raise Refusal(*lines)
+    refuse_untaught((one.gate.name, one.not_learned) for one in figures)
     stages = stages_of(asked.policy, pods)
     if plot is not None:
         from controller.cli.plan_pictures import power_picture

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.shared import joined
 from tests.cluster.bed.site import Site
-from tests.setup.find import REQUIRED, MissingPrograms, find_programs
+from tests.setup.needed import needed_programs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,11 +31,7 @@ def _patience(item: pytest.Item) -> float:
 @pytest.fixture(scope="session")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """The running bed. Without its programs the test is left out, or fails when the cluster tests are required."""
-    programs = find_programs(os.environ)
-    if isinstance(programs, MissingPrograms):
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"{REQUIRED}=1, but {programs.sentence}", pytrace=False)
-        pytest.skip(programs.short)
+    programs = needed_programs()
     base = tmp_path_factory.getbasetemp()
     # The workers of a parallel run have one parent folder; a run without workers has the folder to itself.
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

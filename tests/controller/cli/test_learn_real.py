@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetr
 from tests.cluster.bed.prometheus import Prometheus
 from tests.controller.cli.store import told
 from tests.controller.cli.world import Nightferry
-from tests.setup.find import REQUIRED, MissingPrograms, find_programs
+from tests.setup.needed import needed_programs
 
 pytestmark = pytest.mark.cluster
 
@@ -25,11 +24,7 @@ OBSERVE = "  observe: {atLeast: 2m, atMost: 4m}\n"
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One fleet as it is, and one whose store answers twice."""
-    programs = find_programs(os.environ)
-    if isinstance(programs, MissingPrograms):
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"{REQUIRED}=1, but {programs.sentence}", pytrace=False)
-        pytest.skip(programs.short)
+    programs = needed_programs()
     folder = tmp_path_factory.mktemp("past")
     now = time.time() // 30 * 30
     served = Version("checkout-7d9f8c6b5d", now - HOURS * 3600.0, now, 8)

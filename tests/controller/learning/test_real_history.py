@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetr
 from tests.cluster.bed.prometheus import Prometheus
 from tests.controller.adapters.builders import RealClock
 from tests.policies.builders import ERRORS, LATENCY, a_policy
-from tests.setup.find import REQUIRED, MissingPrograms, find_programs
+from tests.setup.needed import needed_programs
 
 pytestmark = pytest.mark.cluster
 
@@ -52,11 +51,7 @@ class Memory:
 @pytest.fixture(scope="session")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
     """Fleets of several namespaces: `shop` has 28 days and a rollout three weeks ago, the others are shorter."""
-    programs = find_programs(os.environ)
-    if isinstance(programs, MissingPrograms):
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"{REQUIRED}=1, but {programs.sentence}", pytrace=False)
-        pytest.skip(programs.short)
+    programs = needed_programs()
     folder = tmp_path_factory.mktemp("past")
     now = time.time() // 300 * 300
     whole = Version(NEW, now - 4 * DAY, now)
