@@ -87,6 +87,10 @@ class Cause(StrEnum):
 
 
 Role = Literal["incumbent", "contender"]
+Kind = Literal[
+    "Service", "Endpoints", "Ingress", "HTTPRoute", "VirtualService", "DestinationRule", "ConfigMap", "Job",
+    "HorizontalPodAutoscaler",
+]  # fmt: skip
 Origin = Literal["change", "rollback", "restore"]
 
 
@@ -101,7 +105,50 @@ class AppKey:
         return f"{self.namespace}/{self.policy}"
 
 
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An object of the app's namespace that stands beside its Deployments."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 # ---------------------------------------------------------------------------------------------- the record
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a release: the pods of both versions, and who lets it go on.
+
+    weight: percent of the traffic that the contender gets by a router, None where traffic follows the pods.
+    gated: whether gates watch it; a stage that is not gated only has to settle. least: seconds that it is watched at
+    least, where it says so itself instead of the policy. name: what people call it, "" for canary and batches.
+    """
+
+    contender: int
+    incumbent: int
+    weight: int | None = None
+    gated: bool = True
+    by_hand: bool = False
+    least: float | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a release borrows for its own length, as it was before: given back in every ending.
+
+    fields: canonical JSON of the fields by their path, null where the field was not set; text, because a merge patch
+    would merge a map.
+    """
+
+    kind: str
+    name: str
+    uid: str
+    fields: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +354,21 @@ class SlotState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaSetState:
+    """One ReplicaSet of the app; `hash` is its pod-template-hash, `digest` that of its template without the hash."""
+
+    name: str
+    uid: str
+    deployment: str
+    hash: str
+    digest: str
+    replicas: int
+    min_ready: float
+    revision: int
+    template: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """What people asked of a release that runs: the verbs are fields of its spec."""
 
@@ -327,6 +389,8 @@ class Observation:
     contender: SlotState | None
     incumbents: tuple[PodState, ...] = ()
     contenders: tuple[PodState, ...] = ()
+    replica_sets: tuple[ReplicaSetState, ...] = ()
+    objects: Mapping[Ref, Mapping[str, Any] | None] = field(default_factory=dict)  # what the strategy asked to see
     wishes: Wishes = Wishes()
     policy_exists: bool = True
     policy_refused: str = ""  # why it is no policy since somebody edited it
@@ -414,9 +478,40 @@ class PatchSlot:
     replicas: int | None = None
     template: Mapping[str, Any] | None = None
     min_ready: float | None = None
+    fields: Mapping[str, Any] | None = None  # further fields of `spec` as a merge patch (paused, strategy, ...)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateObject:
+    """Create an object beside the Deployments; one that exists already is looked at in the next tick."""
+
+    ref: Ref
+    manifest: Mapping[str, Any]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchObject:
+    """A JSON merge patch on an object beside the Deployments, refused unless it is still at `resource_version`."""
+
+    ref: Ref
+    resource_version: str
+    patch: Mapping[str, Any]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject:
+    """Delete an object that we made, if it still is that one."""
+
+    ref: Ref
+    uid: str
+    resource_version: str
+    summary: str
 
 
 SlotWrite = CreateSlot | PatchSlot
+ObjectWrite = CreateObject | PatchObject | DeleteObject
 
 
 @dataclass(frozen=True, slots=True)
