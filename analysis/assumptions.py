@@ -337,6 +337,15 @@ BAND_OLDEST_POINT = 900.0
 BAND_OLDEST_DAYS = 8.0
 """History band: days after which what was learned is no longer used."""
 
+BAND_POD_QUANTILE = 0.95
+"""History band of a latency: which quantile of all requests it forecasts."""
+
+BAND_OFFSET_RARE = 2.33
+"""History band: new pods and the forecast's errors share the hour by their 1 % points; this is a normal one's."""
+
+BAND_OFFSET_NODES = 401
+"""History band: values at which the luck of new pods is weighed."""
+
 BAND_HEALTHY_POINTS = 3
 """History band: never healthy on fewer points."""
 

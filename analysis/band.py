@@ -9,7 +9,8 @@ forecasts the mean of the next h = 1..12 five-minute points (`opening`). What th
 and the threshold is the tail of M over all hours of the last two weeks, each forecast by what other days taught:
 tail(a) = Q80 + β (1 + 1/√(.2 n)) ln(.2/a) for n distinct segments, and steeper below 1 %, where real series are heavier
 than exponential. Because M already is the largest of the hour, looking after every point costs nothing. Evidence is
-told in nats, so that its threshold at a is ln(1/a), as in other gates.
+told in nats, so that its threshold at a is ln(1/a), as in other gates. What a release adds to that by drawing its pods
+anew is the subject of `analysis.band_pods`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.assumptions import BAND_DEEP_ALPHA, BAND_DEEP_SLOPE, BAND_HORIZON, BAND_OLDEST_DAYS, BAND_STEP, TAIL_SHARE
+from analysis.assumptions import BAND_HORIZON, BAND_OLDEST_DAYS, BAND_STEP
 from analysis.band_model import Model, Season
+from analysis.band_pods import NOBODY_CAME, PodSpread, Surprise, Turnover, offset_sd, surprise
+from analysis.band_tail import Tail
 from analysis.band_terms import DAY, HOUR, STEPS, Series, Unit, filled, restored, terms_at, transformed
 from analysis.engine import Worse
 from analysis.special import FloatArray
@@ -33,38 +36,12 @@ Table = tuple[Numbers, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """The upper tail of M: location (its Q80), spread (mean excess over it), segments (stretches of
-    two hours that share no point: the hour before an origin and the one after it)."""
-
-    location: float
-    spread: float
-    segments: int
-
-    def threshold(self, alpha: float) -> float:
-        """What M exceeds in a share alpha of healthy hours, alpha <= .2; the fit's own error is in it."""
-        steep = math.log(TAIL_SHARE / max(alpha, BAND_DEEP_ALPHA))
-        deep = math.log(BAND_DEEP_ALPHA / min(alpha, BAND_DEEP_ALPHA))
-        return self.location + self._slope * (steep + BAND_DEEP_SLOPE * deep)
-
-    def nats(self, maximum: float) -> float:
-        """M on the scale on which the threshold at alpha is ln(1/alpha): the inverse of `threshold`."""
-        above = (maximum - self.location) / self._slope
-        steep = math.log(TAIL_SHARE / BAND_DEEP_ALPHA)
-        return math.log(1.0 / TAIL_SHARE) + min(above, steep) + max(above - steep, 0.0) / BAND_DEEP_SLOPE
-
-    @property
-    def _slope(self) -> float:
-        return self.spread * (1.0 + 1.0 / math.sqrt(TAIL_SHARE * max(self.segments, 1)))
-
-
-@dataclass(frozen=True, slots=True)
 class LearnedBand:
     """One gate's band as plain numbers; see Model for their shapes and meaning, which are the same.
 
     start, end: epoch seconds of the history. days: usable days in it. shifted: the level had changed on the last day,
     so recent days count more. realised: 95 % interval of the share of hours above the threshold at 1 %, each with a
-    threshold from other days; None where there were too few.
+    threshold from other days; None where there were too few. pods: how far pods lie apart for as long as they live.
     """
 
     unit: Unit
@@ -89,6 +66,7 @@ class LearnedBand:
     start: float
     end: float
     days: float
+    pods: PodSpread
     shifted: bool = False
     realised: tuple[float, float] | None = None
 
@@ -178,7 +156,8 @@ class Weighed:
     nats: evidence of a change; margin_nats: of a change beyond the margin; Degraded at alpha needs both above their
     ln(1/alpha). at: the h that carries it. effect: observed over expected mean of the first `at` points; likely, low,
     high: the same over all points so far, with an interval that holds at all looks together. observed, expected: those
-    means in the unit of the series. upwards: the direction that carries the evidence.
+    means in the unit of the series. upwards: the direction that carries the evidence. offset: standard deviation of the
+    log of what new pods do to the level by chance, which the evidence allows for; 0 where all pods are the same.
     """
 
     points: int
@@ -192,6 +171,7 @@ class Weighed:
     observed: float
     expected: float
     upwards: bool
+    offset: float = 0.0
 
 
 def opening(band: LearnedBand, before: Series) -> Opening | Absence:
@@ -250,25 +230,27 @@ def evidence(
     *,
     margin: float = 1.0,
     points: float = 0.0,
+    turnover: Turnover = NOBODY_CAME,
     interval_alpha: float = 0.05,
 ) -> Weighed:
     """Weighs the 1 to 12 values after the origin, all known.
 
-    margin, points: the tolerated change, expected · margin + points (downwards: expected / margin - points).
+    margin, points: the tolerated change, expected · margin + points (downwards: expected / margin - points). turnover:
+    which of the pods of the forecast serve still, and how many new ones.
     """
     z = transformed(after[:BAND_HORIZON], band.unit, band.offset)
     n = z.size
     seen = np.cumsum(z) / STEPS[:n]
-    expected = np.array(made.expected[:n])
-    level = restored(expected, band.unit, band.offset)
+    level = restored(np.array(made.expected[:n]), band.unit, band.offset)
+    measures = {upwards: measure(band, made, turnover, upwards=upwards) for upwards in (True, False)}
     nats, margin_nats, at, upwards = max(
-        _strangest(band, made, seen, way, margin, points)
+        (*_weighed(band, made, seen, measures[way], way, margin, points), way)
         for way in ((True, False) if worse is Worse.EITHER else (worse is Worse.HIGHER,))
     )
     last = n - 1
     # The true change is what is seen less an error; an error downwards hides a rise.
-    high = seen[last] + made.lower[last] * band.lower_tail.threshold(interval_alpha)
-    low = seen[last] - made.upper[last] * band.upper_tail.threshold(interval_alpha)
+    high = seen[last] + measures[False].limit(interval_alpha)[last]
+    low = seen[last] - measures[True].limit(interval_alpha)[last]
     ends = restored(np.array([seen[at], seen[last], low, high]), band.unit, band.offset)
     return Weighed(
         points=n,
@@ -282,23 +264,34 @@ def evidence(
         observed=float(ends[0]),
         expected=float(level[at]),
         upwards=upwards,
+        offset=offset_sd(band.pods, turnover),
     )
 
 
-def _strangest(
-    band: LearnedBand, made: Opening, seen: FloatArray, upwards: bool, margin: float, points: float
-) -> tuple[float, float, int, bool]:
-    """Evidence of a change, of one beyond the margin, the index that carries the first, and the direction."""
-    n = seen.size
-    expected = np.array(made.expected[:n])
+def measure(band: LearnedBand, made: Opening, turnover: Turnover, *, upwards: bool) -> Surprise:
+    """How strange the errors of one direction are after this opening, once these pods have come and gone."""
+    units = np.array(made.upper if upwards else made.lower)
+    expected = np.array(made.expected)
+    return surprise(band.tail(upwards), units, expected, band.unit, band.offset, band.pods, turnover, upwards=upwards)
+
+
+def _weighed(
+    band: LearnedBand,
+    made: Opening,
+    seen: FloatArray,
+    by: Surprise,
+    upwards: bool,
+    margin: float,
+    points: float,
+) -> tuple[float, float, int]:
+    """Evidence of a change, of one beyond the margin, and the index that carries the first."""
+    expected = np.array(made.expected[: seen.size])
     level = restored(expected, band.unit, band.offset)
     tolerated = level * margin + points if upwards else np.maximum(level / margin - points, 0.0)
     slack = np.abs(transformed(tolerated, band.unit, band.offset) - expected)
-    scale = np.array((made.upper if upwards else made.lower)[:n])
-    strange = (seen - expected if upwards else expected - seen) / scale
-    tail = band.tail(upwards)
-    at = int(np.argmax(strange))
-    return tail.nats(float(strange[at])), tail.nats(float((strange - slack / scale).max())), at, upwards
+    error = seen - expected if upwards else expected - seen
+    nats, at = by.nats(error)
+    return nats, by.nats(error - slack)[0], at
 
 
 def _over(seen: float, expected: float) -> float:
@@ -315,6 +308,7 @@ def packed(
     start: float,
     end: float,
     days: float,
+    pods: PodSpread,
     shifted: bool,
     realised: tuple[float, float] | None,
 ) -> LearnedBand:
@@ -342,6 +336,7 @@ def packed(
         start=start,
         end=end,
         days=round(days, 3),
+        pods=pods,
         shifted=shifted,
         realised=realised,
     )

@@ -55,3 +55,5 @@ def _flaws(band: LearnedBand) -> Iterator[str]:
         yield "its span or the location of a tail is no number"
     if min(band.upper_tail.segments, band.lower_tail.segments) < 1:
         yield "a tail rests on nothing"
+    if not (math.isfinite(band.pods.variance) and band.pods.variance >= 0.0 and band.pods.freedom >= 1.0):
+        yield "how far pods lie apart is no variance, or rests on nothing"

@@ -136,7 +136,7 @@ def _ask_history(
         if isinstance(answer, Failure):
             return history.unread(verdict, answer, serving, at_most), made
         since = answer
-    told = history.weigh(gate, policy, band, forecast, since, share, now)
+    told = history.weigh(gate, policy, band, forecast, since, share, now, serving.turnover)
     return history.combined(verdict, told, serving, at_most), made
 
 

@@ -4,6 +4,10 @@ Two questions. While enough incumbent pods serve: have they left their band too?
 whatever the gate says of the contender is shared. Once they serve less than a fifth there is nothing left to compare
 with at the same time: then the band speaks for the app as a whole, which is nearly the contender.
 
+Pods that come and go move the app's number by their own luck, which the band allows for: none while all incumbents
+serve, the difference between a part of them and the whole once some have gone, and that between new pods and old ones
+in the end.
+
 The forecast is made once, at its origin, and kept in the record. The origin is the release's beginning, or that of the
 present stage once the release is older than the hour that a band can forecast.
 """
@@ -15,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from analysis.assumptions import BAND_FILL, BAND_HORIZON, BAND_SMALL_INCUMBENT, BAND_STEP, HISTORY_SHARE
 from analysis.band import LearnedBand, opened, opening
+from analysis.band_pods import NOBODY_CAME, Turnover
 from analysis.band_terms import Series, series_of
 from analysis.comparisons.history import HistoryInput, compare, history_share
 from analysis.verdict import Absence, Evidence, NoData, Verdict
@@ -29,10 +34,12 @@ _BEFORE = 26 * 3600.0  # seconds of history from which an hour is forecast
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Which part of the serving pods are incumbents, and in which Deployments the pods are that the band speaks of."""
+    """Which part of the serving pods are incumbents, in which Deployments the pods are that the band speaks of, and how
+    many of those served before the release."""
 
     incumbent_share: float
     deployments: tuple[str, ...]
+    turnover: Turnover = NOBODY_CAME
 
     @property
     def alone(self) -> bool:
@@ -45,7 +52,9 @@ def serving(record: Record, seen: Observation) -> Serving:
     ours, theirs = seen.ready("contender"), seen.ready("incumbent")
     share = theirs / (ours + theirs) if ours + theirs else 1.0
     both = _slots(record)
-    return Serving(share, both if share < BAND_SMALL_INCUMBENT else both[:1])
+    alone = share < BAND_SMALL_INCUMBENT
+    before = max(record.desired, theirs)
+    return Serving(share, both if alone else both[:1], Turnover(before, theirs, ours if alone else 0))
 
 
 def _slots(record: Record) -> tuple[str, ...]:
@@ -161,6 +170,7 @@ def weigh(
     answer: Totals | None,
     share: float,
     at: float,
+    turnover: Turnover = NOBODY_CAME,
 ) -> Evidence:
     """What the band says of the answer, with `share` of the gate's alpha; `at` is now, in epoch seconds."""
     start = Absence(NoData.NO_HISTORY, made.absent) if made.absent else opened(made.numbers)
@@ -169,7 +179,7 @@ def weigh(
         after = Absence(NoData.NO_SERIES, "no five minutes are complete yet")
     else:
         after = series_of(answer.times, answer.values)
-    return compare(HistoryInput(band, start, after, at, settings(gate, policy), share))
+    return compare(HistoryInput(band, start, after, at, settings(gate, policy), share, turnover))
 
 
 def combined(verdict: GateVerdict, history: Evidence, now: Serving, at_most: float) -> GateVerdict:

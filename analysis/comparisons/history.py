@@ -25,6 +25,7 @@ from analysis.assumptions import (
     MARGIN_ALPHA,
 )
 from analysis.band import LearnedBand, Opening, Weighed, evidence
+from analysis.band_pods import NOBODY_CAME, Turnover
 from analysis.band_terms import Series, Unit, filled
 from analysis.comparisons.grounds import number
 from analysis.engine import Worse
@@ -43,6 +44,7 @@ class HistoryInput:
 
     made: the forecast at the origin, kept since. after: the same series from the origin on, points up to the origin are
     ignored. now: epoch seconds. settings: of the gate, with its whole alpha. share: the part of it that history has.
+    turnover: which pods of the forecast serve still, and how many new ones.
     """
 
     band: LearnedBand | NotLearned
@@ -51,6 +53,7 @@ class HistoryInput:
     now: float
     settings: Settings
     share: float = HISTORY_SHARE
+    turnover: Turnover = NOBODY_CAME
 
 
 def history_share(incumbent_share: float) -> float:
@@ -157,7 +160,15 @@ class _Judged:
 
     def _weighed(self, points: FloatArray) -> Weighed:
         margin = self.asked.settings.margin
-        return evidence(self.band, self.made, points, self._worse, margin=margin.ratio, points=margin.points)
+        return evidence(
+            self.band,
+            self.made,
+            points,
+            self._worse,
+            margin=margin.ratio,
+            points=margin.points,
+            turnover=self.asked.turnover,
+        )
 
     @property
     def _worse(self) -> Worse:
@@ -200,8 +211,15 @@ class _Judged:
     def _numbers(self, seen: Weighed) -> str:
         return (
             f"{number(seen.observed)} over the first {seen.at} points where history expects {number(seen.expected)}: "
-            f"{seen.effect:.3g}x, evidence {seen.nats:.1f} against {self._threshold:.1f}"
+            f"{seen.effect:.3g}x, evidence {seen.nats:.1f} against {self._threshold:.1f}{self._luck(seen)}"
         )
+
+    def _luck(self, seen: Weighed) -> str:
+        if seen.offset <= 0.0:
+            return ""
+        pods, told = self.asked.turnover, "assumed to be" if math.isinf(self.band.pods.freedom) else "usually"
+        served = f"{pods.came} new pods" + (f" and {pods.stayed} of {pods.before} old ones" if pods.stayed else "")
+        return f" ({served} are {told} {100.0 * math.expm1(seen.offset):.2g} % off by chance)"
 
     def _told(self, seen: Weighed, verdict: Verdict, because: str, would_change: str) -> Evidence:
         hidden = self._could_hide(seen)

@@ -32,11 +32,14 @@ from analysis.assumptions import (
     BAND_UNUSUAL,
     TAIL_SHARE,
 )
-from analysis.band import LearnedBand, Tail, packed
+from analysis.band import LearnedBand, packed
 from analysis.band_model import CLOCKS, Model, half_hour
+from analysis.band_pods import PodSpread
+from analysis.band_tail import Tail
 from analysis.band_terms import DAY, HOUR, Bools, Rows, Series, Unit, filled, transformed
 from analysis.learned import NotLearned
 from analysis.learning.band_fit import fitted_model
+from analysis.learning.band_pods import ASSUMED_PODS
 from analysis.learning.band_season import learned_season, level_shifted, weighted_quantile
 from analysis.learning.tails import clopper_pearson
 from analysis.special import FloatArray
@@ -57,11 +60,14 @@ class _Past:
     weights: FloatArray
 
 
-def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> LearnedBand | NotLearned:
+def learn_band(
+    series: Series, unit: Unit, left_out: Sequence[Span] = (), *, pods: PodSpread = ASSUMED_PODS
+) -> LearnedBand | NotLearned:
     """The band of a series that ends now, from at least 3 usable days of it; later days count, the last 21 at most.
 
     left_out: rollouts, rolled-back releases and incidents, from-to in epoch seconds; ten minutes before and an hour
-    after each teach nothing either. Numbers below zero are refused by `series_of` already.
+    after each teach nothing either. Numbers below zero are refused by `series_of` already. pods: how far pods lie apart
+    for as long as they live, which a series of the whole app does not tell.
     """
     recent = _trailing(series)
     values = filled(recent.values)
@@ -107,6 +113,7 @@ def learn_band(series: Series, unit: Unit, left_out: Sequence[Span] = ()) -> Lea
         start=recent.start,
         end=recent.end,
         days=days,
+        pods=pods,
         shifted=shifted,
         realised=_realised(upper, held.part, weights),
     )

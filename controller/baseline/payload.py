@@ -150,7 +150,7 @@ _NAMES: Mapping[type[Any], str] = {kind: name for name, kind in (*_GATES.items()
 def _nonsense(one: Any) -> str:
     """Why something learned cannot be what any learner found, or ""."""
     for name, value in _numbers(one):
-        if math.isnan(value) or (math.isinf(value) and name != "times"):
+        if math.isnan(value) or (math.isinf(value) and name not in _ENDLESS):
             return f"{name} is {value}"
         if (name in _POSITIVE and value <= 0.0) or (name in _NOT_NEGATIVE and value < 0.0):
             return f"{name} is {value:g}"
@@ -164,8 +164,9 @@ def _nonsense(one: Any) -> str:
     return ""
 
 
-_POSITIVE = frozenset({"spread", "prior_sd", "temper", "seconds", "margin_ratio", "times"})
-_NOT_NEGATIVE = frozenset({"variances", "rate", "within", "segments", "replays"})
+_ENDLESS = frozenset({"times", "freedom"})
+_POSITIVE = frozenset({"spread", "prior_sd", "temper", "seconds", "margin_ratio", "times", "freedom"})
+_NOT_NEGATIVE = frozenset({"variances", "variance", "rate", "within", "segments", "replays"})
 _SHARES = frozenset({"rho", "alpha", "share", "realised"})
 
 

@@ -13,7 +13,7 @@ from analysis.learned import Learned, NotLearned
 from policies.load import to_object
 from policies.schema import ReleasePolicy
 
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
 
 
 class Likeness(StrEnum):

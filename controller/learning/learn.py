@@ -15,11 +15,13 @@ from typing import Any
 from analysis.allowance import mixed
 from analysis.assumptions import HISTORY_SHARE
 from analysis.band import LearnedBand
+from analysis.band_pods import PodSpread
 from analysis.band_terms import Series, Unit, series_of
 from analysis.learned import AgeCurve, Guarantee, Learned, LearnedCounts, LearnedLatency, NotLearned
 from analysis.learning import CountHistory, History, LatencyHistory, LevelHistory, ReplayPlan, Study, compared, study
 from analysis.learning.ages import Rollout, learned_ages
 from analysis.learning.band import learn_band
+from analysis.learning.band_pods import pod_spread
 from analysis.learning.latency import LATENCY
 from analysis.learning.mix import Mix, learned_mix
 from analysis.learning.present import Present as Likelihood
@@ -142,7 +144,11 @@ def learn(
         coverage=gathered.coverage,
         excluded=gathered.excluded,
         gates={gate.name: gates[gate.name] for gate in policy.spec.gates},
-        bands={name: _band(one, gathered.excluded) for name, one in gathered.gates.items() if one.line is not None},
+        bands={
+            name: _band(one, gathered.excluded, _pods(one, gates[name], gathered.window))
+            for name, one in gathered.gates.items()
+            if one.line is not None
+        },
     )
     return Taught(baseline, studies[0], studies[1], asked, plan)
 
@@ -234,13 +240,19 @@ def unit_of(gate: Gate) -> Unit:
     return Unit.SHARE if gate.kind == "errorRatio" else Unit.LEVEL
 
 
-def _band(one: GateHistory, excluded: Sequence[Excluded]) -> LearnedBand | NotLearned:
+def _pods(one: GateHistory, learned: Learned | NotLearned, window: float) -> PodSpread:
+    """How far the gate's pods lie apart, over all pods that history has seen of it."""
+    counted = (each.tally if isinstance(each, Histogram) else each for each in one.segments)
+    return pod_spread(learned, [pod for each in counted for pod in each.pods], window)
+
+
+def _band(one: GateHistory, excluded: Sequence[Excluded], pods: PodSpread) -> LearnedBand | NotLearned:
     series = band_series(one)
     if isinstance(series, NotLearned):
         return series
     # learn_band adds the time around each span by itself.
     inner = [(span.start + fetch_plan.BEFORE, span.end - fetch_plan.AFTER) for span in excluded]
-    return learn_band(series, unit_of(one.gate), inner)
+    return learn_band(series, unit_of(one.gate), inner, pods=pods)
 
 
 def _promised(one: Learned | NotLearned, alpha: float) -> Learned | NotLearned:

@@ -12,8 +12,10 @@ import pytest
 from scipy import optimize, stats
 
 from analysis.assumptions import BAND_HUBER, BAND_RIDGE
-from analysis.band import LearnedBand, Tail, evidence, opening
+from analysis.band import LearnedBand, evidence, opening
 from analysis.band_model import Season
+from analysis.band_pods import PodSpread
+from analysis.band_tail import Tail
 from analysis.band_terms import DAY, HOUR, Series, Unit, series_of, terms_at, transformed
 from analysis.engine import Worse
 from analysis.learned import NotLearned
@@ -385,7 +387,7 @@ def test_a_band_is_small_and_survives_json_bit_by_bit() -> None:
         if isinstance(value, list):
             raw[name] = tuple(tuple(x) if isinstance(x, list) else x for x in value)
     tails = {name: Tail(**raw[name]) for name in ("upper_tail", "lower_tail")}
-    again = LearnedBand(**{**raw, **tails, "unit": Unit(raw["unit"])})
+    again = LearnedBand(**{**raw, **tails, "unit": Unit(raw["unit"]), "pods": PodSpread(**raw["pods"])})
     assert again == band
     assert replace(again, offset=again.offset * 2) != band
 
