@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from policies.model import Part, Problem
 from policies.names import DnsLabel, MetricLabel
+from policies.outside import By, Job, OutsideKind, Webhook
 from policies.query import Query
 from policies.selector import Selector
 from policies.values import Bound, Duration, Percent, Tolerance
@@ -14,7 +15,7 @@ from policies.values import Bound, Duration, Percent, Tolerance
 _WHOLE = Bound(percent=Percent(1_000_000))
 
 GateKind = Literal["errorRatio", "latency", "gauge", "throughput"]
-_KINDS = "exactly one of errorRatio, latency, gauge, throughput"
+_KINDS = ("errorRatio", "latency", "gauge", "throughput", "job", "webhook")
 
 
 class ErrorRatio(Part):
@@ -27,8 +28,6 @@ class ErrorRatio(Part):
         description="A label that both counters have, such as route: shares of requests are then compared as if both "
         "versions had served the same mix of its values.",
     )
-
-    later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
 
     def problems(self) -> Iterator[Problem]:
         if self.errors == self.requests:
@@ -47,8 +46,6 @@ class Latency(Part):
     objective: Duration | None = Field(
         default=None, description="Requests slower than this count against `limit`, such as 300ms."
     )
-
-    later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
 
     def problems(self) -> Iterator[Problem]:
         if not self.histogram.metric.endswith("_bucket"):
@@ -69,8 +66,6 @@ class Gauge(Part):
     )
     worse: Literal["higher", "lower"] = Field(default="higher", description="Which direction is worse: higher, lower.")
 
-    later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
-
     def selectors(self) -> Mapping[str, Selector]:
         return {}
 
@@ -82,8 +77,6 @@ class Throughput(Part):
     worse: Literal["lower", "higher", "either"] = Field(
         default="lower", description="Which direction is worse: lower, higher or either."
     )
-
-    later: ClassVar[Mapping[str, str]] = {"by": "groups told apart by a label other than the pod"}
 
     def selectors(self) -> Mapping[str, Selector]:
         return {"events": self.events}
@@ -109,6 +102,8 @@ class Gate(Part):
                 {"required": ["latency"]},
                 {"required": ["gauge"]},
                 {"required": ["throughput"]},
+                {"required": ["job"]},
+                {"required": ["webhook"]},
             ]
         }
     )
@@ -121,6 +116,13 @@ class Gate(Part):
     latency: Latency | None = Field(default=None, description="Compares the distributions of response times.")
     gauge: Gauge | None = Field(default=None, description="Compares a level of the pods, such as memory.")
     throughput: Throughput | None = Field(default=None, description="Compares how much the pods get done.")
+    job: Job | None = Field(default=None, description="Runs a Kubernetes Job, a smoke test, which must succeed.")
+    webhook: Webhook | None = Field(default=None, description="Asks an endpoint of the controller's configuration.")
+    by: By | None = Field(
+        default=None,
+        description="For metrics without a pod label, as those of an ingress or a mesh: the label that tells the "
+        "versions apart.",
+    )
     tolerate: Tolerance | None = Field(
         default=None,
         description="The margin: a ratio such as 1.25x, or for errorRatio percentage points such as 0.2pp. "
@@ -135,12 +137,11 @@ class Gate(Part):
     later: ClassVar[Mapping[str, str]] = {
         "job": "gates that run a Kubernetes Job",
         "webhook": "gates that ask a webhook",
-        "at": "gates bound to a stage",
         "by": "groups told apart by a label other than the pod",
     }
 
     def measures(self) -> Mapping[GateKind, Measure]:
-        """What the gate measures, by its kind: one item once the gate is legal."""
+        """What the gate measures, by its kind: one item once the gate is legal, none for a gate that asks outside."""
         fields: Mapping[GateKind, Measure | None] = {
             "errorRatio": self.error_ratio,
             "latency": self.latency,
@@ -149,8 +150,14 @@ class Gate(Part):
         }
         return {kind: measure for kind, measure in fields.items() if measure is not None}
 
+    def asks(self) -> Mapping[OutsideKind, Job | Webhook]:
+        """What the gate asks outside the metric store, by its kind; none for a gate that measures."""
+        fields: Mapping[OutsideKind, Job | Webhook | None] = {"job": self.job, "webhook": self.webhook}
+        return {kind: asked for kind, asked in fields.items() if asked is not None}
+
     @property
     def kind(self) -> GateKind:
+        """What a gate of `ReleasePolicySpec.compared` measures."""
         return next(iter(self.measures()))
 
     @property
@@ -163,17 +170,37 @@ class Gate(Part):
         return {name: each for measure in self.measures().values() for name, each in measure.selectors().items()}
 
     def problems(self) -> Iterator[Problem]:
-        kinds = list(self.measures())
+        measured = list(self.measures())
+        kinds = [*measured, *self.asks()]
         if len(kinds) != 1:
             found = f"a gate with {' and '.join(kinds)}" if kinds else "a gate that measures nothing"
-            yield Problem((), found, _KINDS)
-            return
-        kind = kinds[0]
+            known = ", ".join(kind for kind in _KINDS if kind not in self.later)
+            yield Problem((), found, f"exactly one of {known}")
+        elif measured:
+            yield from self._measuring_problems(measured[0])
+        else:
+            for name, value in (("tolerate", self.tolerate), ("limit", self.limit), ("by", self.by)):
+                if value is not None:
+                    yield Problem((name,), f"{name} beside {kinds[0]}", f"no {name}: the {kinds[0]} says it itself")
+
+    def _measuring_problems(self, kind: GateKind) -> Iterator[Problem]:
         if kind != "errorRatio" and self.tolerate is not None and self.tolerate.points is not None:
             like = _MARGINS[kind].written()
             yield Problem(("tolerate",), str(self.tolerate), f"a ratio such as {like}; pp is for errorRatio only")
         if self.limit is not None:
             yield from self._limit_problems(kind, self.limit)
+        if self.by is not None:
+            yield from self._by_problems(kind, self.by)
+
+    def _by_problems(self, kind: GateKind, by: By) -> Iterator[Problem]:
+        if kind == "gauge":
+            yield Problem(("by",), "by beside gauge", "no by: the levels of a gauge are those of pods")
+            return
+        for field, selector in self.selectors().items():
+            if selector.matches_on(by.label):
+                yield Problem((kind, field), f"a matcher on {by.label}", f"no matcher on {by.label}: `by` adds it")
+        if self.error_ratio is not None and self.error_ratio.mix == by.label:
+            yield Problem(("errorRatio", "mix"), by.label, "a label of requests, such as route")
 
     def _limit_problems(self, kind: GateKind, limit: Bound) -> Iterator[Problem]:
         if kind == "throughput":

@@ -16,7 +16,7 @@ from policies.model import NOT_AVAILABLE, Part
 from policies.pin import digest, tighten, to_object
 from policies.schema import API_VERSION, Release, ReleasePolicy
 from policies.shipped import origin
-from policies.translate import Fault, Path, faults, meant
+from policies.translate import Fault, Path, faults, meant, not_yet
 from policies.yaml_tree import DEEPEST, MOST_BYTES, MOST_ERRORS, MOST_NODES, Tree, YamlReader
 
 __all__ = [
@@ -181,12 +181,17 @@ def _validated(
     if any(not fault.path for fault in plain):
         # Too deep or too large: nothing else is worth walking.
         return None, plain
+    refused = list(not_yet(model, data))
+    plain += refused
     try:
         value = model.model_validate(data)
     except ValidationError as error:
         known = {fault.path for fault in plain}
         found = (_at_preset(fault, data) for fault in faults(model, error, data, raw))
         # Only so many are worked out: each looks for the name that was meant.
+        # What stands inside a field that is refused as a whole is not worth a line.
+        inside = [fault.path for fault in refused]
+        found = (fault for fault in found if not any(fault.path[: len(path)] == path for path in inside))
         plain += islice((fault for fault in found if fault.path not in known), MOST_ERRORS)
         return None, plain[:MOST_ERRORS]
     assert isinstance(value, ReleasePolicy | Release)

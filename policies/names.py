@@ -11,6 +11,9 @@ _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _METRIC_LABEL = "[a-zA-Z_][a-zA-Z0-9_]*"
 _ENV_NAME = "[-._a-zA-Z][-._a-zA-Z0-9]*"
+_SERVICE = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_TOKEN = "[a-zA-Z0-9]([-_a-zA-Z0-9]*[a-zA-Z0-9])?"
+_HEADER_VALUE = r"[!#%&(-[\]-~]([ !#%&(-[\]-~]*[!#%&(-[\]-~])?"
 # The grammar of github.com/distribution/reference: host and port, path, tag, digest.
 _DOMAIN_PART = "([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _PATH_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
@@ -64,11 +67,50 @@ def _source(text: str) -> str:
     return dns_label(text)
 
 
+def _endpoint(text: str) -> str:
+    if "://" in text:
+        raise refused("the name of an endpoint in the controller's own configuration, never a URL")
+    return dns_label(text)
+
+
+def _by_value(text: str) -> str:
+    rest = text.replace("$incumbentHash", "").replace("$contenderHash", "")
+    if not text or len(text) > 253 or not text.isprintable() or "$" in rest:
+        raise refused(
+            "a label value of 1 to 253 printable characters; only $incumbentHash and $contenderHash are marks"
+        )
+    return text
+
+
 def _metric_label(text: str) -> str:
     allowed = "a label name of Prometheus: a-z, A-Z, 0-9 and '_', no digit first"
     if text in {"le", "__name__"}:
         raise refused("a label that tells pods, namespaces or requests apart; this one has a meaning of its own")
     return _named(text, _METRIC_LABEL, "[a-zA-Z0-9_]", 128, allowed)
+
+
+def _service(text: str) -> str:
+    allowed = "the name of a Service: a-z, 0-9 and '-', a letter first, a letter or digit last"
+    return _named(text, _SERVICE, "[-a-z0-9]", 63, allowed)
+
+
+def _token(text: str) -> str:
+    allowed = "a name of a header or cookie: letters, digits, '-' and '_', a letter or digit first and last"
+    return _named(text, _TOKEN, "[-_a-zA-Z0-9]", 63, allowed)
+
+
+def _header_value(text: str) -> str:
+    allowed = "the value of a header: printable ASCII without quotes, '$' and '\\', no blank first or last"
+    return _named(text, _HEADER_VALUE, "[ !#%&(-[\\]-~]", 256, allowed)
+
+
+def _config_map(text: str) -> str:
+    allowed = "configMap/ and the name of a ConfigMap in the policy's namespace, such as configMap/checkout-settings"
+    kind, slash, name = text.partition("/")
+    if not slash or kind != "configMap" or "/" in name:
+        raise refused(allowed)
+    dns_subdomain(name)
+    return text
 
 
 def _env_name(text: str) -> str:
@@ -106,6 +148,16 @@ DeploymentName = Annotated[
 ]
 SourceName = Annotated[str, AfterValidator(_source), _schema(_LABEL, 63)]
 MetricLabel = Annotated[str, AfterValidator(_metric_label), _schema(_METRIC_LABEL, 128)]
+EndpointName = Annotated[str, AfterValidator(_endpoint), _schema(_LABEL, 63)]
+ByValue = Annotated[
+    str, AfterValidator(_by_value), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253})
+]
+ServiceName = Annotated[str, AfterValidator(_service), _schema(_SERVICE, 63)]
+HeaderName = Annotated[str, AfterValidator(_token), _schema(_TOKEN, 63)]
+HeaderValue = Annotated[
+    str, AfterValidator(_header_value), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256})
+]
+ConfigMapName = Annotated[str, AfterValidator(_config_map), _schema(f"configMap/{_SUBDOMAIN}", 263)]
 EnvName = Annotated[str, AfterValidator(_env_name), _schema(_ENV_NAME, 253)]
 Image = Annotated[str, AfterValidator(_image), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 1024})]
 Text = Annotated[str, AfterValidator(_text), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 1024})]

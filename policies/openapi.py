@@ -212,6 +212,11 @@ def _without_extensions(node: Any) -> Any:
     options = [part for part in node.get("anyOf", []) if part != {"type": "null"}]
     if len(options) == 1 and len(node["anyOf"]) == 2:
         node = options[0] | {key: value for key, value in node.items() if key not in {"anyOf", "default"}}
+    later = node.get("x-later", {})
+    if "properties" in node and later:
+        node = node | {"properties": {name: part for name, part in node["properties"].items() if name not in later}}
+    if "oneOf" in node and later:
+        node = node | {"oneOf": [each for each in node["oneOf"] if later.keys().isdisjoint(each["required"])]}
     out = {}
     for key, value in node.items():
         if key.startswith("x-") or (key == "title" and isinstance(value, str)):

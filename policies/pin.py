@@ -6,14 +6,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from policies.schema import Baseline, Gate, OnShared, Promise, ReleasePolicy
+from policies.schema import Baseline, BlueGreen, Gate, OnShared, Promise, Recreate, ReleasePolicy
+from policies.strategy import Moves
 
 # From careless to careful.
 _MODE = ("observe", "enforce")
 _ADVANCE = ("auto", "manual")
 _UNDECIDED = ("advance", "pause", "rollBack")
 _THEN = ("pause", "rollBack")
-_MEASURES = ("error_ratio", "latency", "gauge", "throughput")
+_ASKS = ("job", "webhook")
+_MEASURES = ("error_ratio", "latency", "gauge", "throughput", "by", *_ASKS)
 
 
 def to_object(policy: ReleasePolicy) -> dict[str, Any]:
@@ -25,7 +27,8 @@ def digest(policy: ReleasePolicy) -> str:
     """12 hex digits of the SHA-256 of the canonical spec; spelling and written-out defaults make no difference."""
     spec = to_object(policy)["spec"]
     for gate, plain in zip(policy.spec.gates, spec["gates"], strict=True):
-        plain["tolerate"] = gate.margin.written()
+        if gate.measures():
+            plain["tolerate"] = gate.margin.written()
     _drop_younger_defaults(spec)
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -92,11 +95,9 @@ def _tighter(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, 
         (("spec", "deadline", "batch"), min(old.deadline.batch, new.deadline.batch).written()),
         (("spec", "deadline", "release"), min(old.deadline.release, new.deadline.release).written()),
     ]
-    if old.strategy.twin is not None and new.strategy.twin is not None:
-        was, now = old.strategy.twin.advance, new.strategy.twin.advance
-        at = ("spec", "strategy", "twin", "advance")
-        changes.append(((*at, "canary"), max(was.canary, now.canary, key=_ADVANCE.index)))
-        changes.append(((*at, "batches"), max(was.batches, now.batches, key=_ADVANCE.index)))
+    if old.strategy.kind == new.strategy.kind:
+        at = ("spec", "strategy", old.strategy.kind)
+        changes += [((*at, *path), value) for path, value in _tighter_moves(old.strategy.moves, new.strategy.moves)]
     edits = {gate.name: gate for gate in new.gates}
     for index, gate in enumerate(old.gates):
         if gate.name in edits:
@@ -107,17 +108,35 @@ def _tighter(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, 
     return changes
 
 
+def _tighter_moves(old: Moves, new: Moves) -> list[tuple[_Path, Any]]:
+    """Who lets stages go on, and how long a preview is watched; sizes, Services and `keep` stay as pinned."""
+    changes: list[tuple[_Path, Any]] = []
+    if not isinstance(old, Recreate) and not isinstance(new, Recreate):
+        was, now = old.advance.model_dump(), new.advance.model_dump()
+        changes += [(("advance", name), max(was[name], now[name], key=_ADVANCE.index)) for name in was if name in now]
+    if isinstance(old, BlueGreen) and isinstance(new, BlueGreen) and new.preview_for is not None:
+        longer = new.preview_for if old.preview_for is None else max(old.preview_for, new.preview_for)
+        changes.append((("previewFor",), longer.written()))
+    return changes
+
+
 def _tighter_gate(old: Gate, new: Gate) -> list[tuple[_Path, Any]]:
     # Another measure under the same name is another gate: the pinned one stays.
     if _measured(old) != _measured(new):
         return []
     changes: list[tuple[_Path, Any]] = [(("required",), old.required or new.required)]
+    if old.asks():
+        for kind, asked in new.asks().items():
+            was = old.asks()[kind]
+            changes.append(((kind, "at"), was.at.joined(asked.at).written()))
+            changes.append(((kind, "timeout"), min(was.timeout, asked.timeout).written()))
+        return changes
     # A ratio and a difference in points do not compare: which one is tighter depends on the error rate.
-    was, now = old.margin, new.margin
-    if was.ratio is not None and now.ratio is not None and now.ratio < was.ratio:
-        changes.append((("tolerate",), now.written()))
-    if was.points is not None and now.points is not None and now.points < was.points:
-        changes.append((("tolerate",), now.written()))
+    before, after = old.margin, new.margin
+    if before.ratio is not None and after.ratio is not None and after.ratio < before.ratio:
+        changes.append((("tolerate",), after.written()))
+    if before.points is not None and after.points is not None and after.points < before.points:
+        changes.append((("tolerate",), after.written()))
     if old.latency is not None and new.latency is not None and new.latency.objective is not None:
         objective = new.latency.objective
         if old.latency.objective is not None:
@@ -132,7 +151,10 @@ def _tighter_gate(old: Gate, new: Gate) -> list[tuple[_Path, Any]]:
 
 
 def _measured(gate: Gate) -> dict[str, Any]:
-    """What a gate measures, and nothing of how it judges: not the bound of a latency gate."""
+    """What a gate measures or asks, and nothing of how it judges: not the bound of a latency gate, nor a timeout."""
     plain = gate.model_dump(mode="json", by_alias=True, exclude_none=True, include={*_MEASURES})
     plain.get("latency", {}).pop("objective", None)
+    for kind in _ASKS:
+        plain.get(kind, {}).pop("timeout", None)
+        plain.get(kind, {}).pop("at", None)
     return plain

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from policies import names
+from policies.batches import BatchPlan
 from policies.model import NOT_AVAILABLE, Part
 from policies.openapi import inline
+from policies.outside import At
 from policies.query import Query
 from policies.release import Release, ReleaseSpec
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 from policies.selector import Selector
 from policies.status import ReleaseStatus
 from policies.translate import aliases, inner
-from policies.twin import BatchPlan
-from policies.values import Amount, Bound, Duration, Percent, Tolerance, Written
+from policies.values import Amount, Bound, Duration, Percent, Tolerance, Wait, Written
 
 _WORDS: dict[type[Any], str] = {
     Selector: "selector",
@@ -23,7 +24,9 @@ _WORDS: dict[type[Any], str] = {
     Bound: "percent, or number",
     BatchPlan: "number, or list of pods or percents",
     Amount: "pods or percent",
+    At: "stages",
     Duration: "duration",
+    Wait: "duration, or 0s",
     Percent: "percent",
     Tolerance: "margin",
     str: "text",
@@ -46,6 +49,7 @@ _VALUES = """## How values are written
 | duration | `300ms`, `30s`, `10m`, `4h`, `1h30m` | text with units, longer than 0, at most 30d |
 | percent | `5%`, `0.5%` | above 0%, at most 100%, at most four decimals |
 | pods or percent | `2`, `25%` | a percent of the desired pods; rounded up, for maxUnavailable rounded down |
+| stages | `canary`, `everyStage`, `[canary, 2]` | 0 is the first stage; merged stages count as one |
 | margin | `1.25x`, `0.2pp` | a ratio above 1x and at most 10x, or percentage points (errorRatio only) |
 | selector | `http_requests_total{code=~"5.."}` | PromQL: a metric name and matchers; no function, range, offset, @ |
 | query | `go_goroutines{pod="$pods"}` | PromQL with the place of the pods marked; one series per pod; see below |
@@ -93,6 +97,8 @@ def _table(model: type[Part], root: str) -> str:
 
 def _rows(model: type[Part], path: str) -> Iterator[tuple[str, str, str, str]]:
     for alias, name in aliases(model).items():
+        if alias in model.later:
+            continue
         field = model.model_fields[name]
         here = f"{path}.{alias}"
         held, value, suffix = _value(field.annotation)
@@ -139,5 +145,5 @@ def _later_of(model: type[Part], path: str) -> Iterator[str]:
         yield f"`{path}{key}`: {words}"
     for alias, name in aliases(model).items():
         held, _, suffix = _value(model.model_fields[name].annotation)
-        if held is not None:
+        if held is not None and alias not in model.later:
             yield from _later_of(held, f"{path}{alias}{suffix}.")

@@ -5,21 +5,29 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from policies.batches import AdvanceBy, BatchPlan
+from policies.bluegreen import BlueGreen
 from policies.gates import ErrorRatio, Gate, GateKind, Gauge, Latency, Throughput
 from policies.model import Part, Problem
-from policies.names import DeploymentName, DnsLabel, MetricLabel, ObjectName, SourceName
+from policies.names import ConfigMapName, DeploymentName, DnsLabel, MetricLabel, ObjectName, SourceName
+from policies.outside import At, By, Job, Webhook
 from policies.query import Query
+from policies.recreate import Recreate
 from policies.release import Release, ReleaseSpec
+from policies.rolling import Rolling
 from policies.selector import Matcher, Selector, regex_quoted
 from policies.shipped import PresetName, expanded
-from policies.twin import AdvanceBy, BatchPlan, Twin
+from policies.strategy import Strategy
+from policies.traffic import Traffic
+from policies.twin import Twin
 from policies.values import Amount, Bound, Duration, Percent, Tolerance
 
 __all__ = [
-    "API_VERSION", "AdvanceBy", "Amount", "Baseline", "BatchPlan", "Bound", "Deadline", "Duration", "ErrorRatio",
-    "Gate", "GateKind", "Gauge", "Latency", "Matcher", "Metadata", "Metrics", "Observe", "OnBlind", "OnShared",
-    "Percent", "Promise", "Query", "Release", "ReleasePolicy", "ReleasePolicySpec", "ReleaseSpec", "Selector",
-    "Strategy", "Target", "Throughput", "Tolerance", "Twin", "regex_quoted",
+    "API_VERSION", "AdvanceBy", "Amount", "At", "Baseline", "BatchPlan", "BlueGreen", "Bound", "By", "Deadline",
+    "Duration", "ErrorRatio", "Gate", "GateKind", "Gauge", "Job", "Latency", "Matcher", "Metadata", "Metrics",
+    "Observe", "OnBlind", "OnShared", "Percent", "Promise", "Query", "Recreate", "Release", "ReleasePolicy",
+    "ReleasePolicySpec", "ReleaseSpec", "Rolling", "Selector", "Strategy", "Target", "Throughput", "Tolerance",
+    "Traffic", "Twin", "Webhook", "regex_quoted",
 ]  # fmt: skip
 
 API_VERSION = "nightferry.dev/v1alpha1"
@@ -54,26 +62,6 @@ class Metrics(Part):
     def problems(self) -> Iterator[Problem]:
         if self.pod == self.namespace:
             yield Problem(("namespace",), f"{self.namespace} for both labels", "two different labels")
-
-
-class Strategy(Part):
-    """How the app moves from one version to the next; exactly one."""
-
-    model_config = ConfigDict(json_schema_extra={"required": ["twin"]})
-
-    twin: Twin | None = Field(default=None, description="Two Deployments that take turns, in batches.")
-
-    later: ClassVar[Mapping[str, str]] = {
-        "rolling": "the rolling strategy",
-        "blueGreen": "the blueGreen strategy",
-        "recreate": "the recreate strategy",
-        "abTest": "the abTest strategy",
-        "traffic": "traffic routing",
-    }
-
-    def problems(self) -> Iterator[Problem]:
-        if self.twin is None:
-            yield Problem((), "no strategy", "exactly one of twin")
 
 
 class Observe(Part):
@@ -202,6 +190,18 @@ class ReleasePolicySpec(Part):
         default=Baseline(), description="How much of the app's own history the gates learn from."
     )
     deadline: Deadline = Field(default=Deadline(), description="When a release has taken too long.")
+    config: tuple[ConfigMapName, ...] | None = Field(
+        default=None,
+        strict=False,
+        max_length=8,
+        description="ConfigMaps that are a part of every release, such as configMap/checkout-settings: the contender "
+        "gets a copy of its own, and the way back brings the old content back.",
+    )
+    trigger: Literal["template"] | None = Field(
+        default=None,
+        description="template, with rolling: the idle Deployment is kept paused, and a change of its pod template "
+        "starts a release. Default: a Release object starts it.",
+    )
     history_limit: int = Field(default=20, ge=1, le=100, description="Finished releases kept per policy.")
 
     later: ClassVar[Mapping[str, str]] = {
@@ -231,14 +231,49 @@ class ReleasePolicySpec(Part):
                 first = names.index(gate.name)
                 yield Problem(("gates", index, "name"), f"{gate.name} again, as gates[{first}]", "a name of its own")
             yield from self._label_problems(index, gate)
+            yield from self._asking_problems(index, gate)
         if self.mode == "enforce" and not any(gate.required for gate in self.gates):
             yield Problem(("gates",), "no required gate", "at least one required gate, or mode: observe")
+        for index, name in enumerate(self.config or ()):
+            if name in (self.config or ())[:index]:
+                yield Problem(("config", index), f"{name} again", "each ConfigMap once")
+        if self.trigger is not None and self.strategy.rolling is None:
+            yield Problem(("trigger",), f"trigger with {self.strategy.kind}", "trigger with rolling only")
         yield from self._time_problems()
+
+    @property
+    def compared(self) -> tuple[Gate, ...]:
+        """The gates that measure: those that statistics judge."""
+        return tuple(gate for gate in self.gates if gate.measures())
+
+    @property
+    def configured(self) -> tuple[str, ...]:
+        """The names of the ConfigMaps that are a part of every release."""
+        return tuple(name.partition("/")[2] for name in self.config or ())
+
+    def _asking_problems(self, index: int, gate: Gate) -> Iterator[Problem]:
+        """Whether a gate that asks outside is asked at all, and has its answer before `onUndecided` decides."""
+        for kind, asked in gate.asks().items():
+            at, watched = ("gates", index, kind), self.strategy.moves.watched
+            missing = [stage for stage in asked.at.stages or () if stage >= watched]
+            if missing:
+                found = f"stage {missing[0]} of a strategy with {watched} stages"
+                yield Problem((*at, "at"), found, f"stages from 0 (the first one) to {watched - 1}")
+            if asked.timeout >= self.observe.at_most:
+                found = f"{asked.timeout} with observe.atMost {self.observe.at_most}"
+                yield Problem((*at, "timeout"), found, "less than observe.atMost, else onUndecided comes first")
 
     def _label_problems(self, index: int, gate: Gate) -> Iterator[Problem]:
         """Whether a gate leaves the labels of pods and namespaces to the controller."""
+        if not gate.measures():
+            return
         at = ("gates", index, gate.kind)
         pod, namespace = self.metrics.pod, self.metrics.namespace
+        if gate.by is not None:
+            namespace = gate.by.namespace or namespace
+            if gate.by.label in (pod, namespace):
+                allowed = "a label that tells the versions apart; without `by` the pods are told apart"
+                yield Problem(("gates", index, "by", "label"), gate.by.label, allowed)
         for field, selector in gate.selectors().items():
             for label in (pod, namespace):
                 if selector.matches_on(label):
@@ -261,12 +296,15 @@ class ReleasePolicySpec(Part):
         if at_most >= release:
             found = f"atMost {at_most} with a release deadline of {release}"
             yield Problem(("observe", "atMost"), found, "less than deadline.release")
-        elif self.strategy.twin is not None:
-            stages = 1 + len(self.strategy.twin.batches)
-            shortest = Duration(stages * at_least.milliseconds)
-            if shortest >= release:
-                found = f"{release} for {stages} stages of at least {at_least}, which are {shortest}"
-                yield Problem(("deadline", "release"), found, "more than the shortest possible release")
+            return
+        shortest, where = self.strategy.moves.shortest(at_least)
+        if shortest >= release:
+            found = f"{release} for {where}, which are {shortest}"
+            yield Problem(("deadline", "release"), found, "more than the shortest possible release")
+        waited = self.strategy.blue_green.preview_for if self.strategy.blue_green is not None else None
+        if waited is not None and waited >= at_most:
+            found = f"{waited} with observe.atMost {at_most}"
+            yield Problem(("strategy", "blueGreen", "previewFor"), found, "less than observe.atMost")
 
 
 class Metadata(Part):

@@ -59,6 +59,25 @@ def faults(root: type[Part], error: ValidationError, data: Any, raw: Mapping[Pat
             yield Fault(path, f"{found}; allowed: {_allowed(root, path, line)}")
 
 
+def not_yet(part: type[Part], data: Any, path: Path = ()) -> Iterator[Fault]:
+    """The keys of `data` that a model has, but whose feature does not work yet."""
+    if not isinstance(data, Mapping):
+        return
+    for alias, name in aliases(part).items():
+        if alias not in data:
+            continue
+        if alias in part.later:
+            yield Fault((*path, alias), _unknown_key(part, (alias,)), on_key=True)
+            continue
+        held = inner(part.model_fields[name].annotation)
+        many = typing.get_origin(held) is tuple
+        held = inner(typing.get_args(held)[0]) if many else held
+        if isinstance(held, type) and issubclass(held, Part):
+            items = data[alias] if many and isinstance(data[alias], list | tuple) else [data[alias]]
+            for index, item in enumerate(items):
+                yield from not_yet(held, item, (*path, alias, index) if many else (*path, alias))
+
+
 def _contradiction(path: Path, problem: Problem, data: Any, raw: Mapping[Path, str]) -> Fault:
     at = (*path, *problem.at)
     found = problem.found or _value(_at(data, at), raw.get(at))
@@ -98,7 +117,7 @@ def _unknown_key(root: type[Part], path: Path) -> str:
         return f"found {part.later[key]}, {NOT_AVAILABLE}; allowed: {', '.join(sorted(known))}"
     homes = places(root).get(key, ())
     hint = f" (did you mean {homes[0]}?)" if len(homes) == 1 else meant(key, known)
-    return f"found an unknown field; allowed: {', '.join(sorted(known))}{hint}"
+    return f"found an unknown field; allowed: {', '.join(sorted(known)) or 'none here'}{hint}"
 
 
 def _allowed(root: type[Part], path: Path, line: Any) -> str:
@@ -130,7 +149,8 @@ def _allowed(root: type[Part], path: Path, line: Any) -> str:
             return f"a list of at most {context['max_length']}"
         case "model_type" | "model_attributes_type" | "dict_type" | "mapping_type":
             part = part_at(root, path)
-            return f"a mapping of {', '.join(sorted(aliases(part)))}" if part is not None else "a mapping"
+            names = sorted(name for name in aliases(part) if name not in part.later) if part is not None else []
+            return f"a mapping of {', '.join(names)}" if names else "a mapping"
         case _:
             return str(line["msg"])
 

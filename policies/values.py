@@ -108,6 +108,26 @@ class Duration(Written):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Wait(Written):
+    """A length of time that may be nothing: 0s, or a duration."""
+
+    milliseconds: int
+
+    json_schema: ClassVar[dict[str, Any]] = Duration.json_schema
+
+    @classmethod
+    def read(cls, raw: object) -> Self:
+        return cls(0 if raw == "0s" else Duration.read(raw).milliseconds)
+
+    @property
+    def seconds(self) -> float:
+        return self.milliseconds / 1000
+
+    def written(self) -> str:
+        return Duration(self.milliseconds).written() if self.milliseconds else "0s"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Percent(Written):
     """A share above 0 % and up to 100 %, written NN% with at most four decimals; held exactly, in millionths."""
 
