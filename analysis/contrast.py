@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -42,14 +43,16 @@ class Releases:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Running sums over windows, with a zero in front: (releases, rows, windows + 1) per side, and the sides' totals.
+    """Running sums over windows, with a zero in front, and the sides' totals per window.
 
-    ours, theirs, odds, requests: events per side, contender over incumbent exposure, and incumbent exposure, each of
-    shape (releases, windows); odds are 0 where nothing was served.
+    rows: (5, releases, rows, windows + 1), the first `contenders` rows being the contender's: events; events expected
+    at the incumbents' rate; squares of these without their chance, which tell how unevenly windows weigh; windows
+    served; exposure. ours, theirs, odds, requests: events per side, contender over incumbent exposure, and incumbent
+    exposure, each of shape (releases, windows); odds are 0 where nothing was served.
     """
 
-    mine: Side
-    other: Side
+    rows: FloatArray
+    contenders: int
     ours: FloatArray
     theirs: FloatArray
     odds: FloatArray
@@ -57,42 +60,35 @@ class Sums:
 
     @classmethod
     def of(cls, batch: Releases) -> Sums:
-        c = batch.contender
-        n, x = batch.exposure, batch.events
-        n_ours, n_theirs = n[:, c].sum(axis=1), n[:, ~c].sum(axis=1)
-        ours, theirs = x[:, c].sum(axis=1), x[:, ~c].sum(axis=1)
+        mine, other = np.flatnonzero(batch.contender), np.flatnonzero(~batch.contender)
+        order, k = np.concatenate([mine, other]), mine.size
+        n, x = batch.exposure[:, order], batch.events[:, order]
+        n_ours, n_theirs = n[:, :k].sum(axis=1), n[:, k:].sum(axis=1)
+        ours, theirs = x[:, :k].sum(axis=1), x[:, k:].sum(axis=1)
         served = n_theirs > 0.0
         safe = np.where(served, n_theirs, 1.0)
         rate = np.where(served, theirs / safe, 0.0)[:, None, :]
         # X (X - 1) / N² has the mean of the squared rate; X² / N² would count its chance as well.
         squared = np.where(served, np.maximum(theirs * (theirs - 1.0), 0.0) / safe**2, 0.0)[:, None, :]
-        odds = np.where(served, n_ours / safe, 0.0)
-        mine, other = (Side.of(n[:, rows], x[:, rows], rate, squared) for rows in (c, ~c))
-        return cls(mine, other, ours, theirs, odds, n_theirs)
+        each = np.stack([x, n * rate, n**2 * squared, n > 0.0, n])
+        return cls(running(each), k, ours, theirs, np.where(served, n_ours / safe, 0.0), n_theirs)
 
+    @property
+    def sides(self) -> tuple[slice, slice]:
+        """The contender's rows, and the incumbents'."""
+        return slice(0, self.contenders), slice(self.contenders, None)
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """Running sums of one side's rows: events, events expected at the incumbents' rate, exposure, windows served.
+    @property
+    def contender_expected(self) -> FloatArray:
+        """Running sums of the events expected of the contender; (releases, windows + 1)."""
+        total: FloatArray = self.rows[1, :, : self.contenders].sum(axis=1)
+        return total
 
-    squares: of the expected events of each window, without their chance; they tell how unevenly windows weigh.
-    """
-
-    events: FloatArray
-    expected: FloatArray
-    squares: FloatArray
-    exposure: FloatArray
-    served: FloatArray
-
-    @classmethod
-    def of(cls, exposure: FloatArray, events: FloatArray, rate: FloatArray, squared: FloatArray) -> Side:
-        return cls(
-            running(events),
-            running(exposure * rate),
-            running(exposure**2 * squared),
-            running(exposure),
-            running((exposure > 0.0).astype(np.float64)),
-        )
+    @property
+    def contender_requests(self) -> FloatArray:
+        """Running sums of the contender's exposure; (releases, windows + 1)."""
+        total: FloatArray = self.rows[4, :, : self.contenders].sum(axis=1)
+        return total
 
 
 def running(values: FloatArray) -> FloatArray:
@@ -131,7 +127,7 @@ class Noises:
 
     def table(self, *, slow: bool = False) -> FloatArray:
         """`log_variances` of each, shape (1 or releases, windows + 1)."""
-        return np.stack([log_variances(one, self.windows + 1, slow=slow) for one in self.many])
+        return np.stack([log_variances(one, self.windows + 1, slow) for one in self.many])
 
 
 def contrast(
@@ -146,13 +142,19 @@ def contrast(
     second pass takes b = exp(2/3 d): more events than expected also mean less chance in their log. decreases: fewer
     events mean more chance as well, down to d = -3.5; only evidence of a decrease asks for that.
     """
-    known = noises.table()
-    theirs, v_theirs = _mean_log(*_parts(sums.other, begin, end, known, 0.0), noises.spread, None)
-    parts = _parts(sums.mine, begin, end, known, points)
-    ours, _ = _mean_log(*parts, noises.spread, None)
-    ours, v_ours = _mean_log(
-        *parts, noises.spread, np.exp(np.clip(ours - theirs, -3.5 if decreases else 0.0, 3.5) * (2.0 / 3.0))
-    )
+    mine, other = sums.sides
+    events, expected, squares, served = between(sums.rows[:4], begin, end)
+    steady = _at(noises.table(), even_windows(expected, squares, served))
+    if points:
+        expected[:, mine] += points * between(sums.rows[4, :, mine], begin, end)
+    h = np.log((events + 1.0) / (expected + 1.0))
+    there = (served > 0.0).astype(np.float64)
+    precision = there / (steady + noises.spread / (expected + 1.0))
+    theirs, v_theirs = _mean(precision[:, other], h[:, other])
+    ours, _ = _mean(precision[:, mine], h[:, mine])
+    b = np.exp(np.clip(ours - theirs, -3.5 if decreases else 0.0, 3.5) * (2.0 / 3.0))
+    known = b[:, None, :] * expected[:, mine] + 1.0
+    ours, v_ours = _mean(there[:, mine] / (steady[:, mine] + noises.spread / known), h[:, mine])
     return ours - theirs, np.sqrt(v_ours + v_theirs)
 
 
@@ -186,14 +188,13 @@ def noises_between_sides(
 ) -> FloatArray:
     """`noise_between_sides` of releases with a noise each."""
     known = noises.table(slow=slow)
+    served, exposure = between(sums.rows[3:], begin, end)
+    weighed = exposure**2 * _at(known, served.astype(np.int64))
     total = np.zeros((sums.ours.shape[0], begin.size))
-    for side in (sums.mine, sums.other):
-        exposure = between(side.exposure, begin, end)
-        windows = between(side.served, begin, end).astype(np.int64)
-        load = exposure.sum(axis=1)
-        weighed = (exposure**2 * _at(known, windows)).sum(axis=1)
+    for side in sums.sides:
+        load = exposure[:, side].sum(axis=1)
         # A side that served nothing is as uncertain as one pod.
-        total += np.where(load > 0.0, weighed / np.maximum(load, 1e-12) ** 2, known[:, 1:2])
+        total += np.where(load > 0.0, weighed[:, side].sum(axis=1) / np.maximum(load, 1e-12) ** 2, known[:, 1:2])
     result: FloatArray = np.sqrt(total)
     return result
 
@@ -204,25 +205,17 @@ def widening(sums: Sums, looks: IntArray, noises: Noises) -> FloatArray:
     return result
 
 
-def log_variances(noise: Noise, windows: int, *, slow: bool = False) -> FloatArray:
-    """ln(1 + v(L)) for L = 0 .. windows - 1: the variance of a log rate whose relative variance is v."""
+@lru_cache(maxsize=64)
+def log_variances(noise: Noise, windows: int, slow: bool = False) -> FloatArray:
+    """ln(1 + v(L)) for L = 0 .. windows - 1: the variance of a log rate whose relative variance is v.
+
+    Kept, as every look of a release asks for the same few tables again; not to be written to.
+    """
     lengths = np.arange(windows, dtype=np.float64)
     variation = noise.variation.slow() if slow else noise.variation
     result: FloatArray = np.log1p(variation.of(lengths))
+    result.flags.writeable = False
     return result
-
-
-def _parts(
-    side: Side, begin: IntArray, end: IntArray, known: FloatArray, points: float
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """h, E, ln(1 + v) and whether the row served, of each row over each span."""
-    expected = between(side.expected, begin, end)
-    served = between(side.served, begin, end)
-    windows = even_windows(expected, between(side.squares, begin, end), served)
-    if points:
-        expected = expected + points * between(side.exposure, begin, end)
-    h = np.log((between(side.events, begin, end) + 1.0) / (expected + 1.0))
-    return h, expected, _at(known, windows), (served > 0.0).astype(np.float64)
 
 
 def _at(table: FloatArray, windows: IntArray) -> FloatArray:
@@ -240,16 +233,7 @@ def even_windows(expected: FloatArray, squares: FloatArray, served: FloatArray) 
     return result
 
 
-def _mean_log(
-    h: FloatArray,
-    expected: FloatArray,
-    steady: FloatArray,
-    served: FloatArray,
-    spread: FloatArray,
-    b: FloatArray | None,
-) -> tuple[FloatArray, FloatArray]:
+def _mean(precision: FloatArray, h: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Precision-weighted mean of h over rows, and its variance."""
-    known = expected if b is None else b[:, None, :] * expected
-    precision = served / (steady + spread / (known + 1.0))
     total = np.maximum(precision.sum(axis=1), 1e-12)
     return (precision * h).sum(axis=1) / total, 1.0 / total

@@ -43,7 +43,15 @@ from analysis.contrast import (
 from analysis.learned import Noise, Variation
 from analysis.points import contender_gain, points_evidence
 from analysis.samples import Tally
-from analysis.shares import THETA_GRID, beyond, share_evidence, share_evidences, share_intervals, share_log_likelihood
+from analysis.shares import (
+    SHARE_POINTS,
+    at_grid,
+    points_beyond,
+    share_evidence,
+    share_evidences,
+    share_intervals,
+    share_log_likelihood,
+)
 from analysis.special import FloatArray, log_sum_exp
 
 ASSUMED_NOISE = Noise(
@@ -156,20 +164,17 @@ def _looks(
         np.stack([one.events for one in tallies]),
         tallies[0].window,
     )
-    if tallies[0].ends.size and not (batch.exposure[:, ~batch.contender].sum(axis=1) > 0.0).all():
-        raise ValueError("the evidence needs windows in which both sides served: pass tally.shared()")
     at = np.array(looks, dtype=np.int64)
     sums = Sums.of(batch)
+    if tallies[0].ends.size and not (sums.requests > 0.0).all():
+        raise ValueError("the evidence needs windows in which both sides served: pass tally.shared()")
     # One likelihood serves the interval and, for the usual direction, the evidence.
-    deltas = np.array([math.log(one.ratio) for one in margins])
-    thetas = np.concatenate([np.tile(THETA_GRID, (deltas.size, 1)), deltas[:, None]], axis=1)
     rho = np.array([one.rho for one in noises])
-    likelihood = share_log_likelihood(sums.ours, sums.theirs, sums.odds, thetas[:, None, :], rho[:, None])
-    curve = running(np.moveaxis(likelihood, -1, 0))
+    curve = running(share_log_likelihood(sums.ours, sums.theirs, sums.odds, SHARE_POINTS, rho[:, None]))
     allowed = Noises.of(noises, batch.events.shape[2])
     found = _traces(sums, batch.window, at, margins, allowed, worse, curve=curve if worse is Worse.HIGHER else None)
-    widths = (*share_intervals(np.moveaxis(curve[:-1][..., at], 0, -1)), widening(sums, at, allowed))
-    expected = sums.mine.expected.sum(axis=1)[:, at]
+    widths = (*share_intervals(at_grid(curve[..., at])), widening(sums, at, allowed))
+    expected = sums.contender_expected[:, at]
     seen = running(sums.ours)[:, at]
     return [
         [
@@ -228,8 +233,8 @@ def intervals(batch: Releases, noise: Noise) -> Intervals:
 
 
 def _intervals(sums: Sums, looks: IntArray, noise: Noise) -> Intervals:
-    curve = share_log_likelihood(sums.ours, sums.theirs, sums.odds, THETA_GRID, noise.rho)
-    low, likely, high = share_intervals(np.cumsum(curve, axis=1)[:, looks - 1])
+    curve = running(share_log_likelihood(sums.ours, sums.theirs, sums.odds, SHARE_POINTS, noise.rho))
+    low, likely, high = share_intervals(at_grid(curve[..., looks]))
     pods = widening(sums, looks, Noises.of([noise], sums.ours.shape[1]))
     return Intervals(likely - np.hypot(likely - low, pods), likely, likely + np.hypot(high - likely, pods))
 
@@ -250,7 +255,7 @@ def _traces(
 ) -> Traces:
     """`traces` of a batch that is small enough; margins and noises: one for all releases, or one each.
 
-    curve: running log likelihood of the share at THETA_GRID and δ (first axis), if at hand.
+    curve: running log likelihood of the share at SHARE_POINTS (first axis), if at hand.
     """
     spans = _Spans.of(looks, window)
     points = margins[0].points
@@ -258,13 +263,13 @@ def _traces(
         raise ValueError("a margin in points is for increases only")
     if points and len(margins) > 1:
         raise ValueError("a margin in points is for one release at a time")
-    deltas = np.array([math.log(one.ratio) for one in margins])
+    deltas = tuple(math.log(one.ratio) for one in margins)
     up = contrast(sums, spans.begin, spans.end, noises) if worse is not Worse.LOWER else None
     down = contrast(sums, spans.begin, spans.end, noises, decreases=True) if worse is not Worse.HIGHER else None
     pods = _directed(up, down, 0.0, noises.prior_sd)
     if points:
         up = contrast(sums, spans.begin, spans.end, noises, points)
-    further = _directed(up, down, deltas[:, None], noises.prior_sd)
+    further = _directed(up, down, np.array(deltas)[:, None], noises.prior_sd)
     if only_pods:
         counts = np.full_like(pods, -np.inf)
     elif points:
@@ -272,7 +277,7 @@ def _traces(
     elif curve is not None:
         counts = share_evidences(between(curve, spans.begin, spans.end), deltas)
     else:
-        counts = _ln_share(sums, spans, float(deltas[0]), noises.many[0].rho, worse)
+        counts = _ln_share(sums, spans, deltas[0], noises.many[0].rho, worse)
     mixed = spans.mixed(np.concatenate([pods, further, counts]))
     pods, further, counts = np.split(mixed, 3)
     return Traces(pods, further, counts, noises.many[0].temper)
@@ -296,11 +301,10 @@ def _directed(
 
 def _ln_share(sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse) -> FloatArray:
     """B over spans, shape (releases, spans). A decrease is an increase with the sides exchanged: θ changes its sign."""
-    sought = np.append(beyond(delta), delta)
 
     def one(sign: float) -> FloatArray:
-        values = share_log_likelihood(sums.ours, sums.theirs, sums.odds, sign * sought, rho)
-        return share_evidence(between(running(np.moveaxis(values, -1, 0)), spans.begin, spans.end), delta)
+        values = share_log_likelihood(sums.ours, sums.theirs, sums.odds, sign * points_beyond(delta), rho)
+        return share_evidence(between(running(values), spans.begin, spans.end), delta)
 
     if worse is Worse.HIGHER:
         return one(1.0)

@@ -256,7 +256,7 @@ def interval(tally: Tally, noise: Noise) -> tuple[float, float]:
     """
     sums = Sums.of(Releases(tally.contender, tally.exposure[None], tally.events[None], tally.window))
     ours, theirs = float(sums.ours.sum()), float(sums.theirs.sum())
-    expected = float(sums.mine.expected[0].sum(axis=0)[-1])
+    expected = float(sums.contender_expected[0, -1])
     if theirs <= 0.0 or expected <= 0.0:
         return 0.0, math.inf
     begin, end = np.array([0]), np.array([tally.ends.size])

@@ -180,8 +180,7 @@ def _extra_bound(cut: Cast, noise: Noise) -> FloatArray:
     """Upper bound of the contender's own share of bad requests, pod noise included; (replays, windows)."""
     sums = Sums.of(cut.batch)
     looks = np.arange(1, cut.batch.events.shape[2] + 1)
-    events = sums.mine.events.sum(axis=1)[:, 1:]
-    requests = sums.mine.exposure.sum(axis=1)[:, 1:]
+    events, requests = np.cumsum(sums.ours, axis=1), sums.contender_requests[:, 1:]
     pods = noise_between_sides(sums, np.zeros_like(looks), looks, noise, slow=True)
     return rate_upper_bounds(events, requests, INTERVAL_ALPHA) * np.exp(POD_QUANTILE * pods)
 

@@ -15,8 +15,18 @@ from analysis.engine import ASSUMED_NOISE, Margin, look, look_each, traces
 from analysis.learned import Noise, Variation, averaging, memory_of
 from analysis.rates import rate_upper_bound
 from analysis.samples import Tally
-from analysis.shares import THETA_GRID, beyond, share_evidence, share_interval, share_log_likelihood
-from analysis.special import ln_gamma, ln_gamma_step, log_sum_exp, normal_cdf
+from analysis.shares import (
+    SHARE_POINTS,
+    THETA_GRID,
+    at_grid,
+    beyond,
+    points_beyond,
+    share_evidence,
+    share_evidences,
+    share_interval,
+    share_log_likelihood,
+)
+from analysis.special import FloatArray, ln_gamma, ln_gamma_step, log_sum_exp, normal_cdf
 from tests.bench.worlds import as_tally
 
 
@@ -29,11 +39,10 @@ def test_ln_gamma() -> None:
 def test_a_step_of_ln_gamma_is_the_difference_of_two() -> None:
     x, step = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e-4, 1e5, 60), np.geomspace(1e-3, 1e5, 60)))
     exact = special.gammaln(x + step) - special.gammaln(x)
-    ln_part, factor = ln_gamma_step(x, step)
     largest = np.maximum(1.0, np.abs(special.gammaln(x + step)))
-    assert np.max(np.abs(ln_part + np.log(factor) - exact) / largest) < 1e-11
-    assert np.min(factor) > 1e-42
-    assert np.max(factor) <= 1.0
+    for some in (x > 0.0, x >= 6.0):
+        found = ln_gamma_step(x[some], step[some])
+        assert np.max(np.abs(found - exact[some]) / largest[some]) < 1e-8
 
 
 def test_several_tallies_in_one_pass_are_looks_at_each() -> None:
@@ -65,7 +74,7 @@ def test_several_tallies_in_one_pass_are_looks_at_each() -> None:
     for found, tally, margin, noise in zip(together, tallies, margins, noises, strict=True):
         # The evidence of replays takes the other way to the mixture over shares: only ratios above the margin.
         path = traces(Releases(tally.contender, tally.exposure[None], tally.events[None], tally.window), margin, noise)
-        assert found.ln_counts == pytest.approx(path.ln_counts[0, -1], rel=1e-9, abs=1e-9)
+        assert found.ln_counts == pytest.approx(path.ln_counts[0, -1], abs=1e-4)
         assert found.ln_pods_margin == pytest.approx(path.ln_pods_margin[0, -1], rel=1e-9, abs=1e-9)
     with pytest.raises(ValueError, match="one release at a time"):
         look_each(tallies, [Margin(points=0.01)] * 4, noises)
@@ -130,8 +139,41 @@ def test_share_likelihood_is_the_beta_binomial(rho: float) -> None:
     q = odds[:, None] * np.exp(THETA_GRID) / (1.0 + odds[:, None] * np.exp(THETA_GRID))
     exact = stats.betabinom.logpmf(ours[:, None], (ours + theirs)[:, None], k * q, k * (1.0 - q))
     choose = special.gammaln(ours + theirs + 1) - special.gammaln(ours + 1) - special.gammaln(theirs + 1)
-    assert found == pytest.approx(exact - choose[:, None], abs=1e-8)
-    assert np.all(found[0] == 0.0), "a window without events says nothing"
+    # What does not depend on the ratio of rates is left out: it is the differences between ratios that speak.
+    differences = (exact - choose[:, None]).T
+    assert found - found[:1] == pytest.approx(differences - differences[:1], abs=1e-7)
+    assert np.all(found[:, 0] == 0.0), "a window without events says nothing"
+
+
+@pytest.mark.parametrize(
+    ("events", "share", "rho"),
+    [(0.5, 0.1, 0.03), (15.0, 0.1, 0.03), (900.0, 0.5, 5e-4), (9000.0, 0.1, 1e-4), (3e4, 0.01, 1e-4), (3e5, 0.5, 1e-3)],
+)
+def test_what_is_read_off_a_few_points_is_the_likelihood_of_a_release_everywhere(
+    events: float, share: float, rho: float
+) -> None:
+    """The worst of these releases has 400,000 nats between the likeliest ratio and the others."""
+    rng = np.random.default_rng(31)
+    total = rng.poisson(events, 60)
+    x = rng.binomial(total, share).astype(np.float64)
+    y, odds = total - x, share / (1.0 - share) * np.exp(0.2 * rng.normal(size=60))
+    delta = math.log(1.25)
+
+    def exact(thetas: FloatArray) -> FloatArray:
+        k = 1.0 / rho - 1.0
+        a = k * special.expit(np.log(odds) + thetas[:, None])
+        return sum((special.gammaln(b + counts) - special.gammaln(b)).sum(axis=1) for b, counts in ((a, x), (k - a, y)))
+
+    grid = at_grid(share_log_likelihood(x, y, odds, SHARE_POINTS, rho).sum(axis=1))
+    expected = exact(THETA_GRID)
+    assert grid - grid.max() == pytest.approx(expected - expected.max(), abs=1e-3)
+    curve = share_log_likelihood(x, y, odds, points_beyond(delta), rho).sum(axis=1)
+    above = beyond(delta)
+    prior = -np.log1p((above - delta) ** 2)
+    mixture = special.logsumexp(exact(above) + prior - special.logsumexp(prior)) - exact(np.array([delta]))[0]
+    assert float(share_evidence(curve, delta)) == pytest.approx(mixture, abs=1e-3)
+    whole = share_log_likelihood(x, y, odds, SHARE_POINTS, rho).sum(axis=1)
+    assert float(share_evidences(whole[:, None, None], (delta,))[0, 0]) == pytest.approx(mixture, abs=1e-3)
 
 
 def test_share_evidence_is_an_e_value_at_the_margin() -> None:
@@ -141,15 +183,15 @@ def test_share_evidence_is_an_e_value_at_the_margin() -> None:
     q = odds * math.exp(delta) / (1.0 + odds * math.exp(delta))
     for m in (1, 4, 30):
         x = np.arange(m + 1.0)
-        curve = share_log_likelihood(x, m - x, np.full(m + 1, odds), np.append(beyond(delta), delta), rho)
-        evidence = share_evidence(curve.T, delta)
+        curve = share_log_likelihood(x, m - x, np.full(m + 1, odds), points_beyond(delta), rho)
+        evidence = share_evidence(curve, delta)
         weights = stats.betabinom.pmf(x, m, k * q, k * (1.0 - q))
         assert float((weights * np.exp(evidence)).sum()) == pytest.approx(1.0, abs=1e-9)
 
 
 def test_interval_ends_lie_where_the_mixture_meets_the_likelihood() -> None:
     ours, theirs, odds = np.full(30, 4.0), np.full(30, 30.0), np.full(30, 0.1)
-    low, likely, high = share_interval(share_log_likelihood(ours, theirs, odds, THETA_GRID, 0.03).sum(axis=0))
+    low, likely, high = share_interval(share_log_likelihood(ours, theirs, odds, THETA_GRID, 0.03).sum(axis=1))
 
     def c(theta: float) -> float:
         return float(share_log_likelihood(ours, theirs, odds, np.array([theta]), 0.03).sum())
@@ -164,9 +206,9 @@ def test_interval_ends_lie_where_the_mixture_meets_the_likelihood() -> None:
 
 
 def test_interval_is_open_where_the_data_is_silent() -> None:
-    nothing = share_log_likelihood(np.zeros(3), np.zeros(3), np.ones(3), THETA_GRID, 0.03).sum(axis=0)
+    nothing = share_log_likelihood(np.zeros(3), np.zeros(3), np.ones(3), THETA_GRID, 0.03).sum(axis=1)
     assert share_interval(nothing)[::2] == (-math.inf, math.inf)
-    only_ours = share_log_likelihood(np.full(9, 5.0), np.zeros(9), np.full(9, 0.1), THETA_GRID, 0.03).sum(axis=0)
+    only_ours = share_log_likelihood(np.full(9, 5.0), np.zeros(9), np.full(9, 0.1), THETA_GRID, 0.03).sum(axis=1)
     low, _, high = share_interval(only_ours)
     assert low > math.log(3.0)
     assert high == math.inf
@@ -261,7 +303,7 @@ def test_interval_is_widened_by_pod_noise_in_squares() -> None:
     seen = look(tally, Margin(1.25), noise)
     x, other = tally.events[:3].sum(axis=0), tally.events[3:].sum(axis=0)
     odds = tally.exposure[:3].sum(axis=0) / tally.exposure[3:].sum(axis=0)
-    low, likely, high = share_interval(share_log_likelihood(x, other, odds, THETA_GRID, noise.rho).sum(axis=0))
+    low, likely, high = share_interval(share_log_likelihood(x, other, odds, THETA_GRID, noise.rho).sum(axis=1))
     loads = [tally.exposure[:3].sum(axis=1), tally.exposure[3:].sum(axis=1)]
     pods = 1.645 * math.sqrt(math.log1p(0.15**2)) * math.sqrt(sum(float((n**2).sum() / n.sum() ** 2) for n in loads))
     assert math.log(seen.high) == pytest.approx(likely + math.sqrt((high - likely) ** 2 + pods**2))
