@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.bed.api import ApiError
+from tests.cluster.bed.api import ApiError, Object
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.identities import CONTROLLER, STRANGER
 from tests.cluster.bed.prometheus import Prometheus, query
 from tests.cluster.bed.shared import ROOT, joined
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
+from tests.cluster.bed.writers import writer
 
 SCRAPED_WITHIN = 20.0
 
@@ -260,6 +261,49 @@ class TestHistory:
         writes = history.writes_by_manager()
         assert writes["somebody"] == 1
         assert writes["kube-controller-manager"] >= 1
+        assert set(writes) == {"somebody", "kube-controller-manager"}
+
+    # A status that is counted up within the second of somebody's write, or without a new field, moves no time.
+    @pytest.mark.parametrize(
+        ("changes", "moved", "writer_is"),
+        [
+            ({"spec": {"replicas": 2}}, ("person", "08:00:01"), "person"),
+            ({"spec": {"replicas": 2}}, None, "person"),
+            ({"status": {"observedGeneration": 4}}, None, "machine"),
+            ({"status": {"conditions": [{"type": "Available", "status": "False"}]}}, None, "machine"),
+            ({"metadata": {"annotations": {}}}, None, "machine"),
+            ({"metadata": {"labels": {"a": "b"}}}, None, "unknown"),
+        ],
+    )
+    def test_a_write_is_told_by_what_it_has_changed(
+        self, changes: Object, moved: tuple[str, str] | None, writer_is: str
+    ) -> None:
+        def entry(manager: str, fields: Object, **more: str) -> Object:
+            time = moved[1] if moved is not None and moved[0] == manager else "08:00:00"
+            return {"manager": manager, "operation": "Update", "time": time, "fieldsV1": fields, **more}
+
+        condition = 'k:{"type":"Available"}'
+        before: Object = {
+            "metadata": {"annotations": {"revision": "1"}},
+            "spec": {"replicas": 1},
+            "status": {"observedGeneration": 3, "conditions": [{"type": "Available", "status": "True"}]},
+        }
+        owned: list[tuple[str, Object, dict[str, str]]] = [
+            ("machine", {"f:metadata": {"f:annotations": {".": {}, "f:revision": {}}}}, {}),
+            (
+                "machine",
+                {"f:status": {"f:observedGeneration": {}, "f:conditions": {condition: {".": {}, "f:status": {}}}}},
+                {"subresource": "status"},
+            ),
+            ("person", {"f:spec": {"f:replicas": {}}}, {}),
+        ]
+        after = {part: {**before[part], **changes.get(part, {})} for part in before}
+        for one, fresh in ((before, False), (after, True)):
+            entries = [entry(manager, fields, **more) for manager, fields, more in owned]
+            one["metadata"]["managedFields"] = [
+                {**each, "time": each["time"] if fresh else "08:00:00"} for each in entries
+            ]
+        assert writer(before, after) == writer_is
 
     def test_restarts_are_counted(self, site: Site) -> None:
         site.deploy(replicas=2)

@@ -25,6 +25,7 @@ from tests.cluster.bed.moments import (
     unsafe_lowerings,
     violations,
 )
+from tests.cluster.bed.writers import writer
 
 CATCH_UP_WITHIN = 10.0
 
@@ -175,17 +176,15 @@ class History:
         ]
 
     def writes_by_manager(self) -> Counter[str]:
-        """Writes to Deployments (status included) by field manager, told from the changes of managedFields."""
+        """Writes to Deployments (status included) by field manager; see `writers`."""
         writes: Counter[str] = Counter()
-        known: dict[str, list[Object]] = {}
+        known: dict[str, Object] = {}
         for event in self.events("Deployment"):
-            meta = event.object["metadata"]
-            entries = meta.get("managedFields", [])
-            before = known.get(meta["uid"])
-            known[meta["uid"]] = entries
-            if before is None or event.kind != "MODIFIED":
-                continue
-            writes[_writer(before, entries)] += 1
+            uid = event.object["metadata"]["uid"]
+            before = known.get(uid)
+            known[uid] = event.object
+            if before is not None and event.kind == "MODIFIED":
+                writes[writer(before, event.object)] += 1
         return writes
 
     # Recording.
@@ -230,16 +229,3 @@ class History:
             else:
                 present[key] = one.event.revision
         return present
-
-
-def _writer(before: list[Object], entries: list[Object]) -> str:
-    known = {(one["manager"], one["operation"]): one for one in before}
-
-    def has_written(entry: Object) -> bool:
-        # An entry also changes when another manager takes fields from it; its time stays then.
-        old = known.get((entry["manager"], entry["operation"]))
-        return old is None or old.get("time") != entry.get("time")
-
-    # Two writes of one manager to the same fields within a second leave no trace but the newest time.
-    fresh = [entry for entry in entries if has_written(entry)] or entries
-    return str(max(fresh, key=lambda entry: str(entry.get("time", "")))["manager"]) if fresh else "unknown"
