@@ -1,0 +1,211 @@
+"""The two sides of a split: which pods are the incumbent's and which the contender's, and Services that select them.
+
+A side is pinned to one version by the `pod-template-hash` of its ReplicaSet. A pinned side would be left without pods
+by anything that makes a new ReplicaSet (`kubectl rollout restart`), so the strategy keeps both Deployments paused while
+sides exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from controller.release import (
+    GROUP,
+    CreateObject,
+    DeleteObject,
+    ObjectWrite,
+    Observation,
+    PatchObject,
+    Record,
+    Ref,
+    Role,
+)
+from policies.schema import ReleasePolicySpec
+
+HASH_LABEL = "pod-template-hash"
+MADE_BY = {"app.kubernetes.io/managed-by": "nightferry"}
+RELEASE_ANNOTATION = f"{GROUP}/release"
+ROLES: tuple[Role, Role] = ("incumbent", "contender")
+
+Object = Mapping[str, Any]
+
+_LONGEST = 63
+_COPIED = ("ports", "sessionAffinity", "sessionAffinityConfig", "publishNotReadyAddresses")
+
+
+def service_of(policy: ReleasePolicySpec) -> str:
+    """The app's own Service, as the routes name it: by default it has the Deployment's name."""
+    traffic = policy.strategy.traffic
+    return (traffic.service if traffic is not None else None) or policy.target.deployment
+
+
+def side_name(service: str, role: Role) -> str:
+    """The name of a side's Service: a DNS label, so a long name is cut and told apart by a part of its digest."""
+    suffix = f"-{role}"
+    if len(service) + len(suffix) <= _LONGEST:
+        return service + suffix
+    mark = hashlib.sha256(service.encode()).hexdigest()[:6]
+    return f"{service[: _LONGEST - len(suffix) - 7].rstrip('-')}-{mark}{suffix}"
+
+
+def hash_of(seen: Observation, role: Role) -> str:
+    """The pod-template-hash of a version: of its Deployment's ReplicaSet with the most pods, else the newest.
+
+    "" while there is none with the Deployment's present template.
+    """
+    slot = seen.incumbent if role == "incumbent" else seen.contender
+    if slot is None:
+        return ""
+    own = [each for each in seen.replica_sets if each.deployment == slot.name and each.digest == slot.digest]
+    return max(own, key=lambda each: (each.replicas, each.revision)).hash if own else ""
+
+
+def named(obj: Object | None) -> str:
+    return str(((obj or {}).get("metadata") or {}).get("name", ""))
+
+
+def version_of(obj: Object) -> str:
+    return str((obj.get("metadata") or {}).get("resourceVersion", ""))
+
+
+def uid_of(obj: Object) -> str:
+    return str((obj.get("metadata") or {}).get("uid", ""))
+
+
+def made_by_us(obj: Object) -> bool:
+    """Whether a release of ours made it: both the label and the annotation, because people copy one of them."""
+    metadata = obj.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return all(labels.get(key) == value for key, value in MADE_BY.items()) and RELEASE_ANNOTATION in annotations
+
+
+def marked(name: str, app: str, seen: Observation, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The metadata of an object that a release makes."""
+    return {
+        "name": name,
+        "labels": {**MADE_BY, f"{GROUP}/app": app},
+        "annotations": {**(annotations or {}), RELEASE_ANNOTATION: seen.uid},
+    }
+
+
+def saved_text(fields: Mapping[str, Any]) -> str:
+    """Canonical JSON of saved fields."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def saved_fields(record: Record, ref: Ref) -> Mapping[str, Any]:
+    """What the record keeps of an object; empty where it keeps nothing."""
+    found = next((each for each in record.saved if each.kind == ref.kind and each.name == ref.name), None)
+    fields = json.loads(found.fields) if found is not None else {}
+    return fields if isinstance(fields, dict) else {}
+
+
+# ------------------------------------------------------------------------------------------------- the Services
+
+
+def service_reads(policy: ReleasePolicySpec) -> tuple[Ref, ...]:
+    """The app's Service and both sides' Services, with the endpoints behind each."""
+    names = [service_of(policy), *(side_name(service_of(policy), role) for role in ROLES)]
+    return tuple(Ref(kind, name) for name in names for kind in ("Service", "Endpoints"))
+
+
+def service_problems(policy: ReleasePolicySpec, seen: Observation, *, sides: bool) -> str:
+    """Whether the app's Service leads to the app, and nobody else has a Service with a side's name."""
+    name = service_of(policy)
+    service = seen.objects.get(Ref("Service", name))
+    if service is None:
+        return f"Service {name} does not exist: create it, or name the app's Service in spec.strategy.traffic.service"
+    selector = (service.get("spec") or {}).get("selector") or {}
+    if not selector:
+        return f"Service {name} has no selector, so nothing tells its pods apart: give it the labels of the app's pods"
+    if HASH_LABEL in selector:
+        return f"Service {name} selects one {HASH_LABEL}: take {HASH_LABEL} out of its selector, then release again"
+    if reached(seen, name, "incumbent") == 0:
+        return (
+            f"Service {name} has no ready pod of Deployment {policy.target.deployment} behind it: correct its selector "
+            f"({', '.join(f'{key}={value}' for key, value in sorted(selector.items()))})"
+        )
+    for role in ROLES if sides else ():
+        side = seen.objects.get(Ref("Service", side_name(name, role)))
+        if side is not None and not made_by_us(side):
+            return f"Service {named(side)} exists and is not ours, but its name is needed for the {role}: rename it"
+    return ""
+
+
+def prepare_services(policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
+    """The next Service of a side that is missing or does not select its version."""
+    name = service_of(policy)
+    service = seen.objects.get(Ref("Service", name))
+    if service is None:
+        return None
+    for role in ROLES:
+        hash_label = hash_of(seen, role)
+        if not hash_label:
+            continue
+        ref = Ref("Service", side_name(name, role))
+        spec = _side_spec(service, hash_label)
+        side = seen.objects.get(ref)
+        if side is None:
+            manifest = {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": marked(ref.name, policy.target.deployment, seen),
+                "spec": spec,
+            }
+            return CreateObject(ref, manifest, f"create Service {ref.name} for {HASH_LABEL} {hash_label}")
+        if made_by_us(side) and not _selects(side, spec, seen):
+            found = (side.get("spec") or {}).get("selector") or {}
+            selector = {**dict.fromkeys(set(found) - set(spec["selector"])), **spec["selector"]}
+            patch = {
+                "metadata": {"annotations": {RELEASE_ANNOTATION: seen.uid}},
+                "spec": {"selector": selector, "ports": spec["ports"]},
+            }
+            return PatchObject(ref, version_of(side), patch, f"Service {ref.name} selects {HASH_LABEL} {hash_label}")
+    return None
+
+
+def _side_spec(service: Object, hash_label: str) -> dict[str, Any]:
+    """The app's Service with one more label in its selector, and without what belongs to one Service alone."""
+    spec = service.get("spec") or {}
+    copied = {key: spec[key] for key in _COPIED if key in spec}
+    copied["ports"] = [{key: part[key] for key in part if key != "nodePort"} for part in spec.get("ports") or ()]
+    headless = {"clusterIP": "None"} if spec.get("clusterIP") == "None" else {}
+    return {**copied, **headless, "selector": {**(spec.get("selector") or {}), HASH_LABEL: hash_label}}
+
+
+def _selects(side: Object, wanted: Object, seen: Observation) -> bool:
+    spec, annotations = side.get("spec") or {}, (side.get("metadata") or {}).get("annotations") or {}
+    return (
+        spec.get("selector") == wanted["selector"]
+        and spec.get("ports") == wanted["ports"]
+        and annotations.get(RELEASE_ANNOTATION) == seen.uid
+    )
+
+
+def reached(seen: Observation, service: str, role: Role) -> int:
+    """Ready pods of a version behind a Service."""
+    endpoints = seen.objects.get(Ref("Endpoints", service)) or {}
+    behind = {
+        (address.get("targetRef") or {}).get("name")
+        for subset in endpoints.get("subsets") or ()
+        for address in subset.get("addresses") or ()
+    }
+    pods = seen.incumbents if role == "incumbent" else seen.contenders
+    return sum(pod.name in behind for pod in pods)
+
+
+def deletion(seen: Observation, ref: Ref) -> DeleteObject | None:
+    """The deletion of an object that we made; None where there is none of ours."""
+    found = seen.objects.get(ref)
+    if found is None or not made_by_us(found) or "deletionTimestamp" in (found.get("metadata") or {}):
+        return None
+    return DeleteObject(ref, uid_of(found), version_of(found), f"delete {ref}")
+
+
+def delete_services(policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
+    """The next deletion of a side's Service."""
+    refs = (Ref("Service", side_name(service_of(policy), role)) for role in ROLES)
+    return next(filter(None, (deletion(seen, ref) for ref in refs)), None)

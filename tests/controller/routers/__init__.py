@@ -1,0 +1,1 @@
+"""The routers by themselves: objects in, patches out."""
