@@ -145,7 +145,7 @@ def learn(
         excluded=gathered.excluded,
         gates={gate.name: gates[gate.name] for gate in policy.spec.gates},
         bands={
-            name: _band(one, gathered.excluded, _pods(one, gates[name], gathered.window))
+            name: _band(one, gathered.excluded, pod_spread(gates[name], one.segments))
             for name, one in gathered.gates.items()
             if one.line is not None
         },
@@ -238,12 +238,6 @@ def band_series(one: GateHistory) -> Series | NotLearned:
 def unit_of(gate: Gate) -> Unit:
     """The scale of a gate's number: shares have two ends."""
     return Unit.SHARE if gate.kind == "errorRatio" else Unit.LEVEL
-
-
-def _pods(one: GateHistory, learned: Learned | NotLearned, window: float) -> PodSpread:
-    """How far the gate's pods lie apart, over all pods that history has seen of it."""
-    counted = (each.tally if isinstance(each, Histogram) else each for each in one.segments)
-    return pod_spread(learned, [pod for each in counted for pod in each.pods], window)
 
 
 def _band(one: GateHistory, excluded: Sequence[Excluded], pods: PodSpread) -> LearnedBand | NotLearned:
