@@ -53,6 +53,7 @@ from analysis.shares import (
     share_log_likelihood,
 )
 from analysis.special import FloatArray, log_sum_exp
+from analysis.spread import normal_intervals
 
 ASSUMED_NOISE = Noise(
     Variation((math.inf, -1.0 / math.log(WINDOW_MEMORY)), (POD_NOISE_SD**2, WINDOW_NOISE_SD**2)), WINDOW_RHO
@@ -141,6 +142,11 @@ def look(tally: Tally, margin: Margin, noise: Noise, worse: Worse = Worse.HIGHER
     return look_path(tally, margin, noise, [tally.ends.size], worse)[0]
 
 
+def look_at_rates(tally: Tally, margin: Margin, noise: Noise, worse: Worse) -> Look:
+    """The same for counts that are large, with the interval of `normal_intervals`."""
+    return _looks([tally], [margin], [noise], [tally.ends.size], worse, large=True)[0][0]
+
+
 def look_path(tally: Tally, margin: Margin, noise: Noise, looks: list[int], worse: Worse = Worse.HIGHER) -> list[Look]:
     """What was seen at each of several looks, a look being the number of windows it could see; as `look` at each."""
     return _looks([tally], [margin], [noise], looks, worse)[0]
@@ -155,9 +161,15 @@ def look_each(tallies: Sequence[Tally], margins: Sequence[Margin], noises: Seque
 
 
 def _looks(
-    tallies: Sequence[Tally], margins: Sequence[Margin], noises: Sequence[Noise], looks: list[int], worse: Worse
+    tallies: Sequence[Tally],
+    margins: Sequence[Margin],
+    noises: Sequence[Noise],
+    looks: list[int],
+    worse: Worse,
+    *,
+    large: bool = False,
 ) -> list[list[Look]]:
-    """Looks at each of several tallies of one shape."""
+    """Looks at each of several tallies of one shape. large: whether counts are too large for a share's interval."""
     batch = Releases(
         tallies[0].contender,
         np.stack([one.exposure for one in tallies]),
@@ -168,12 +180,16 @@ def _looks(
     sums = Sums.of(batch)
     if tallies[0].ends.size and not (sums.requests > 0.0).all():
         raise ValueError("the evidence needs windows in which both sides served: pass tally.shared()")
-    # One likelihood serves the interval and, for the usual direction, the evidence.
-    rho = np.array([one.rho for one in noises])
-    curve = running(share_log_likelihood(sums.ours, sums.theirs, sums.odds, SHARE_POINTS, rho[:, None]))
     allowed = Noises.of(noises, batch.events.shape[2])
+    curve = None
+    if large:
+        widths = normal_intervals(sums, at, allowed)
+    else:
+        # One likelihood serves the interval and, for the usual direction, the evidence.
+        rho = np.array([one.rho for one in noises])
+        curve = running(share_log_likelihood(sums.ours, sums.theirs, sums.odds, SHARE_POINTS, rho[:, None]))
+        widths = (*share_intervals(at_grid(curve[..., at])), widening(sums, at, allowed))
     found = _traces(sums, batch.window, at, margins, allowed, worse, curve=curve if worse is Worse.HIGHER else None)
-    widths = (*share_intervals(at_grid(curve[..., at])), widening(sums, at, allowed))
     expected = sums.contender_expected[:, at]
     seen = running(sums.ours)[:, at]
     return [

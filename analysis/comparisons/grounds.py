@@ -1,10 +1,10 @@
-"""What all comparisons of counts share: thresholds, when they are blind, whom to blame, how much more would decide."""
+"""What all comparisons of counts share: when they are blind, whom to blame, how much more would decide."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,47 +14,19 @@ from analysis.assumptions import (
     ASSUMED_PODS,
     INTERVAL_ALPHA,
     LIMIT_MIN_EVENTS,
-    MARGIN_ALPHA,
     NOTICED_REQUESTS,
     POD_QUANTILE,
     STALE_WINDOWS,
 )
 from analysis.engine import ASSUMED_NOISE, Look
-from analysis.learned import Calibration, Learned, LearnedCounts, LearnedLatency, Noise, NotLearned, Standing
+from analysis.held import bounded
+from analysis.learned import Learned, LearnedCounts, LearnedLatency, Noise, NotLearned
 from analysis.question import Settings
 from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, lately
-from analysis.verdict import ASSUMED, Absence, NoData
+from analysis.verdict import Absence, Effect, Evidence, Exposure, NoData, Verdict
 
 L = TypeVar("L", LearnedCounts, LearnedLatency)
-
-
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """What evidence must exceed, in natural logs, and what stands behind that.
-
-    change, margin: both at one look for Degraded. pause: above it a release does not go on by itself.
-    """
-
-    change: float
-    margin: float
-    pause: float
-    standing: Standing
-
-    @classmethod
-    def assumed(cls, settings: Settings, boundaries: int = 1) -> Bars:
-        """Of e-values: one over the level; the best of several margin tests needs as many times more."""
-        return cls(
-            math.log(1.0 / settings.alpha),
-            math.log(boundaries / MARGIN_ALPHA),
-            math.log(1.0 / settings.pause_alpha),
-            ASSUMED,
-        )
-
-    @classmethod
-    def learned(cls, calibration: Calibration, standing: Standing) -> Bars:
-        """Of replays."""
-        return cls(calibration.change, calibration.margin, calibration.pause, standing)
 
 
 def known(learned: Learned | NotLearned | None, kind: type[L]) -> tuple[L | None, tuple[str, ...]]:
@@ -156,8 +128,8 @@ def stale_side(tally: Tally, frame: Frame, *, traffic: bool = True) -> Absence |
     return None
 
 
-def worse_lately(tally: Tally, frame: Frame, harm: float, negligible: float) -> bool:
-    """Whether harm (a log ratio) is what the windows since the last settled span began look like, taken alone.
+def since_settled(tally: Tally, frame: Frame) -> tuple[float, float, float]:
+    """(contender events, events due at the incumbents' rate, requests) since the last settled span began, taken alone.
 
     A narrow interval over the whole release says little about pods that joined in the last batch.
     """
@@ -165,10 +137,14 @@ def worse_lately(tally: Tally, frame: Frame, harm: float, negligible: float) -> 
     recent = tally.keep_windows(tally.ends > since)
     ours = tally.contender
     n, other = recent.exposure[ours].sum(axis=0), recent.exposure[~ours].sum(axis=0)
-    expected = float((n / other * recent.events[~ours].sum(axis=0)).sum())
-    seen = float(recent.events[ours].sum())
-    many = seen - expected > negligible * float(n.sum())
-    return many and math.log((seen + 0.5) / (expected + 0.5)) >= harm
+    due = float((n / other * recent.events[~ours].sum(axis=0)).sum())
+    return float(recent.events[ours].sum()), due, float(n.sum())
+
+
+def worse_lately(tally: Tally, frame: Frame, harm: float, negligible: float) -> bool:
+    """Whether harm (a log ratio) is what the windows since the last settled span began look like."""
+    seen, due, requests = since_settled(tally, frame)
+    return seen - due > negligible * requests and math.log((seen + 0.5) / (due + 0.5)) >= harm
 
 
 def limit_evidence(tally: Tally, limit: float | None) -> float:
@@ -193,15 +169,56 @@ def pod_to_blame(tally: Tally, innocent: Callable[[Tally], bool]) -> str | None:
     return suspect if rest.ends.size and innocent(rest) else None
 
 
-def extra_share(tally: Tally, seen: Look, noise: Noise) -> float:
+def extra_share(total: Exposure, seen: Look, noise: Noise) -> float:
     """Upper bound on the extra share of bad requests: by the ratio interval, or by the contender's own count alone."""
-    total = tally.summary()
     theirs = total.incumbent_events / total.incumbent_requests
     pods = math.log1p(sum(noise.variation.slow().variances)) / max(total.contender_pods, 1)
     room = math.exp(POD_QUANTILE * math.sqrt(pods))
     own = rate_upper_bound(total.contender_events, total.contender_requests, INTERVAL_ALPHA) * room
     by_ratio = (seen.high - 1.0) * theirs if math.isfinite(seen.high) and theirs > 0.0 else math.inf
     return max(min(own, by_ratio), 0.0)
+
+
+def effect_of(total: Exposure, seen: Look) -> Effect:
+    """Both sides' shares of bad requests, and their ratio with its interval."""
+    return Effect(
+        ratio=seen.ratio,
+        low=seen.low,
+        high=bounded(seen.high),
+        contender_rate=total.contender_events / total.contender_requests,
+        incumbent_rate=total.incumbent_events / total.incumbent_requests,
+    )
+
+
+def shares_told(total: Exposure, seen: Look) -> str:
+    """Both sides' shares of bad requests in numbers."""
+    ours = total.contender_events / total.contender_requests
+    theirs = total.incumbent_events / total.incumbent_requests
+    return (
+        f"{percent(ours)} of {number(total.contender_requests)} contender requests against {percent(theirs)} of "
+        f"{number(total.incumbent_requests)}" + ("" if seen.ratio is None else f": {seen.ratio:.3g}x")
+    )
+
+
+def limit_broken(
+    tally: Tally, settings: Settings, above: float, bad: str, *, before: str = "", after: str = ""
+) -> Evidence:
+    """Degraded by the hard bound alone; the incumbent is not asked. bad: what the bad requests are, before and after:
+    what is said around their number."""
+    seen, threshold = tally.summary(), math.log(1.0 / settings.alpha)
+    share = percent(seen.contender_events / seen.contender_requests)
+    limit = percent(settings.limit or 0.0)
+    return Evidence(
+        verdict=Verdict.DEGRADED,
+        because=f"{before}{share} of {number(seen.contender_requests)} contender requests{after} break the limit of "
+        f"{limit} whatever the incumbent does; evidence {above:.1f} above {threshold:.1f}",
+        would_change=f"a share of {bad} not above {limit} beyond chance",
+        exposure=seen,
+        freshness=tally.freshness,
+        log_evidence=above,
+        threshold=threshold,
+        limit_broken=True,
+    )
 
 
 def what_is_missing(seen: Look, harm: float, negligible: float, requests: float) -> str:

@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.assumptions import HEALTHY_MIN_WINDOWS, MARGIN_ALPHA, MIN_BUCKET_REQUESTS
+from analysis.assumptions import MIN_BUCKET_REQUESTS
 from analysis.comparisons.boundaries import Boundary, learning_windows, quantiles_of, too_coarse
+from analysis.comparisons.counted import inclined, obstacles, over
 from analysis.comparisons.grounds import (
-    Bars,
+    effect_of,
     extra_share,
+    limit_broken,
     limit_evidence,
     missing_side,
-    number,
-    percent,
     pod_to_blame,
+    shares_told,
     stale_side,
     what_is_missing,
     worse_lately,
@@ -30,11 +31,11 @@ from analysis.comparisons.grounds import (
 from analysis.comparisons.watches import Watch, assumed_watches, counts_above, learned_watches, usable
 from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, look, look_each
+from analysis.held import Bars, Held
 from analysis.learned import Learned, LearnedLatency, NotLearned
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
-from analysis.special import log_sum_exp
-from analysis.verdict import Absence, Effect, Evidence, NoData, Verdict, blind
+from analysis.verdict import Absence, Evidence, Exposure, NoData, Verdict, blind
 
 LEVELS = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
 
@@ -63,7 +64,8 @@ def judge(
     slow = _slower_than_objective(histogram, settings)
     above = -math.inf if slow is None else limit_evidence(slow, settings.limit)
     if slow is not None and above > math.log(1.0 / settings.alpha):
-        return _limit_broken(histogram, slow, settings, above)
+        late = f" slower than {settings.objective or 0.0:g} s"
+        return replace(limit_broken(slow, settings, above, "slow requests", after=late), quantiles=quantiles(histogram))
     missing = missing_side(tally)
     if missing is not None:
         return blind(missing, exposure=tally.summary(), freshness=tally.freshness)
@@ -77,11 +79,11 @@ def judge(
         coarse = Absence(NoData.BUCKETS_TOO_COARSE, "every incumbent request lies above the last finite bucket")
         return blind(coarse, exposure=shared.tally.summary(), freshness=tally.freshness)
     judged = _Judged.of(shared, watches, settings, frame, history, warnings)
-    if judged.degraded:
+    if judged.held.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame)
     if stale is not None:
-        return blind(stale, exposure=shared.tally.summary(), freshness=tally.freshness)
+        return blind(stale, exposure=judged.seen, freshness=tally.freshness)
     return judged.verdict()
 
 
@@ -89,20 +91,19 @@ def judge(
 class _Judged:
     """One look at the shared windows at every watched boundary, held against its thresholds.
 
-    counts: per boundary the requests above it, over requests with youth allowed for, which the looks have seen.
+    counts: per boundary the requests above it, over requests with youth allowed for, which the looks have seen. seen:
+    the totals as they were. sharpest: the boundary that has to rule harm out.
     """
 
     histogram: Histogram
     watches: list[Watch]
     counts: list[Tally]
     looks: list[Look]
+    held: Held
     settings: Settings
     frame: Frame
-    bars: Bars
-    learned: LearnedLatency | None
-    warnings: tuple[str, ...]
+    seen: Exposure
     sharpest: int
-    change: float
 
     @classmethod
     def of(
@@ -114,35 +115,24 @@ class _Judged:
         learned: LearnedLatency | None,
         warnings: tuple[str, ...],
     ) -> _Judged:
-        bars = (
-            Bars.assumed(settings, len(watches))
-            if learned is None
-            else Bars.learned(learned.calibration, learned.standing)
-        )
         counts = [counts_above(histogram, one.bound, frame, learned) for one in watches]
         looks = look_each(counts, [Margin(math.exp(one.delta)) for one in watches], [one.noise for one in watches])
         coarse = too_coarse(histogram)
-        told = (*warnings, *((coarse,) if coarse else ()))
+        held = Held(
+            _change(looks, learned),
+            max(watch.margin(one) for watch, one in zip(watches, looks, strict=True)),
+            Bars.assumed(settings, len(watches))
+            if learned is None
+            else Bars.learned(learned.calibration, learned.standing),
+            leans_by_both=learned is None,
+            warnings=(*warnings, *((coarse,) if coarse else ())),
+        )
         sharpest = _sharpest(histogram, watches, settings.harm_ratio)
-        change = _change(looks, learned)
-        return cls(histogram, watches, counts, looks, settings, frame, bars, learned, told, sharpest, change)
+        return cls(histogram, watches, counts, looks, held, settings, frame, histogram.tally.summary(), sharpest)
 
     @property
     def bounds(self) -> list[Boundary]:
         return [one.bound for one in self.watches]
-
-    @property
-    def margin(self) -> float:
-        return max(watch.margin(one) for watch, one in zip(self.watches, self.looks, strict=True))
-
-    @property
-    def degraded(self) -> bool:
-        return self.change > self.bars.change and self.margin > self.bars.margin
-
-    @property
-    def leaning(self) -> bool:
-        beyond = self.learned is not None or self.margin > 0.0
-        return self.change > self.bars.pause and beyond
 
     @property
     def carrier(self) -> int:
@@ -157,9 +147,8 @@ class _Judged:
         for all intervals would be in vain: near the median, pod noise is as large as what a harmful shift does there.
         """
         sharpest, harm = self.sharpest, self.settings.harm_ratio
-        counts = self.histogram.above(self.bounds[sharpest].index)
         excluded = math.log(self.looks[sharpest].high) < self.bounds[sharpest].harm(harm)
-        extra = extra_share(counts, self.looks[sharpest], self.watches[sharpest].noise)
+        extra = extra_share(self.above(sharpest), self.looks[sharpest], self.watches[sharpest].noise)
         if not excluded and extra >= self.settings.negligible:
             return sharpest
         likely = (
@@ -169,47 +158,33 @@ class _Judged:
         )
         return next(likely, None)
 
-    def evidence(self, verdict: Verdict, because: str, would_change: str, place: int) -> Evidence:
-        bound, one = self.bounds[place], self.looks[place]
-        counts = self.histogram.above(bound.index)
-        seen = counts.summary()
-        return Evidence(
-            verdict=verdict,
-            because=because,
-            would_change=would_change,
-            exposure=seen,
-            freshness=counts.freshness,
-            effect=Effect(
-                ratio=one.ratio,
-                low=one.low,
-                high=one.high if math.isfinite(one.high) else None,
-                contender_rate=seen.contender_events / seen.contender_requests,
-                incumbent_rate=seen.incumbent_events / seen.incumbent_requests,
-            ),
-            log_evidence=self.change,
-            threshold=self.bars.change,
-            margin_evidence=self.margin,
-            margin_threshold=self.bars.margin,
-            standing=self.bars.standing,
-            leaning=self.leaning,
-            could_hide=bound.latency(one.high) if verdict is Verdict.UNDECIDED else None,
-            boundary=bound.seconds,
-            quantiles=quantiles(self.histogram),
-            warnings=self.warnings,
+    def above(self, place: int) -> Exposure:
+        """Totals at a boundary, the events being the requests slower than that."""
+        ours = self.histogram.tally.contender
+        slower = self.histogram.slower[self.bounds[place].index].sum(axis=1)
+        return replace(
+            self.seen, contender_events=float(slower[ours].sum()), incumbent_events=float(slower[~ours].sum())
         )
+
+    def evidence(self, verdict: Verdict, because: str, would_change: str, place: int) -> Evidence:
+        bound, one, total = self.bounds[place], self.looks[place], self.above(place)
+        told = self.held.evidence(
+            verdict,
+            f"slower than {bound.seconds:g} s: {shares_told(total, one)}; {because}",
+            would_change,
+            exposure=total,
+            freshness=self.histogram.tally.freshness,
+            effect=effect_of(total, one),
+            could_hide=bound.latency(one.high) if verdict is Verdict.UNDECIDED else None,
+        )
+        return replace(told, boundary=bound.seconds, quantiles=quantiles(self.histogram))
 
     def degradation(self) -> Evidence:
         place = self.carrier
-        blame = pod_to_blame(self.counts[place], lambda rest: not self._over(rest, place))
-        told = self.evidence(
-            Verdict.DEGRADED,
-            f"{self.slower(place)}; evidence {self.change:.1f} above {self.bars.change:.1f}, margin "
-            f"{self.settings.margin.ratio:.3g}x exceeded by {self.margin:.1f} above {self.bars.margin:.1f}"
-            + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
-            f"evidence at or below {self.bars.change:.1f}, or margin evidence at or below {self.bars.margin:.1f}",
-            place,
-        )
-        return replace(told, blame=blame)
+        margin, noise = Margin(math.exp(self.watches[place].delta)), self.watches[place].noise
+        blame = pod_to_blame(self.counts[place], lambda rest: not over(look(rest, margin, noise)))
+        because = self.held.exceeded(f"{self.settings.margin.ratio:.3g}x", blame)
+        return replace(self.evidence(Verdict.DEGRADED, because, self.held.undone, place), blame=blame)
 
     def verdict(self) -> Evidence:
         harm, place = self.settings.harm_ratio, self.open_boundary
@@ -217,57 +192,36 @@ class _Judged:
         if obstacle is None and place is None:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.slower(self.sharpest)}; latency {harm:.3g}x worse is ruled out there, and not likely at any "
-                "other boundary",
+                f"latency {harm:.3g}x worse is ruled out there, and not likely at any other boundary",
                 f"an interval in which {harm:.3g}x could hide, or more evidence of harm",
                 self.sharpest,
             )
         at = self.carrier if place is None else place
         return self.evidence(
             Verdict.UNDECIDED,
-            f"{self.slower(at)}; "
-            + (obstacle or f"latency {harm:.3g}x worse is not ruled out above {self.bounds[at].seconds:g} s"),
+            (obstacle or f"latency {harm:.3g}x worse is not ruled out above {self.bounds[at].seconds:g} s"),
             f"this no longer holds: {obstacle}" if obstacle else self.missing(at),
             at,
         )
 
     def obstacles(self) -> Iterator[str]:
         """What forbids an early advance even when the intervals are narrow."""
-        silent = self.histogram.tally.freshness.silent
-        if silent:
-            yield f"{len(silent)} contender pod(s) without recent samples, first {silent[0]}"
+        ratio, sharpest = self.settings.harm_ratio, self.sharpest
+        harm = self.bounds[sharpest].harm(ratio)
         e_value = _ln_mean(one.ln_change for one in self.looks)
-        if self.leaning or (e_value > math.log(1.0 / MARGIN_ALPHA) and max(one.ln_margin for one in self.looks) > 0.0):
-            yield "the evidence leans towards harm: it has to fall first"
-        bound = self.bounds[self.sharpest]
-        harm = bound.harm(self.settings.harm_ratio)
-        if worse_lately(self.counts[self.sharpest], self.frame, harm, self.settings.negligible):
-            yield f"since the last settling alone, latency is {self.settings.harm_ratio:.3g}x or more"
-        if self.histogram.tally.ends.size < HEALTHY_MIN_WINDOWS:
-            yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
+
+        def lately() -> str | None:
+            worse = worse_lately(self.counts[sharpest], self.frame, harm, self.settings.negligible)
+            return f"latency is {ratio:.3g}x or more" if worse else None
+
+        leans = self.held.leaning or inclined(e_value, max(one.ln_margin for one in self.looks))
+        return obstacles(self.histogram.tally, leans, lately)
 
     def missing(self, place: int) -> str:
         """What would rule harm out at one boundary."""
         harm = self.bounds[place].harm(self.settings.harm_ratio)
-        requests = self.histogram.tally.summary().contender_requests
+        requests = self.seen.contender_requests
         return what_is_missing(self.looks[place], harm, self.settings.negligible, requests)
-
-    def slower(self, place: int) -> str:
-        """Both sides in numbers at one boundary."""
-        counts = self.histogram.above(self.bounds[place].index).summary()
-        ours = counts.contender_events / counts.contender_requests
-        theirs = counts.incumbent_events / counts.incumbent_requests
-        ratio = self.looks[place].ratio
-        return (
-            f"slower than {self.bounds[place].seconds:g} s: {percent(ours)} of {number(counts.contender_requests)} "
-            f"contender requests against {percent(theirs)} of {number(counts.incumbent_requests)}"
-            + ("" if ratio is None else f": {ratio:.3g}x")
-        )
-
-    def _over(self, rest: Tally, place: int) -> bool:
-        watch = self.watches[place]
-        again = look(rest, Margin(math.exp(watch.delta)), watch.noise)
-        return again.ln_margin > 0.0 and again.ln_change > 0.0
 
 
 def _change(looks: list[Look], learned: LearnedLatency | None) -> float:
@@ -295,8 +249,11 @@ def _sharpest(histogram: Histogram, watches: list[Watch], harm: float) -> int:
 
 
 def _ln_mean(values: Iterable[float]) -> float:
-    many = np.array(list(values))
-    return float(log_sum_exp(many)) - math.log(many.size)
+    many = list(values)
+    top = max(many)
+    if not math.isfinite(top):
+        return top
+    return top + math.log(math.fsum(math.exp(one - top) for one in many) / len(many))
 
 
 def quantiles(histogram: Histogram) -> tuple[tuple[str, float | None, float | None], ...]:
@@ -311,23 +268,3 @@ def _slower_than_objective(histogram: Histogram, settings: Settings) -> Tally | 
         return None
     beyond = np.flatnonzero(histogram.boundaries >= settings.objective * (1.0 - 1e-9))
     return histogram.above(int(beyond[0])) if beyond.size else None
-
-
-def _limit_broken(histogram: Histogram, slow: Tally, settings: Settings, above: float) -> Evidence:
-    """Degraded by the hard bound alone; the incumbent is not asked."""
-    seen = slow.summary()
-    rate = seen.contender_events / seen.contender_requests
-    threshold = math.log(1.0 / settings.alpha)
-    limit, objective = settings.limit or 0.0, settings.objective or 0.0
-    return Evidence(
-        verdict=Verdict.DEGRADED,
-        because=f"{percent(rate)} of {number(seen.contender_requests)} contender requests slower than {objective:g} s "
-        f"break the limit of {percent(limit)} whatever the incumbent does; evidence {above:.1f} above {threshold:.1f}",
-        would_change=f"a share of slow requests not above {percent(limit)} beyond chance",
-        exposure=seen,
-        freshness=slow.freshness,
-        log_evidence=above,
-        threshold=threshold,
-        limit_broken=True,
-        quantiles=quantiles(histogram),
-    )

@@ -14,20 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.assumptions import HEALTHY_MIN_WINDOWS, INTERVAL_ALPHA, MARGIN_ALPHA, POD_QUANTILE
-from analysis.comparisons.grounds import (
-    Bars,
-    assumed_noise,
-    known,
-    missing_side,
-    number,
-    stale_side,
-    weighed,
-)
-from analysis.contrast import Releases, Sums, noise_between_sides
+from analysis.comparisons.counted import Counted, inclined, obstacles, over
+from analysis.comparisons.grounds import missing_side, number, since_settled, stale_side
 from analysis.counting import count_rate
-from analysis.engine import Look, Worse, look
-from analysis.learned import Learned, LearnedCounts, Noise, NotLearned
+from analysis.engine import Look, Worse, look_at_rates
+from analysis.held import Held, bounded
+from analysis.learned import Learned, NotLearned
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
 from analysis.verdict import PER_SECOND, Absence, Effect, Evidence, Exposure, NoData, Verdict, blind
@@ -55,8 +47,8 @@ def judge(tally: Tally, settings: Settings, frame: Frame, learned: Learned | Not
     if missing is not None:
         return blind(missing, exposure=_exposure(tally), freshness=tally.freshness)
     shared = tally.shared()
-    judged = _Judged.of(shared, settings, frame, learned)
-    if judged.degraded:
+    judged = _Judged.of(Counted.of(shared, settings, frame, learned), settings)
+    if judged.held.degraded:
         return judged.degradation()
     stale = stale_side(tally, frame, traffic=False)
     if stale is not None:
@@ -66,101 +58,46 @@ def judge(tally: Tally, settings: Settings, frame: Frame, learned: Learned | Not
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One look at the shared windows, held against its thresholds.
+    """One look at the shared windows, held against its thresholds; low, high of the look are of events per pod."""
 
-    tally: counts as they were. weighed: the same with youth allowed for, which the look has seen. low, high: interval
-    of contender over incumbent events per pod.
-    """
-
-    tally: Tally
-    weighed: Tally
+    counted: Counted
     settings: Settings
-    frame: Frame
     look: Look
-    low: float
-    high: float
-    noise: Noise
-    bars: Bars
-    learned: LearnedCounts | None
-    warnings: tuple[str, ...]
+    held: Held
 
     @classmethod
-    def of(cls, tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None) -> _Judged:
-        history, warnings = known(learned, LearnedCounts)
-        noise = assumed_noise(tally) if history is None else history.noise
-        bars = Bars.assumed(settings) if history is None else Bars.learned(history.calibration, history.standing)
-        fair = weighed(tally, frame, history)
-        low, high = interval(fair, noise)
-        seen = look(fair, settings.margin, noise, settings.worse)
-        return cls(tally, fair, settings, frame, seen, low, high, noise, bars, history, warnings)
-
-    @property
-    def change(self) -> float:
-        """Evidence against no change, on the scale of its threshold."""
-        if self.learned is None:
-            return self.look.ln_change
-        return float(self.learned.calibration.joined(np.array(self.look.ln_pods), np.array(self.look.ln_counts)))
-
-    @property
-    def margin(self) -> float:
-        """Evidence against a change inside the margin, on the scale of its threshold."""
-        return self.look.ln_margin
-
-    @property
-    def degraded(self) -> bool:
-        return self.change > self.bars.change and self.margin > self.bars.margin
-
-    @property
-    def leaning(self) -> bool:
-        return self.change > self.bars.pause and (self.learned is not None or self.look.ln_margin > 0.0)
+    def of(cls, counted: Counted, settings: Settings) -> _Judged:
+        seen = look_at_rates(counted.weighed, settings.margin, counted.noise, settings.worse)
+        return cls(counted, settings, seen, counted.held(seen))
 
     @property
     def hidden(self) -> float:
         """The largest harm inside the interval, as a factor of 1 or more."""
-        fewer = 1.0 / self.low if self.low > 0.0 else math.inf
+        high, fewer = self.look.high, 1.0 / self.look.low if self.look.low > 0.0 else math.inf
         match self.settings.worse:
             case Worse.HIGHER:
-                return max(self.high, 1.0)
+                return max(high, 1.0)
             case Worse.LOWER:
                 return max(fewer, 1.0)
-        return max(self.high, fewer, 1.0)
+        return max(high, fewer, 1.0)
 
     def evidence(self, verdict: Verdict, because: str, would_change: str) -> Evidence:
-        ours, theirs = _rates(self.tally)
-        return Evidence(
-            verdict=verdict,
-            because=because,
-            would_change=would_change,
-            exposure=_exposure(self.tally),
-            freshness=self.tally.freshness,
-            effect=Effect(
-                ratio=self.look.ratio,
-                low=self.low,
-                high=self.high if math.isfinite(self.high) else None,
-                contender_rate=ours,
-                incumbent_rate=theirs,
-                measure=PER_SECOND,
-            ),
-            log_evidence=self.change,
-            threshold=self.bars.change,
-            margin_evidence=self.margin,
-            margin_threshold=self.bars.margin,
-            standing=self.bars.standing,
-            leaning=self.leaning,
+        tally = self.counted.tally
+        ours, theirs = _rates(tally)
+        return self.held.evidence(
+            verdict,
+            because,
+            would_change,
+            exposure=_exposure(tally),
+            freshness=tally.freshness,
+            effect=Effect(self.look.ratio, self.look.low, bounded(self.look.high), ours, theirs, PER_SECOND),
             could_hide=self.hidden if verdict is Verdict.UNDECIDED else None,
-            warnings=self.warnings,
         )
 
     def degradation(self) -> Evidence:
         blame = self.pod_to_blame()
-        told = self.evidence(
-            Verdict.DEGRADED,
-            f"{self.rates()}; evidence {self.change:.1f} above {self.bars.change:.1f}, margin "
-            f"{self.settings.margin.ratio:.3g}x exceeded by {self.margin:.1f} above {self.bars.margin:.1f}"
-            + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
-            f"evidence at or below {self.bars.change:.1f}, or margin evidence at or below {self.bars.margin:.1f}",
-        )
-        return replace(told, blame=blame)
+        because = f"{self.rates()}; {self.held.exceeded(f'{self.settings.margin.ratio:.3g}x', blame)}"
+        return replace(self.evidence(Verdict.DEGRADED, because, self.held.undone), blame=blame)
 
     def verdict(self) -> Evidence:
         harm = self.settings.harm_ratio
@@ -180,31 +117,16 @@ class _Judged:
 
     def obstacles(self) -> Iterator[str]:
         """What forbids an early advance even when the interval is narrow."""
-        silent = self.tally.freshness.silent
-        if silent:
-            yield f"{len(silent)} contender pod(s) without recent samples, first {silent[0]}"
-        inclined = self.look.ln_change > math.log(1.0 / MARGIN_ALPHA) and self.look.ln_margin > 0.0
-        if self.leaning or inclined:
-            yield "the evidence leans towards harm: it has to fall first"
-        if self.worse_lately():
-            yield f"since the last settling alone, {self.settings.harm_ratio:.3g}x {self.direction()} at the least"
-        if self.tally.ends.size < HEALTHY_MIN_WINDOWS:
-            yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with samples of both sides"
+        harm = f"{self.settings.harm_ratio:.3g}x {self.direction()} at the least"
+        leans = self.held.leaning or inclined(self.look.ln_change, self.look.ln_margin)
+        return obstacles(self.counted.tally, leans, lambda: harm if self.worse_lately() else None)
 
     def worse_lately(self) -> bool:
-        """Whether harm is what the windows since the last settled span began look like, taken alone and beyond chance.
-
-        A narrow interval over the whole release says little about pods that joined in the last batch.
-        """
-        since = max((begin for begin, _ in self.frame.settled), default=-math.inf)
-        recent = self.weighed.keep_windows(self.weighed.ends > since)
-        ours = recent.contender
-        rate = recent.events[~ours].sum(axis=0) / recent.exposure[~ours].sum(axis=0)
-        expected = float((recent.exposure[ours].sum(axis=0) * rate).sum())
-        seen = float(recent.events[ours].sum())
-        if abs(seen - expected) <= 3.0 * math.sqrt(max(seen, expected)):
+        """Whether harm is what the windows since the last settled span began look like, beyond chance."""
+        seen, due, _ = since_settled(self.counted.weighed, self.counted.frame)
+        if abs(seen - due) <= 3.0 * math.sqrt(max(seen, due)):
             return False
-        change = math.log((seen + 0.5) / (expected + 0.5))
+        change = math.log((seen + 0.5) / (due + 0.5))
         harm = math.log(self.settings.harm_ratio)
         up = self.settings.worse is not Worse.LOWER and change >= harm
         return up or (self.settings.worse is not Worse.HIGHER and -change >= harm)
@@ -219,10 +141,9 @@ class _Judged:
 
     def rates(self) -> str:
         """Both sides in numbers."""
-        ours, theirs = _rates(self.tally)
+        ours, theirs = _rates(self.counted.tally)
         ratio = "" if self.look.ratio is None else f": {self.look.ratio:.3g}x"
-        young = self.learned is not None and self.learned.age is not None and bool(self.frame.groups.born)
-        allowed = " with young pods allowed for" if young else ""
+        allowed = " with young pods allowed for" if self.counted.allows else ""
         return f"{number(ours)} events/s of a contender pod against {number(theirs)} of an incumbent's{ratio}{allowed}"
 
     def direction(self) -> str:
@@ -232,7 +153,7 @@ class _Judged:
 
     def pod_to_blame(self) -> str | None:
         """The one contender pod without which nothing is left of the evidence; None when no single one carries it."""
-        tally = self.weighed
+        tally = self.counted.weighed
         rows = np.flatnonzero(tally.contender & tally.seen.any(axis=1))
         if rows.size < 2:
             return None
@@ -243,30 +164,8 @@ class _Judged:
         rest = tally.without(suspect).shared()
         if not rest.ends.size:
             return None
-        again = look(rest, self.settings.margin, self.noise, self.settings.worse)
-        return None if again.ln_margin > 0.0 and again.ln_change > 0.0 else suspect
-
-
-def interval(tally: Tally, noise: Noise) -> tuple[float, float]:
-    """(low, high) of contender over incumbent events per pod, at all looks together.
-
-    Chance and whatever a pod forgets within a few windows give ln ratio a variance s²; the mixture of normals over all
-    ratios then bounds it by s √((1 + s²)(2 ln(1/α) + ln(1 + 1/s²))) at every look (Robbins 1970). What pods keep widens
-    that in squares, as for shares. Counts are large here: the share of events would need a grid finer than its own.
-    """
-    sums = Sums.of(Releases(tally.contender, tally.exposure[None], tally.events[None], tally.window))
-    ours, theirs = float(sums.ours.sum()), float(sums.theirs.sum())
-    expected = float(sums.contender_expected[0, -1])
-    if theirs <= 0.0 or expected <= 0.0:
-        return 0.0, math.inf
-    begin, end = np.array([0]), np.array([tally.ends.size])
-    kept = float(noise_between_sides(sums, begin, end, noise, slow=True)[0, 0])
-    passing = max(float(noise_between_sides(sums, begin, end, noise)[0, 0]) ** 2 - kept**2, 0.0)
-    s2 = noise.spread * (1.0 / max(ours, 1.0) + 1.0 / theirs) + passing
-    chance = math.sqrt(s2 * (1.0 + s2) * (2.0 * math.log(1.0 / INTERVAL_ALPHA) + math.log1p(1.0 / s2)))
-    half = math.hypot(chance, POD_QUANTILE * kept)
-    middle = math.log(max(ours, 0.5) / expected)
-    return (math.exp(middle - half) if ours > 0.0 else 0.0), math.exp(middle + half)
+        again = look_at_rates(rest, self.settings.margin, self.counted.noise, self.settings.worse)
+        return None if over(again) else suspect
 
 
 def _idle(tally: Tally) -> Absence | None:

@@ -13,11 +13,12 @@ from scipy import optimize, stats
 
 from analysis.comparisons import Settings, throughput, throughput_settings
 from analysis.contrast import Noises, Releases, Sums, contrast
-from analysis.engine import ASSUMED_NOISE, Worse, look, traces
+from analysis.engine import ASSUMED_NOISE, Margin, Worse, look, look_at_rates, traces
 from analysis.learned import AgeCurve, Guarantee, LearnedCounts, Noise, Variation
 from analysis.learning import CountHistory, ReplayPlan, learn
 from analysis.samples import Frame, Groups, Tally
 from analysis.special import FloatArray
+from analysis.spread import normal_intervals
 from analysis.verdict import Evidence, NoData, Verdict
 from tests.analysis.builders import a_fleet, gone, instant, until, valued
 from tests.bench.gates import clopper_pearson
@@ -121,7 +122,8 @@ def test_the_interval_is_the_bound_of_the_normal_mixture_widened_by_what_pods_ke
     """Against a root of the mixture likelihood ratio, by scipy, and the pods' part by hand."""
     tally = as_tally(("new", "o1", "o2"), np.ones((3, 9)), np.tile([[80.0], [100.0], [110.0]], 9), 1)
     noise = Noise(Variation((math.inf, 1.0), (0.02, 0.0)), 0.01)
-    low, high = throughput.interval(tally, noise)
+    seen = look_at_rates(tally, Margin(), noise, Worse.EITHER)
+    low, high = seen.low, seen.high
     s2 = 1.0 / 720 + 1.0 / 1890
 
     def ratio(z: float) -> float:
@@ -144,8 +146,11 @@ def test_the_interval_holds_the_true_ratio_at_all_looks() -> None:
         own = np.exp(0.1 * rng.normal(size=(10, 1)))
         mean = 40.0 * own * np.where(np.arange(10) < 2, 0.8, 1.0)[:, None] * np.exp(0.3 * rng.normal(size=LOOKS))
         tally = as_tally(tuple(map(str, range(10))), np.ones((10, LOOKS)), rng.poisson(mean).astype(float), 2)
-        ends = [throughput.interval(tally.keep_windows(np.arange(LOOKS) < u), noise) for u in range(1, LOOKS + 1)]
-        missed += any(not low <= 0.8 <= high for low, high in ends)
+        batch = Releases(tally.contender, tally.exposure[None], tally.events[None], tally.window)
+        looks = np.arange(1, LOOKS + 1)
+        low, likely, high, pods = normal_intervals(Sums.of(batch), looks, Noises.of([noise], LOOKS))
+        low, high = likely - np.hypot(likely - low, pods), likely + np.hypot(high - likely, pods)
+        missed += bool(((low > math.log(0.8)) | (high < math.log(0.8))).any())
     # 5 % by chance and as much on either side for a pod's own level.
     assert clopper_pearson(missed, releases)[0] <= 0.10
 
