@@ -41,7 +41,7 @@ class Router(Protocol):
         """What is borrowed of other people's objects, as it is now."""
         ...
 
-    def prepare(self, policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
+    def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         """The next write towards the two sides, which changes no request's way; None when both are there."""
         ...
 
@@ -51,6 +51,10 @@ class Router(Protocol):
 
     def shows(self, policy: ReleasePolicySpec, seen: Observation) -> Shown | Gone:
         """The split as it stands in the objects."""
+        ...
+
+    def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        """The next of its objects that does not carry our fence of the record's epoch."""
         ...
 
     def steer(

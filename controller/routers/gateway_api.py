@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.release import ObjectWrite, Observation, PatchObject, Record, Ref, Role, Saved
+from controller.release import ObjectWrite, Observation, Record, Ref, Role, Saved
 from controller.routers import sides
 from controller.routers.shown import Gone, Shown
 from controller.routers.sides import Object, service_of, side_name
@@ -113,7 +113,7 @@ class GatewayApi:
         ]
         return (Saved(ref.kind, ref.name, sides.uid_of(route), sides.saved_text({_SAVED: _distinct(references)})),)
 
-    def prepare(self, policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
+    def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.prepare_services(policy, seen)
 
     def reached(self, policy: ReleasePolicySpec, seen: Observation, role: Role) -> int:
@@ -129,6 +129,9 @@ class GatewayApi:
         weight, matches, pinned = found
         return Shown(weight, matches, pinned, _unseen(route, ref))
 
+    def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        return sides.stamp((_own(policy),), record, seen)
+
     def steer(
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, weight: int, *, matches: bool
     ) -> ObjectWrite | None:
@@ -140,18 +143,14 @@ class GatewayApi:
         dialect = _dialect(policy, route)
         joined = join(_rules(route), dialect, sides.saved_fields(record, ref).get(_SAVED, ()))
         rules = split(joined, dialect, weight, matches=matches and bool(dialect.matches))
-        if rules == _rules(route):
-            return None
-        return PatchObject(ref, sides.version_of(route), {"spec": {"rules": rules}}, f"{ref} at weight {weight}")
+        return sides.led(ref, route, {"rules": rules}, record, seen, f"{ref} at weight {weight}")
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         route, ref = seen.objects.get(_own(policy)), _own(policy)
         if route is not None:
             rules = join(_rules(route), _dialect(policy, route), sides.saved_fields(record, ref).get(_SAVED, ()))
-            if rules != _rules(route):
-                return PatchObject(
-                    ref, sides.version_of(route), {"spec": {"rules": rules}}, f"{ref} leads to {service_of(policy)}"
-                )
+            if write := sides.let_go(ref, route, {"rules": rules}, f"{ref} leads to {service_of(policy)}"):
+                return write
             if _unseen(route, ref):
                 return None
         return sides.delete_services(policy, seen)

@@ -80,10 +80,10 @@ class IngressNginx:
         fields = {"spec.rules[*].http.paths[*].backend.service.name": names}
         return (Saved("Ingress", _own(policy).name, sides.uid_of(ingress), sides.saved_text(fields)),)
 
-    def prepare(self, policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
+    def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         if write := sides.prepare_services(policy, seen):
             return write
-        return self._towards_canary(policy, seen, None, matches=False)
+        return self._towards_canary(policy, record, seen, None, matches=False)
 
     def reached(self, policy: ReleasePolicySpec, seen: Observation, role: Role) -> int:
         return sides.reached(seen, side_name(service_of(policy), role), role)
@@ -103,6 +103,9 @@ class IngressNginx:
         there = bool(wanted) and all(annotations.get(key) == value for key, value in wanted.items())
         return Shown(weight, there, pinned=all(name == pinned for name in found))
 
+    def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        return sides.stamp((_own(policy), _canary(policy)), record, seen)
+
     def steer(
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, weight: int, *, matches: bool
     ) -> ObjectWrite | None:
@@ -110,31 +113,30 @@ class IngressNginx:
         if ingress is None:
             return None
         # At 100 percent no request needs the incumbent's side, which may be left without pods; see the module.
-        own = self._backends(
-            policy, ingress, service_of(policy) if weight == 100 else side_name(service_of(policy), "incumbent")
+        name = service_of(policy) if weight == 100 else side_name(service_of(policy), "incumbent")
+        own = sides.led(
+            _own(policy), ingress, _leading_to(policy, ingress, name), record, seen, f"{_own(policy)} leads to {name}"
         )
-        canary = self._towards_canary(policy, seen, weight, matches=matches)
+        canary = self._towards_canary(policy, record, seen, weight, matches=matches)
         sides_write = sides.prepare_services(policy, seen)
         return sides_write or (canary or own if weight == 100 else own or canary)
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         ingress = seen.objects.get(_own(policy))
-        if ingress is not None and (write := self._backends(policy, ingress, service_of(policy))):
-            return write
+        if ingress is not None:
+            name, ref = service_of(policy), _own(policy)
+            if write := sides.let_go(ref, ingress, _leading_to(policy, ingress, name), f"{ref} leads to {name}"):
+                return write
         return sides.deletion(seen, _canary(policy)) or sides.delete_services(policy, seen)
 
-    def _backends(self, policy: ReleasePolicySpec, ingress: Object, name: str) -> ObjectWrite | None:
-        """The app's Ingress with its paths to the app led to the Service `name`, everything else as it is."""
-        service = service_of(policy)
-        ours = {service, side_name(service, "incumbent")}
-        rules = [_led(rule, ours, name) for rule in (ingress.get("spec") or {}).get("rules") or ()]
-        if rules == list((ingress.get("spec") or {}).get("rules") or ()):
-            return None
-        ref = _own(policy)
-        return PatchObject(ref, sides.version_of(ingress), {"spec": {"rules": rules}}, f"{ref} leads to {name}")
-
     def _towards_canary(
-        self, policy: ReleasePolicySpec, seen: Observation, weight: int | None, *, matches: bool
+        self,
+        policy: ReleasePolicySpec,
+        record: Record,
+        seen: Observation,
+        weight: int | None,
+        *,
+        matches: bool,
     ) -> ObjectWrite | None:
         """The canary Ingress at a weight; None leaves one that stands as it is, and makes one at 0."""
         ingress, ref = seen.objects.get(_own(policy)), _canary(policy)
@@ -143,7 +145,11 @@ class IngressNginx:
         canary = seen.objects.get(ref)
         spec = _canary_spec(policy, ingress)
         if canary is None:
-            annotations = {**_copied(ingress), **_canary_annotations(policy, weight or 0, matches=matches)}
+            annotations = {
+                **_copied(ingress),
+                **_canary_annotations(policy, weight or 0, matches=matches),
+                **sides.fence(record, seen),
+            }
             manifest = {
                 "apiVersion": "networking.k8s.io/v1",
                 "kind": "Ingress",
@@ -160,6 +166,7 @@ class IngressNginx:
             **dict.fromkeys((*_MATCHES, *_OTHERS)),
             **_canary_annotations(policy, weight or 0, matches=matches),
             sides.RELEASE_ANNOTATION: seen.uid,
+            **sides.fence(record, seen),
         }
         changes = {key: value for key, value in wanted.items() if found.get(key) != value}
         patch: dict[str, Any] = {"metadata": {"annotations": changes}} if changes else {}
@@ -193,6 +200,12 @@ def _paths(ingress: Object, names: set[str]) -> Iterator[Mapping[str, Any]]:
             backend = (path.get("backend") or {}).get("service") or {}
             if backend.get("name") in names:
                 yield backend
+
+
+def _leading_to(policy: ReleasePolicySpec, ingress: Object, name: str) -> dict[str, Any]:
+    """The rules of the app's Ingress with its paths to the app led to the Service `name`, everything else as it is."""
+    ours = {service_of(policy), side_name(service_of(policy), "incumbent")}
+    return {"rules": [_led(rule, ours, name) for rule in (ingress.get("spec") or {}).get("rules") or ()]}
 
 
 def _led(rule: Object, ours: set[str], name: str) -> Object:

@@ -121,7 +121,7 @@ class Istio:
             saved.append(Saved("DestinationRule", _rule(policy).name, sides.uid_of(rule), sides.saved_text(fields)))
         return tuple(saved)
 
-    def prepare(self, policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
+    def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         wanted = [
             {"name": SUBSETS[role], "labels": {HASH_LABEL: hash_label}}
             for role in sides.ROLES
@@ -164,29 +164,28 @@ class Istio:
             return Gone(f"{_rule(policy)} was deleted, and its subsets with it: create it again, or abort the release")
         return Shown(weight, matches, pinned)
 
+    def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        return sides.stamp((_own(policy), _rule(policy)), record, seen)
+
     def steer(
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, weight: int, *, matches: bool
     ) -> ObjectWrite | None:
         own, ref = seen.objects.get(_own(policy)), _own(policy)
         if own is None:
             return None
-        if write := self.prepare(policy, seen):
+        if write := self.prepare(policy, record, seen):
             return write
         dialect = _dialect(policy, own)
         joined = join(_rules(own), dialect, sides.saved_fields(record, ref).get(_SAVED, ()))
         rules = split(joined, dialect, weight, matches=matches and bool(dialect.matches))
-        if rules == _rules(own):
-            return None
-        return PatchObject(ref, sides.version_of(own), {"spec": {"http": rules}}, f"{ref} at weight {weight}")
+        return sides.led(ref, own, {"http": rules}, record, seen, f"{ref} at weight {weight}")
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         own, ref = seen.objects.get(_own(policy)), _own(policy)
         if own is not None:
             rules = join(_rules(own), _dialect(policy, own), sides.saved_fields(record, ref).get(_SAVED, ()))
-            if rules != _rules(own):
-                return PatchObject(
-                    ref, sides.version_of(own), {"spec": {"http": rules}}, f"{ref} leads to {service_of(policy)}"
-                )
+            if write := sides.let_go(ref, own, {"http": rules}, f"{ref} leads to {service_of(policy)}"):
+                return write
         return self._without_subsets(policy, record, seen)
 
     def _without_subsets(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
@@ -197,11 +196,10 @@ class Istio:
             return sides.deletion(seen, ref)
         found = list((rule.get("spec") or {}).get("subsets") or ())
         subsets: list[Any] | None = [each for each in found if each.get("name") not in SUBSETS.values()]
-        if subsets == found:
-            return None
         if not subsets and sides.saved_fields(record, ref).get(_SAVED_SUBSETS, "present") is None:
             subsets = None
-        return PatchObject(ref, sides.version_of(rule), {"spec": {"subsets": subsets}}, f"{ref} without our subsets")
+        changed = {"subsets": subsets} if subsets != found else {}
+        return sides.let_go(ref, rule, changed, f"{ref} without our subsets")
 
 
 def is_host(host: str, service: str, namespace: str) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.release import (
+    CLAIM_ANNOTATION,
     GROUP,
     CreateObject,
     DeleteObject,
@@ -89,6 +90,64 @@ def marked(name: str, app: str, seen: Observation, annotations: Mapping[str, str
         "labels": {**MADE_BY, f"{GROUP}/app": app},
         "annotations": {**(annotations or {}), RELEASE_ANNOTATION: seen.uid},
     }
+
+
+# ------------------------------------------------------------------------------------------------------- the fence
+
+
+def fence(record: Record, seen: Observation) -> dict[str, str]:
+    """Our annotation on an object of other people that we change: which release, at which epoch.
+
+    It is written at every change of phase, so that a controller that was frozen before its own write to the object
+    finds its version outdated when it wakes; a route is never led to sides that have gone since.
+    """
+    data = {"release": seen.release, "uid": seen.uid, "epoch": record.epoch}
+    return {CLAIM_ANNOTATION: json.dumps(data, sort_keys=True, separators=(",", ":"))}
+
+
+def fenced(obj: Object, record: Record, seen: Observation) -> bool:
+    """Whether the object carries the fence of this epoch."""
+    annotations = (obj.get("metadata") or {}).get("annotations") or {}
+    return fence(record, seen).items() <= annotations.items()
+
+
+def led(
+    ref: Ref, obj: Object, spec: Mapping[str, Any], record: Record, seen: Observation, summary: str
+) -> PatchObject | None:
+    """The patch that gives an object these fields of its spec and our fence; None where it has both."""
+    patch: dict[str, Any] = {}
+    if any((obj.get("spec") or {}).get(key) != value for key, value in spec.items()):
+        patch["spec"] = dict(spec)
+    if not fenced(obj, record, seen):
+        patch["metadata"] = {"annotations": fence(record, seen)}
+        summary = summary if "spec" in patch else f"claim {ref}"
+    return PatchObject(ref, version_of(obj), patch, summary) if patch else None
+
+
+def let_go(ref: Ref, obj: Object, spec: Mapping[str, Any], summary: str) -> PatchObject | None:
+    """The patch that gives an object these fields of its spec and takes our fence away; None where neither is needed.
+
+    A None in `spec` takes the field away.
+    """
+    patch: dict[str, Any] = {}
+    if any((obj.get("spec") or {}).get(key) != value for key, value in spec.items()):
+        patch["spec"] = dict(spec)
+    if CLAIM_ANNOTATION in ((obj.get("metadata") or {}).get("annotations") or {}):
+        patch["metadata"] = {"annotations": {CLAIM_ANNOTATION: None}}
+        summary = summary if "spec" in patch else f"release the claim on {ref}"
+    return PatchObject(ref, version_of(obj), patch, summary) if patch else None
+
+
+def stamp(refs: Sequence[Ref], record: Record, seen: Observation) -> PatchObject | None:
+    """The next object that does not carry the fence of this epoch."""
+    for ref in refs:
+        obj = seen.objects.get(ref)
+        if obj is not None and (write := led(ref, obj, {}, record, seen, "")):
+            return write
+    return None
+
+
+# -------------------------------------------------------------------------------------------------- what is saved
 
 
 def saved_text(fields: Mapping[str, Any]) -> str:

@@ -175,7 +175,7 @@ class Store:
         return done
 
     def prepare(self) -> list[str]:
-        return self.until_done(lambda: self.router.prepare(self.policy, self.seen))
+        return self.until_done(lambda: self.router.prepare(self.policy, self.record, self.seen))
 
     def steer(self, weight: int, *, matches: bool = True) -> list[str]:
         return self.until_done(lambda: self.router.steer(self.policy, self.record, self.seen, weight, matches=matches))
@@ -190,5 +190,7 @@ class Store:
             bare = copy.deepcopy(obj)
             for key in ("resourceVersion", "uid"):
                 bare["metadata"].pop(key, None)
+            if not bare["metadata"].get("annotations", True):
+                del bare["metadata"]["annotations"]  # an API server writes no empty map
             found.append(bare)
         return found
