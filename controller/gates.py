@@ -21,6 +21,7 @@ from analysis.question import throughput_settings
 from analysis.samples import BoolArray, CounterSeries, Frame, Groups, Histogram, Tally
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Evidence, NoData
+from controller import before
 from controller.release import GateVerdict, Observation, Record
 from controller.requests import Counts, Failure, FailureKind, FetchCounts, FetchReadings, Source, Term
 from policies.schema import Gate, ReleasePolicy
@@ -116,10 +117,13 @@ def judge(
     source: Source,
     answers: Answers,
     learned: Learned | NotLearned | None = None,
+    *,
+    beside: bool = True,
 ) -> GateVerdict:
     """What one gate says at this look. `answers` has the store's answer to each of its questions, by term.
 
-    `learned` is what history taught about this gate, or why it taught nothing; None where nobody learns.
+    `learned` is what history taught about this gate, or why it taught nothing; None where nobody learns. `beside`:
+    whether incumbents serve too; else the contender of this stage is held against what they did before the release.
     """
     terms: dict[str, tuple[CounterSeries, ...]] = {}
     unread: Absence | None = None
@@ -131,7 +135,10 @@ def judge(
     if not answers:
         unread = Absence(NoData.NO_WINDOW, "no window is complete yet")
     groups = _groups(record, seen, terms)
-    frame = Frame(groups, _spans(record, seen.now), source.window)
+    if not beside:
+        terms, groups = before.paired(terms, groups, record, source, seen.now)
+    since = -math.inf if beside else record.stage_since
+    frame = Frame(groups, tuple(span for span in _spans(record, seen.now) if span[0] >= since), source.window)
     asked = ComparisonInput(frame, settings(gate, policy), terms, unread, learned)
     evidence: Evidence = COMPARISONS[gate.kind](asked)
     usage = _usage(gate, terms, frame) if unread is None else None
@@ -139,7 +146,7 @@ def judge(
     return GateVerdict(
         gate=gate.name,
         verdict=evidence.verdict,
-        because=evidence.because,
+        because=evidence.because if beside else f"{evidence.because} (against the minutes before the release)",
         required=gate.required,
         observed=soak * source.window,
         watched=batch * source.window,

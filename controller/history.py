@@ -47,9 +47,9 @@ class Serving:
         return self.incumbent_share < BAND_SMALL_INCUMBENT
 
 
-def serving(record: Record, seen: Observation) -> Serving:
-    """Who serves now."""
-    ours, theirs = seen.ready("contender"), seen.ready("incumbent")
+def serving(record: Record, seen: Observation, *, beside: bool = True) -> Serving:
+    """Who serves now; incumbents that are ready but get no requests (not `beside`) do not."""
+    ours, theirs = seen.ready("contender"), seen.ready("incumbent") if beside else 0
     share = theirs / (ours + theirs) if ours + theirs else 1.0
     both = _slots(record)
     alone = share < BAND_SMALL_INCUMBENT
