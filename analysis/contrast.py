@@ -60,9 +60,10 @@ class Sums:
 
     @classmethod
     def of(cls, batch: Releases) -> Sums:
-        mine, other = np.flatnonzero(batch.contender), np.flatnonzero(~batch.contender)
-        order, k = np.concatenate([mine, other]), mine.size
-        n, x = batch.exposure[:, order], batch.events[:, order]
+        n, x, k = batch.exposure, batch.events, int(batch.contender.sum())
+        if not batch.contender[:k].all():
+            order = np.argsort(~batch.contender, kind="stable")
+            n, x = n[:, order], x[:, order]
         n_ours, n_theirs = n[:, :k].sum(axis=1), n[:, k:].sum(axis=1)
         ours, theirs = x[:, :k].sum(axis=1), x[:, k:].sum(axis=1)
         served = n_theirs > 0.0
@@ -70,8 +71,12 @@ class Sums:
         rate = np.where(served, theirs / safe, 0.0)[:, None, :]
         # X (X - 1) / N² has the mean of the squared rate; X² / N² would count its chance as well.
         squared = np.where(served, np.maximum(theirs * (theirs - 1.0), 0.0) / safe**2, 0.0)[:, None, :]
-        each = np.stack([x, n * rate, n**2 * squared, n > 0.0, n])
-        return cls(running(each), k, ours, theirs, np.where(served, n_ours / safe, 0.0), n_theirs)
+        rows = np.zeros((5, *n.shape[:-1], n.shape[-1] + 1))
+        each = rows[..., 1:]
+        each[0], each[3], each[4] = x, n > 0.0, n
+        np.multiply(n, rate, out=each[1])
+        np.multiply(n**2, squared, out=each[2])
+        return cls(np.cumsum(rows, axis=-1, out=rows), k, ours, theirs, np.where(served, n_ours / safe, 0.0), n_theirs)
 
     @property
     def sides(self) -> tuple[slice, slice]:

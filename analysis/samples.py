@@ -113,9 +113,13 @@ class Tally:
 
     def shared(self) -> Tally:
         """Only the windows in which both sides served requests: the same windows for both, or the test is biased."""
+        return self.keep_windows(self.together())
+
+    def together(self) -> BoolArray:
+        """The windows in which both sides served requests; shape (windows,)."""
         ours = self.exposure[self.contender].sum(axis=0) > 0.0
-        theirs = self.exposure[~self.contender].sum(axis=0) > 0.0
-        return self.keep_windows(ours & theirs)
+        both: BoolArray = ours & (self.exposure[~self.contender].sum(axis=0) > 0.0)
+        return both
 
     def keep_windows(self, keep: BoolArray) -> Tally:
         """The same counts in fewer windows; these counts themselves where all are kept."""
@@ -146,13 +150,13 @@ class Tally:
     def summary(self) -> Exposure:
         """Totals per side over these windows."""
         ours, theirs = self.contender, ~self.contender
-        active = self.seen.any(axis=1)
+        requests, events, active = self.exposure.sum(axis=1), self.events.sum(axis=1), self.seen.any(axis=1)
         windows = int(self.seen.any(axis=0).sum())
         return Exposure(
-            contender_requests=float(self.exposure[ours].sum()),
-            incumbent_requests=float(self.exposure[theirs].sum()),
-            contender_events=float(self.events[ours].sum()),
-            incumbent_events=float(self.events[theirs].sum()),
+            contender_requests=float(requests[ours].sum()),
+            incumbent_requests=float(requests[theirs].sum()),
+            contender_events=float(events[ours].sum()),
+            incumbent_events=float(events[theirs].sum()),
             contender_pods=int((active & ours).sum()),
             incumbent_pods=int((active & theirs).sum()),
             windows=windows,
@@ -178,8 +182,7 @@ class Histogram:
 
     def shared(self) -> Histogram:
         """Only the windows in which both sides served requests."""
-        t = self.tally
-        return self._keep((t.exposure[t.contender].sum(axis=0) > 0.0) & (t.exposure[~t.contender].sum(axis=0) > 0.0))
+        return self._keep(self.tally.together())
 
     def first(self, windows: int) -> Histogram:
         """Only the first windows."""

@@ -54,7 +54,7 @@ def exceedance(histogram: Histogram, *, contender: bool) -> FloatArray:
     """Share of one side's requests above each boundary, shape (boundaries,); zeros without requests."""
     side = histogram.tally.contender if contender else ~histogram.tally.contender
     total = float(histogram.tally.exposure[side].sum())
-    above: FloatArray = histogram.slower[:, side].sum(axis=(1, 2))
+    above: FloatArray = histogram.slower.sum(axis=2)[:, side].sum(axis=1)
     return above / total if total > 0.0 else np.zeros_like(above)
 
 

@@ -100,7 +100,7 @@ def missing_side(tally: Tally) -> Absence | None:
             return Absence(NoData.NO_SERIES, f"no usable window of any {name} pod")
         if tally.exposure[side].sum() <= 0.0:
             return Absence(NoData.NO_TRAFFIC, f"no request reached the {name}")
-    if not tally.shared().ends.size:
+    if not tally.together().any():
         return Absence(NoData.NO_WINDOW, "contender and incumbent never reported in the same window")
     return None
 

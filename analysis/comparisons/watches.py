@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from analysis.allowance import aged
 from analysis.comparisons.boundaries import Boundary, watched
 from analysis.comparisons.grounds import assumed_noise, known
@@ -92,5 +90,5 @@ def counts_above(histogram: Histogram, bound: Boundary, frame: Frame, learned: L
 
 def _place(histogram: Histogram, seconds: float) -> int | None:
     """The number of a boundary, or None when the histogram does not have it."""
-    near = np.flatnonzero(np.abs(histogram.boundaries - seconds) <= 1e-9 * abs(seconds))
-    return int(near[0]) if near.size else None
+    most = 1e-9 * abs(seconds)
+    return next((at for at, bound in enumerate(histogram.boundaries.tolist()) if abs(bound - seconds) <= most), None)
