@@ -8,24 +8,31 @@ from dataclasses import dataclass, replace
 from analysis.band import LearnedBand
 from analysis.learned import Learned, NotLearned
 from analysis.verdict import Verdict
-from controller import history, outlook
+from controller import before, history, outlook
+from controller.accompanied import Accompanied
 from controller.attempt import Reading
 from controller.gates import instants, judge, questions, replica_sets
-from controller.release import FORWARD, AppKey, Forecast, GateVerdict, Observation, Record
+from controller.inquiry import ask_outside
+from controller.release import FORWARD, AppKey, Forecast, GateVerdict, Inquiry, ObjectWrite, Observation, Record
 from controller.reliance import Knowledge, knowledge
 from controller.requests import Counts, Failure, FailureKind, ReadBaseline, Source, Totals
 from controller.revise import revised
-from controller.strategies import strategy_of
+from controller.versions import ONE_SERIES, sides_of
 from policies.schema import Gate, ReleasePolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the gates said at a look, the forecasts that were made for it, and what the stage cannot see."""
+    """What the gates said at a look, the forecasts that were made for it, and what the stage cannot see.
+
+    inquiries: what gates have asked outside. writes: Jobs to start, once the record says so.
+    """
 
     verdicts: tuple[GateVerdict, ...] = ()
     forecasts: tuple[Forecast, ...] = ()
     lacking: tuple[str, ...] = ()
+    inquiries: tuple[Inquiry, ...] = ()
+    writes: tuple[ObjectWrite, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,10 @@ def ask_gates(
     """
     if record.phase not in FORWARD or seen.incumbent is None or seen.contender is None:
         return Told()
-    settled = revised(record, seen, policy.spec, strategy_of(policy.spec))
+    course = Accompanied(policy.spec)
+    if not course.stage(record).gated:
+        return Told()
+    settled = revised(record, seen, course)
     if not settled.observing or settled.observing[-1].end is not None:
         return Told()
     look = _Look(app, settled, seen, policy, source)
@@ -57,18 +67,26 @@ def ask_gates(
     if learns:
         answer = yield from _knowledge(look)
         known, unread = (known, answer) if isinstance(answer, Failure) else (answer, None)
-    serving = history.serving(settled, seen)
+    serving = history.serving(settled, seen, beside=course.stage(record).beside)
     bands = {
         gate.name: band
-        for gate in policy.spec.gates
+        for gate in policy.spec.learnable
         if isinstance(band := known.bands.get(gate.name), LearnedBand) and history.may_speak(gate, serving)
     }
     among = sum(gate.required for gate in policy.spec.gates if gate.name in bands)
     verdicts: list[GateVerdict] = []
     forecasts: list[Forecast] = []
     lacking: list[str] = []
+    inquiries: list[Inquiry] = []
+    writes: list[ObjectWrite] = []
     for gate in policy.spec.gates:
-        learned = known.gates.get(gate.name)
+        if gate.asks():
+            verdict, said = yield from ask_outside(app, settled, seen, policy, gate)
+            verdicts.append(verdict)
+            inquiries += [said.inquiry] if said.inquiry is not None else []
+            writes += [said.write] if said.write is not None else []
+            continue
+        learned = known.gates.get(gate.name) if gate.by is None else ONE_SERIES
         verdict = yield from _ask_gate(look, gate, learned)
         if unread is not None and verdict.verdict is not Verdict.DEGRADED:
             because = f"what the release relies on cannot be read just now: {unread.message}"
@@ -81,12 +99,12 @@ def ask_gates(
             verdict, made = yield from _ask_history(look, gate, bands[gate.name], serving, share, verdict)
             forecasts += [made] if made is not None else []
         verdicts.append(verdict)
-    return Told(tuple(verdicts), tuple(forecasts), tuple(filter(None, lacking)))
+    return Told(tuple(verdicts), tuple(forecasts), tuple(filter(None, lacking)), tuple(inquiries), tuple(writes))
 
 
 def _knowledge(look: _Look) -> Reading[Knowledge | Failure]:
     """What the release may rely on. A baseline that is not there is gone; one that cannot be read may be there."""
-    record, gates, now = look.record, look.policy.spec.gates, look.seen.now
+    record, gates, now = look.record, look.policy.spec.learnable, look.seen.now
     if record.baseline is None:
         return knowledge(record, None, gates, now)
     found = yield ReadBaseline(look.app.namespace, look.app.policy)
@@ -103,15 +121,19 @@ def _ask_gate(look: _Look, gate: Gate, learned: Learned | NotLearned | None) -> 
     """At most two questions about the pods of both versions."""
     answers: dict[str, Counts | Failure] = {}
     names = replica_sets(look.record)
-    span = instants(look.record, look.source, look.seen.now)
+    beside = Accompanied(look.policy.spec).stage(look.record).beside
+    ends = instants if beside else before.instants
+    span = ends(look.record, look.source, look.seen.now)
     if span is not None:
-        for question in questions(look.policy, gate, look.app.namespace, names, look.source, *span, learned):
+        values = sides_of(gate.by, look.record).all if gate.by is not None else ()
+        app, policy = look.app.namespace, look.policy
+        for question in questions(policy, gate, app, names, look.source, *span, learned, values=values):
             answer = yield question
             if isinstance(answer, Counts | Failure):
                 answers[question.term] = answer
             if isinstance(answer, Failure) and answer.kind is FailureKind.UNAVAILABLE:
                 break  # one unanswered question of a gate is enough; the next tick asks again
-    return judge(gate, look.policy, look.record, look.seen, look.source, answers, learned)
+    return judge(gate, look.policy, look.record, look.seen, look.source, answers, learned, beside=beside)
 
 
 def _ask_history(

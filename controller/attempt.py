@@ -5,37 +5,49 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from controller.accompanied import Accompanied
 from controller.record import RecordInvalid, read_record, to_status
 from controller.release import (
     SLOT_LABEL,
     AppKey,
+    CreateObject,
     CreateSlot,
+    DeleteObject,
     Entry,
+    ObjectWrite,
     Observation,
+    PatchObject,
     Plan,
     PodList,
     Record,
+    Ref,
+    ReplicaSetState,
     SlotState,
+    SlotWrite,
     Wishes,
 )
 from controller.requests import (
     Answer,
     Failure,
     FailureKind,
+    ReadObject,
     ReadPods,
+    ReadReplicaSets,
     ReadSlot,
+    ReplicaSetList,
     Request,
     WriteEvent,
+    WriteObject,
     WriteRecord,
     WriteSlot,
 )
 from controller.slots import match_labels, not_older, slot_state
-from controller.strategies.twin import pods_of
+from controller.strategies import Cast
 from policies.load import PolicyRefused, release_from_object
 from policies.schema import ReleaseSpec
 
@@ -145,16 +157,27 @@ def seconds(timestamp: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The slots by name (None where absent) and the pods of the app, of one look."""
+    """What one look saw: slots and objects by name (None where absent), the ReplicaSets and pods of the app."""
 
     slots: Mapping[str, SlotState | None]
     pods: PodList
+    replica_sets: tuple[ReplicaSetState, ...] = ()
+    objects: Mapping[Ref, Mapping[str, Any] | None] = field(default_factory=dict)
 
 
-def look(app: AppKey, names: Sequence[str], *, fresh: bool) -> Reading[Seen | Failure]:
-    """Read slots, then pods. A read that failed, or that is older than another one, is a Failure as a whole."""
+def look(app: AppKey, course: Accompanied, record: Record, *, fresh: bool) -> Reading[Seen | Failure]:
+    """Read objects, slots, ReplicaSets, then pods. A read that failed, or is older than another, fails the look."""
+    objects: dict[Ref, Mapping[str, Any] | None] = {}
+    for ref in course.reads(record):
+        answer = yield ReadObject(app.namespace, ref, fresh)
+        if isinstance(answer, Failure):
+            if answer.kind not in (FailureKind.ABSENT, FailureKind.NO_KIND):
+                return answer
+            objects[ref] = None
+        elif isinstance(answer, Mapping):
+            objects[ref] = answer
     slots: dict[str, SlotState | None] = {}
-    for name in names:
+    for name in course.slot_names:
         answer = yield ReadSlot(app.namespace, name, fresh)
         if isinstance(answer, Failure):
             if answer.kind is not FailureKind.ABSENT:
@@ -162,16 +185,26 @@ def look(app: AppKey, names: Sequence[str], *, fresh: bool) -> Reading[Seen | Fa
             slots[name] = None
         elif isinstance(answer, Mapping):
             slots[name] = slot_state(answer)
-    labels = _common_labels([slot for slot in slots.values() if slot is not None])
+    there = [slot for slot in slots.values() if slot is not None]
+    labels = _common_labels(there)
     if labels is None:
-        return Seen(slots, PodList(()))
+        return Seen(slots, PodList(()), (), objects)
+    sets = ReplicaSetList(())
+    if course.reads_replica_sets:
+        answer = yield ReadReplicaSets(app.namespace, labels, fresh)
+        if isinstance(answer, Failure):
+            return answer
+        assert isinstance(answer, ReplicaSetList)
+        sets = answer
     pods = yield ReadPods(app.namespace, labels, fresh)
     if isinstance(pods, Failure):
         return pods
     assert isinstance(pods, PodList)
-    if fresh and not all(not_older(pods.resource_version, s.resource_version) for s in slots.values() if s is not None):
-        return Failure(FailureKind.STALE, "the list of pods is older than their Deployment: read again")
-    return Seen(slots, pods)
+    for listed in (pods, sets) if course.reads_replica_sets else (pods,):
+        if fresh and not all(not_older(listed.resource_version, slot.resource_version) for slot in there):
+            what = "pods" if listed is pods else "ReplicaSets"
+            return Failure(FailureKind.STALE, f"the list of {what} is older than their Deployment: read again")
+    return Seen(slots, pods, sets.items, objects)
 
 
 def _common_labels(slots: Sequence[SlotState]) -> tuple[tuple[str, str], ...] | None:
@@ -181,17 +214,18 @@ def _common_labels(slots: Sequence[SlotState]) -> tuple[tuple[str, str], ...] | 
     return tuple(pair for pair in match_labels(slots[0].raw) if pair[0] != SLOT_LABEL)
 
 
-def observation(attempt: Attempt, seen: Seen, roles: tuple[str, str], now: float, *, newer: str = "") -> Observation:
-    """Cast the slots: `roles` names the incumbent's and the contender's Deployment."""
-    live, spare = seen.slots.get(roles[0]), seen.slots.get(roles[1])
+def observation(attempt: Attempt, seen: Seen, cast: Cast, now: float, *, newer: str = "") -> Observation:
+    """What was seen, with its roles."""
     return Observation(
         release=attempt.name,
         uid=attempt.uid,
         now=now,
-        incumbent=live,
-        contender=spare,
-        incumbents=pods_of(live, seen.pods.items),
-        contenders=pods_of(spare, seen.pods.items),
+        incumbent=cast.incumbent,
+        contender=cast.contender,
+        incumbents=cast.incumbents,
+        contenders=cast.contenders,
+        replica_sets=seen.replica_sets,
+        objects=seen.objects,
         wishes=attempt.wishes,
         superseded_by=newer,
     )
@@ -211,15 +245,15 @@ def write_record(app: AppKey, attempt: Attempt, after: Record, now: float, inten
 def carry_out(
     app: AppKey, attempt: Attempt, before: Record, after: Record, plan: Plan, now: float
 ) -> Reading[TickResult]:
-    """Record, slots, events, in this order; the first failure ends the tick and the next one looks again."""
+    """Record, slots and objects, events, in this order; a failure ends the tick and the next one looks again."""
     answer = yield from write_record(app, attempt, after, now, plan.summary)
     if isinstance(answer, Failure):
         return TickResult(app, attempt.name, before, failure=answer, again_in=_retry(answer))
     entries = _new_entries(before, after)
     wrote, failure = 1, None
     for write in plan.writes:
-        answer = yield WriteSlot(app.namespace, write)
-        if isinstance(answer, Failure) and not (isinstance(write, CreateSlot) and answer.kind is FailureKind.EXISTS):
+        answer = yield write_request(app.namespace, write)
+        if isinstance(answer, Failure) and not _done_already(write, answer):
             failure = answer
             break
         wrote += 1
@@ -234,6 +268,20 @@ def carry_out(
         again_in=_retry(failure) if failure is not None else SOON,
         entries=entries,
     )
+
+
+def write_request(namespace: str, write: SlotWrite | ObjectWrite) -> WriteSlot | WriteObject:
+    """The request that performs a write of a plan."""
+    if isinstance(write, CreateObject | PatchObject | DeleteObject):
+        return WriteObject(namespace, write)
+    return WriteSlot(namespace, write)
+
+
+def _done_already(write: SlotWrite | ObjectWrite, failure: Failure) -> bool:
+    """Whether a write failed because what it wants is there: the next tick looks at it."""
+    if isinstance(write, CreateSlot | CreateObject):
+        return failure.kind is FailureKind.EXISTS
+    return isinstance(write, DeleteObject) and failure.kind is FailureKind.ABSENT
 
 
 def _retry(failure: Failure) -> float | None:

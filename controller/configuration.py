@@ -3,12 +3,15 @@
     metrics:
       sources:
         - {name: default, url: "http://prometheus.monitoring:9090", scrapeInterval: 15s, window: 30s}
+    endpoints:                 # what webhook gates may call
+      - {name: qa-room, url: "https://qa.example/gate", secretFile: /etc/nightferry/qa-room}
     tick: 15s
     namespace: shop            # default: the whole cluster
     listen: 0.0.0.0:8080       # /metrics, /healthz, /readyz
 
-A policy names a source and never an address, so nobody who may write a policy can make the controller call one. Every
-key is optional. Secrets are named by file and never written here: an address with a user in it is refused.
+A policy names a source or an endpoint and never an address, so nobody who may write a policy can make the controller
+call one. Every key is optional. Secrets are named by file and never written here: an address with a user in it is
+refused.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError
 
 from controller.metrics.settings import SourceSettings
+from controller.outside.settings import EndpointSettings
 from controller.requests import Settings, Source
 from policies.errors import PolicyError, PolicyRefused, path_text
 from policies.model import Part, Problem, refused
-from policies.names import DnsLabel, SourceName
+from policies.names import DnsLabel, EndpointName, SourceName
 from policies.translate import Fault, Path, faults
 from policies.values import Duration
 from policies.yaml_tree import MOST_BYTES, Tree, YamlReader
@@ -38,9 +42,10 @@ _LISTEN_ALLOWED = "host:port or :port, such as 0.0.0.0:8080"
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the process is told: sources by name, seconds between ticks, one namespace or None for all, (host, port)."""
+    """What the process is told: sources and endpoints by name, seconds between ticks, one namespace or None for all."""
 
     sources: tuple[SourceSettings, ...] = ()
+    endpoints: tuple[EndpointSettings, ...] = ()
     interval: float = 15.0
     namespace: str | None = None
     listen: tuple[str, int] = ("0.0.0.0", 8080)
@@ -49,7 +54,8 @@ class Configuration:
     def settings(self) -> Settings:
         """The part of it that a tick knows."""
         sources = {one.name: Source(scrape=one.scrape, window=one.window) for one in self.sources}
-        return Settings(sources=sources, interval=self.interval)
+        names = frozenset(one.name for one in self.endpoints)
+        return Settings(sources=sources, interval=self.interval, endpoints=names)
 
 
 def _url(text: str) -> str:
@@ -146,10 +152,38 @@ class MetricsPart(Part):
                 yield Problem(("sources", index, "name"), f"{name} for a second time", "each name once")
 
 
+class EndpointPart(Part):
+    """One endpoint that webhook gates may call."""
+
+    name: EndpointName = Field(description="The name by which policies call the endpoint.")
+    url: Annotated[str, AfterValidator(_url)] = Field(description="Where the calls are posted to.")
+    secret_file: _FileName = Field(description="A file with the secret that signs the calls.")
+    timeout: Duration = Field(default=Duration.of("5s"), description="Longest time for one call.")
+    ca_file: _FileName | None = Field(default=None, description="A file with the certificates to trust.")
+
+    def problems(self) -> Iterator[Problem]:
+        if not 0.1 <= self.timeout.seconds <= 10:
+            # A tick writes only while it is young, so no single call may use that time up.
+            yield Problem(("timeout",), str(self.timeout), "between 100ms and 10s")
+
+    def settings(self, folder: FilePath) -> EndpointSettings:
+        """The endpoint as its adapter knows it; relative file names count from the configuration's folder."""
+        return EndpointSettings(
+            name=self.name,
+            url=self.url,
+            secret_file=folder / self.secret_file,
+            timeout=self.timeout.seconds,
+            ca_file=None if self.ca_file is None else folder / self.ca_file,
+        )
+
+
 class ConfigurationPart(Part):
     """The file as a whole."""
 
     metrics: MetricsPart = Field(default=MetricsPart(), description="The metric sources.")
+    endpoints: tuple[EndpointPart, ...] = Field(
+        default=(), strict=False, description="The endpoints that webhook gates may call, by name."
+    )
     tick: Duration = Field(default=Duration.of("15s"), description="Time between two looks at an active release.")
     namespace: DnsLabel | None = Field(default=None, description="The only namespace to watch; default: all.")
     listen: Annotated[str, AfterValidator(_listen)] = Field(default=DEFAULT_LISTEN, description="Where to listen.")
@@ -157,6 +191,10 @@ class ConfigurationPart(Part):
     def problems(self) -> Iterator[Problem]:
         if not 0.2 <= self.tick.seconds <= 300:
             yield Problem(("tick",), str(self.tick), "between 200ms and 5m")
+        names = [endpoint.name for endpoint in self.endpoints]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Problem(("endpoints", index, "name"), f"{name} for a second time", "each name once")
 
 
 def default_timeout(tick: float) -> float:
@@ -238,6 +276,7 @@ def _built(part: ConfigurationPart, folder: FilePath) -> Configuration:
     host, _, port = part.listen.rpartition(":")
     return Configuration(
         sources=tuple(source.settings(folder, tick) for source in part.metrics.sources),
+        endpoints=tuple(endpoint.settings(folder) for endpoint in part.endpoints),
         interval=tick,
         namespace=part.namespace,
         listen=(host.strip("[]") or "0.0.0.0", int(port)),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from analysis.verdict import Verdict, worst
+from controller.accompanied import Accompanied
 from controller.release import (
     Advance,
     Cause,
@@ -25,9 +26,9 @@ from controller.release import (
     Proceed,
     Record,
     RollBack,
+    SlotState,
 )
 from controller.slots import writer_of
-from controller.strategies import strategy_of
 from policies.schema import ReleasePolicySpec
 
 MOST_RESTARTS = 3
@@ -97,17 +98,28 @@ def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
                 f"{record.epoch}: the record is older than the cluster (restored from a backup?).",
             )
     if len(record.reversals) >= MOST_REVERSALS:
-        name = record.reversals[-1].partition("@")[0]
-        slot = spare if spare is not None and spare.name == name else live
-        manager = writer_of(slot.raw, "spec", "replicas")
-        return Finish(
-            Phase.NEEDS_HUMAN,
-            Cause.FIELD_FIGHT,
-            f"{manager} set spec.replicas of Deployment {name} back {len(record.reversals)} times. Make it ignore the "
-            "field (Argo CD: ignoreDifferences with jsonPointers [/spec/replicas, /spec/template]), then run "
-            "`nightferry restore`.",
-        )
+        return Finish(Phase.NEEDS_HUMAN, Cause.FIELD_FIGHT, _fought(record, live, spare))
     return None
+
+
+def _fought(record: Record, live: SlotState, spare: SlotState | None) -> str:
+    """Who undoes what we write: the last two reversals at least are of one release."""
+    what, times = record.reversals[-1].partition("@")[0], f"{len(record.reversals)} times"
+    slot = next((slot for slot in (spare, live) if slot is not None and slot.name == what), None)
+    if slot is not None:
+        return (
+            f"{writer_of(slot.raw, 'spec', 'replicas')} set spec.replicas of Deployment {what} back {times}. Make it "
+            "ignore the field (Argo CD: ignoreDifferences with jsonPointers [/spec/replicas, /spec/template]), then "
+            "run `nightferry restore`."
+        )
+    slot = next((slot for slot in (spare, live) if slot is not None and what.startswith(f"{slot.name}.")), None)
+    field = what.removeprefix(f"{slot.name}.") if slot is not None else ""
+    who = writer_of(slot.raw, "spec", *field.split(".")) if slot is not None else "somebody"
+    where = f"spec.{field} of Deployment {slot.name}" if slot is not None else f"what this release set on {what}"
+    return (
+        f"{who} set {where} back {times}. Make the tool that writes it leave it alone while a release runs, then run "
+        "`nightferry restore`."
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ forward
@@ -116,6 +128,7 @@ def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
 def _forward(record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec) -> Decision:
     return (
         _asked_to_turn(record, seen)
+        or Accompanied(policy).meddled(record, seen)
         or _contender_broken(record, seen)
         or _gates_say_worse(record, seen, verdicts, policy)
         or _too_late(record, seen, policy)
@@ -217,20 +230,19 @@ def _must_stand_still(record: Record, seen: Observation, policy: ReleasePolicySp
         )
     if seen.wishes.paused:
         return Hold(HoldReason.PAUSED_BY_PERSON, "a person paused the release", None, "`nightferry resume` goes on")
-    if stopped := next((slot for slot in (spare, live) if slot.paused), None):
-        by = writer_of(stopped.raw, "spec", "paused")
+    if (stopped := Accompanied(policy).paused_by(record, seen)) is not None:
+        who, name = stopped
         return Hold(
             HoldReason.PAUSED_BY_PERSON,
-            f"{by} paused Deployment {stopped.name}",
+            f"{who} paused Deployment {name}",
             None,
-            f"`kubectl rollout resume deployment/{stopped.name}` goes on",
+            f"`kubectl rollout resume deployment/{name}` goes on",
         )
     return None
 
 
 def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
-    strategy = strategy_of(policy)
-    why = strategy.unsettled(record, seen, policy)
+    why = Accompanied(policy).unsettled(record, seen)
     if not why:
         return None
     live, spare = seen.incumbent, seen.contender
@@ -262,7 +274,7 @@ def _still_moving(record: Record, seen: Observation, policy: ReleasePolicySpec) 
 
 def _can_step(record: Record, seen: Observation, policy: ReleasePolicySpec) -> bool:
     """Whether there is a write to make that was not tried and refused a moment ago."""
-    plan = strategy_of(policy).move(record, seen, policy, still=False)
+    plan = Accompanied(policy).move(record, seen, still=False)
     tried = plan.summary == record.intent and seen.now - record.written < RETRIED_WITHIN
     return bool(plan.writes) and not tried
 
@@ -282,18 +294,24 @@ def _may_go_on(
     record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
 ) -> Decision:
     """The batch is settled. What do its gates know, and is anybody waited for?"""
+    stage = Accompanied(policy).stage(record)
+    settled_for = seen.now - record.observing[-1].start if record.observing else 0.0
+    if not stage.gated:
+        if stage.least is not None and settled_for < stage.least:
+            return Proceed(f"stays for {_span(stage.least)}, {_span(settled_for)} so far")
+        return _next(record, policy, "all is in its place")
     if _ungated(record):
         return _next(
             record, policy, f"gates skipped: {record.skip_gates}" if record.skip_gates else "the pods are ready"
         )
-    at_least, at_most = policy.observe.at_least.seconds, policy.observe.at_most.seconds
-    settled_for = seen.now - record.observing[-1].start if record.observing else 0.0
+    at_least = policy.observe.at_least.seconds if stage.least is None else stage.least
+    at_most = max(at_least, policy.observe.at_most.seconds)
     if policy.mode == "observe":
         if settled_for < at_least:
-            return Proceed(f"watched for {_span(settled_for)} of {policy.observe.at_least} (mode observe)")
+            return Proceed(f"watched for {_span(settled_for)} of {_span(at_least)} (mode observe)")
         because = f"mode observe decides nothing; the gates say {_summary(verdicts)}"
         if _by_hand(record, policy) and seen.wishes.promote != record.stage:
-            return _waiting_for_a_person(record, because)
+            return _waiting_for_a_person(record, policy, because)
         return _next(record, policy, because)
 
     required = [v for v in verdicts if v.required]
@@ -311,13 +329,13 @@ def _may_go_on(
     if promoted:
         return _next(record, policy, f"a person promoted it; the gates say {_summary(required)}")
     if observed < at_least:
-        return Proceed(f"observed {_span(observed)} of at least {policy.observe.at_least}: {_summary(required)}")
+        return Proceed(f"observed {_span(observed)} of at least {_span(at_least)}: {_summary(required)}")
     if overall is Verdict.HEALTHY and not any(v.leaning for v in required):
         if _by_hand(record, policy):
-            return _waiting_for_a_person(record, f"healthy: {_summary(required)}")
+            return _waiting_for_a_person(record, policy, f"healthy: {_summary(required)}")
         return _next(record, policy, _summary(required))
     if watched < at_most:
-        return Proceed(f"observed {_span(watched)} of at most {policy.observe.at_most}: {_summary(required)}")
+        return Proceed(f"observed {_span(watched)} of at most {_span(at_most)}: {_summary(required)}")
     return _inconclusive(record, seen, required, policy)
 
 
@@ -337,7 +355,7 @@ def _inconclusive(
         case "advance":
             # `onUndecided` stands in for the gates, never for the person.
             if _by_hand(record, policy):
-                return _waiting_for_a_person(record, because)
+                return _waiting_for_a_person(record, policy, because)
             return _next(record, policy, because)
         case "rollBack":
             return RollBack(Cause.UNDECIDED, because)
@@ -370,11 +388,11 @@ def _hidden(required: Sequence[GateVerdict]) -> str:
     return f" (could hide {', '.join(told)})" if told else ""
 
 
-def _waiting_for_a_person(record: Record, because: str) -> Hold:
+def _waiting_for_a_person(record: Record, policy: ReleasePolicySpec, because: str) -> Hold:
     """`until` is None: the person's time is not charged to the release deadline, so that deadline moves with it."""
     return Hold(
         HoldReason.MANUAL,
-        f"{_stage(record)} waits for a person; {because}",
+        f"{Accompanied(policy).stage_name(record, record.stage)} waits for a person; {because}",
         None,
         "`nightferry promote` goes on",
     )
@@ -401,7 +419,7 @@ def _blind(record: Record, seen: Observation, required: Sequence[GateVerdict], p
 
 
 def _next(record: Record, policy: ReleasePolicySpec, because: str) -> Decision:
-    later = strategy_of(policy).next_stage(policy, record.desired, record.stage)
+    later = Accompanied(policy).next_stage(record)
     if later is not None:
         return Advance(later, because)
     return Finish(Phase.SUCCEEDED, Cause.COMPLETED, because)
@@ -414,8 +432,7 @@ def _back(record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decis
     """A rollback asks nobody: no gate, no window, no pause."""
     live = seen.incumbent
     assert live is not None
-    strategy = strategy_of(policy)
-    why = strategy.unrestored(record, seen, policy)
+    why = Accompanied(policy).unrestored(record, seen)
     if not why:
         if record.incumbent is not None and live.digest != record.incumbent.digest:
             return Finish(
@@ -450,10 +467,7 @@ def _ungated(record: Record) -> bool:
 
 
 def _by_hand(record: Record, policy: ReleasePolicySpec) -> bool:
-    twin = policy.strategy.twin
-    if twin is None:
-        return False
-    return (twin.advance.canary if record.stage == 0 else twin.advance.batches) == "manual"
+    return Accompanied(policy).stage(record).by_hand
 
 
 def _release_deadline(record: Record, seen: Observation, policy: ReleasePolicySpec) -> float:
@@ -463,10 +477,6 @@ def _release_deadline(record: Record, seen: Observation, policy: ReleasePolicySp
 
 def _held_since(record: Record, reason: HoldReason, now: float) -> float:
     return record.held.since if record.held is not None and record.held.reason is reason else now
-
-
-def _stage(record: Record) -> str:
-    return "the canary" if record.stage == 0 else f"batch {record.stage} of {record.stages}"
 
 
 def _summary(verdicts: Sequence[GateVerdict]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from controller import outlook
+from controller.accompanied import Accompanied
 from controller.asking import Told, ask_gates
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
-from controller.decide import decide
+from controller.decide import STILL, decide
 from controller.history import with_forecasts
+from controller.inquiry import remembered
 from controller.pinned import effective_policy, pin
 from controller.record import RecordTooNew, applied, noted, worth_writing
 from controller.release import (
@@ -20,14 +22,13 @@ from controller.release import (
     Finish,
     Hold,
     Observation,
-    PatchSlot,
     Plan,
+    Proceed,
     Record,
     RollBack,
 )
 from controller.requests import Failure, ReadRelease, Settings, Source
 from controller.revise import revised
-from controller.strategies import strategy_of
 from policies.load import digest
 from policies.schema import ReleasePolicy
 
@@ -37,6 +38,8 @@ _BEFORE_GATES = frozenset(
         Cause.SUPERSEDED,
         Cause.CONTENDER_MISSING,
         Cause.CONTENDER_CHANGED,
+        Cause.ROUTE_MISSING,
+        Cause.ROUTE_CHANGED,
         Cause.CRASH_LOOP,
         Cause.IMAGE_PULL,
     }
@@ -70,12 +73,12 @@ def drive(
     """
     policy = effective_policy(attempt.record, current)
     source = settings.sources.get(policy.spec.metrics.source, Source())
-    roles = _roles(attempt.record)
+    course = Accompanied(policy.spec)
 
-    seen = yield from look(app, roles, fresh=False)
+    seen = yield from look(app, course, attempt.record, fresh=False)
     if isinstance(seen, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=seen)
-    first = _observe(attempt, seen, roles, current, refused, newer, now)
+    first = _observe(attempt, seen, course, current, refused, newer, now)
     told = Told()
     glance = _turn(attempt, first, told, policy, source)
     # What the cluster or a person says to turn back is not kept waiting by a store that may be slow to answer.
@@ -85,7 +88,7 @@ def drive(
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
 
-    again = yield from look(app, roles, fresh=True)
+    again = yield from look(app, course, attempt.record, fresh=True)
     if isinstance(again, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=again, again_in=again.retry_after)
     answer = yield ReadRelease(app.namespace, attempt.name)
@@ -101,7 +104,7 @@ def drive(
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
-    second = _observe(latest, again, roles, current, refused, newer, now)
+    second = _observe(latest, again, course, current, refused, newer, now)
     leap = _turn(latest, second, told, policy, source)
     if _kind(glance.decision) != _kind(leap.decision):
         # Two looks that disagree: one of them was stale, or the world moved between them. The next tick will know.
@@ -112,9 +115,10 @@ def drive(
 
 
 def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy, source: Source) -> Turn:
-    strategy = strategy_of(policy.spec)
+    course = Accompanied(policy.spec)
     before = attempt.record
-    record = with_forecasts(revised(before, seen, policy.spec, strategy), told.forecasts)
+    record = with_forecasts(revised(before, seen, course), told.forecasts)
+    record = replace(record, inquiries=remembered(record, told.inquiries))
     if (tightened := digest(policy)) != record.policy_digest:
         record = noted(pin(record, policy), "PolicyTightened", f"an edit tightened the policy ({tightened})", seen.now)
     if told.lacking and not outlook.is_told(record):
@@ -125,29 +129,26 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy
     after = applied(record, decision, told.verdicts, seen.now)
     plan = Plan()
     if not isinstance(decision, Finish):
-        plan = strategy.move(after, seen, policy.spec, still=isinstance(decision, Hold))
-    moves = any(isinstance(write, PatchSlot) and write.replicas is not None for write in plan.writes)
-    if moves and plan.summary != before.intent:
+        plan = course.move(after, seen, still=isinstance(decision, Hold))
+    if plan.moves and plan.summary != before.intent:
         after = replace(after, moving_since=seen.now)  # progress: the batch deadline begins anew
+    if isinstance(decision, Proceed) or (isinstance(decision, Hold) and decision.reason not in STILL):
+        plan = Plan((*told.writes, *plan.writes))
     return Turn(decision, before, after, plan)
 
 
 def _observe(
     attempt: Attempt,
     seen: Seen,
-    roles: tuple[str, str],
+    course: Accompanied,
     current: ReleasePolicy | None,
     refused: str,
     newer: str,
     now: float,
 ) -> Observation:
-    found = observation(attempt, seen, roles, now, newer=newer)
+    cast = course.cast(attempt.record, seen.slots, seen.replica_sets, seen.pods.items)
+    found = observation(attempt, seen, cast, now, newer=newer)
     return replace(found, policy_exists=current is not None, policy_refused=refused)
-
-
-def _roles(record: Record) -> tuple[str, str]:
-    assert record.incumbent is not None and record.contender is not None  # `read_record` refuses others
-    return record.incumbent.name, record.contender.name
 
 
 def _turns_anyway(decision: Decision) -> bool:

@@ -21,9 +21,10 @@ from analysis.question import throughput_settings
 from analysis.samples import BoolArray, CounterSeries, Frame, Groups, Histogram, Tally
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Evidence, NoData
-from controller import before
+from controller import before, versions
 from controller.release import GateVerdict, Observation, Record
 from controller.requests import Counts, Failure, FailureKind, FetchCounts, FetchReadings, Source, Term
+from controller.versions import sides_of
 from policies.schema import Gate, ReleasePolicy
 
 Answers = Mapping[str, Counts | Failure]  # by term
@@ -65,8 +66,16 @@ def questions(
     start: float,
     end: float,
     learned: Learned | NotLearned | None = None,
+    *,
+    values: tuple[str, ...] = (),
 ) -> tuple[FetchCounts | FetchReadings, ...]:
-    """The queries of one gate, at instants one window apart from `start` to `end` (seconds), both aligned."""
+    """The queries of one gate, at instants one window apart from `start` to `end` (seconds), both aligned.
+
+    `values`: those of the label that a gate with `by` names; nothing is asked while they are not known.
+    """
+    by = gate.by
+    if by is not None and not values:
+        return ()
     first = max(start, end - (_MOST_INSTANTS - 1) * source.window)
     metrics = policy.spec.metrics
     if gate.gauge is not None:
@@ -84,14 +93,15 @@ def questions(
             term=_TERMS[field],
             selector=selector,
             namespace=namespace,
-            namespace_label=metrics.namespace,
-            pod_label=metrics.pod,
-            replica_sets=names,
+            namespace_label=(by.namespace if by is not None else None) or metrics.namespace,
+            pod_label=by.label if by is not None else metrics.pod,
+            replica_sets=names if by is None else (),
             start=first,
             end=end,
             step=source.window,
             fresh_within=2 * source.scrape,
             stratum=gate.error_ratio.mix if mixed and gate.error_ratio is not None else None,
+            values=values if by is not None else (),
         )
         for field, selector in gate.selectors().items()
     )
@@ -134,7 +144,7 @@ def judge(
             terms[term] = answer.series
     if not answers:
         unread = Absence(NoData.NO_WINDOW, "no window is complete yet")
-    groups = _groups(record, seen, terms)
+    groups = _groups(record, seen, terms) if gate.by is None else versions.groups(sides_of(gate.by, record), seen)
     if not beside:
         terms, groups = before.paired(terms, groups, record, source, seen.now)
     since = -math.inf if beside else record.stage_since

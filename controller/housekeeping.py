@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.attempt import SOON, Attempt, Reading, TickResult
+from controller.accompanied import Accompanied
+from controller.attempt import SOON, Attempt, Reading, TickResult, write_request
 from controller.pinned import pinned
 from controller.release import ENDS, FORWARD, GROUP, AppKey, Claim, Phase, SlotState
 from controller.requests import (
@@ -15,10 +16,8 @@ from controller.requests import (
     FailureKind,
     ReadRelease,
     ReadSlot,
-    WriteSlot,
 )
 from controller.slots import slot_state
-from controller.strategies import Strategy, strategy_of
 from policies.load import PolicyRefused
 from policies.schema import ReleasePolicy
 
@@ -32,10 +31,10 @@ def tidy(
     known = policy if policy is not None else _pinned_last(attempts)
     if known is None:
         return None
-    strategy = strategy_of(known.spec)
+    course = Accompanied(known.spec)
     ended = {each.uid: each for each in attempts if each.record.phase in ENDS}
     slots: list[SlotState] = []
-    for name in strategy.slot_names(known.spec.target.deployment):
+    for name in course.slot_names:
         answer = yield ReadSlot(app.namespace, name)
         if isinstance(answer, Mapping):
             slots.append(slot_state(answer))
@@ -49,7 +48,7 @@ def tidy(
             given_up = owner.record.phase is Phase.CANCELLED and owner.spec.restore_of is not None
             if (given_up or owner.record.phase is Phase.NEEDS_HUMAN) and not _restored_since(owner, attempts):
                 continue
-            return (yield from _release_claims(app, owner, slot.claim.uid, strategy, [one.name for one in slots]))
+            return (yield from _release_claims(app, owner, slot.claim.uid, course, [one.name for one in slots]))
         if policy is not None and (lost := (yield from _lost_record(app, slot, attempts))) is not None:
             return lost
     claimed = frozenset(slot.claim.uid for slot in slots if slot.claim is not None)
@@ -73,7 +72,7 @@ def _pinned_last(attempts: Sequence[Attempt]) -> ReleasePolicy | None:
 
 
 def _release_claims(
-    app: AppKey, owner: Attempt, uid: str, strategy: Strategy, names: Sequence[str]
+    app: AppKey, owner: Attempt, uid: str, course: Accompanied, names: Sequence[str]
 ) -> Reading[TickResult]:
     """Takes the claims of an ended release away; the slots are read anew, because no write rests on the cache."""
     slots: list[SlotState] = []
@@ -82,8 +81,8 @@ def _release_claims(
         if isinstance(answer, Mapping):
             slots.append(slot_state(answer))
     wrote = 0
-    for write in strategy.release_claims(uid, tuple(slots)).writes:
-        done = yield WriteSlot(app.namespace, write)
+    for write in course.release_claims(uid, tuple(slots)).writes:
+        done = yield write_request(app.namespace, write)
         if isinstance(done, Failure):
             return TickResult(app, owner.name, owner.record, wrote=wrote, failure=done, again_in=done.retry_after)
         wrote += 1

@@ -8,9 +8,9 @@ from typing import Any
 from analysis.engine import ASSUMED_NOISE, Worse
 from analysis.learned import Learned, LearnedCounts, NotLearned
 from analysis.reach import Course, Missing, missing
+from controller.accompanied import Accompanied
 from controller.gates import settings
 from controller.release import GateVerdict, Record
-from controller.strategies import strategy_of
 from policies.schema import Gate, ReleasePolicy
 
 KIND = "NotReachable"  # of the entry in the decision log
@@ -50,7 +50,7 @@ def lacking(
 
 def _course(record: Record, policy: ReleasePolicy, evidence: Mapping[str, Any], window: float) -> Course | None:
     """What the present stage will have seen at the end of its longest observation; None without a comparison."""
-    contender = strategy_of(policy.spec).targets(policy.spec, record.desired)[record.stage]
+    contender = Accompanied(policy.spec).stage(record).contender
     seen = evidence.get("exposure") or {}
     windows, requests, pods = (
         seen.get("windows") or 0,

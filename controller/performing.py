@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from controller.attempt import TickResult
 from controller.clock import Clock
 from controller.report import Report
-from controller.requests import Answer, Failure, FailureKind, Fetch, Request, WriteEvent
+from controller.requests import Answer, CallWebhook, Failure, FailureKind, Fetch, Request, WriteEvent
 
 _MOST_NEWS = 500
-_STORE_SECONDS = 20.0  # after which a tick asks its store no more: many gates and a silent store must not outlast it
+# After which a tick asks stores and endpoints no more: many gates and a silent store must not outlast it.
+_OUTSIDE_SECONDS = 20.0
 
 Turn = Generator[Request, Answer, TickResult]
 
@@ -39,12 +40,22 @@ class Store(Protocol):
         """The answer; a fault of a store is a Failure."""
 
 
+class Endpoints(Protocol):
+    """What webhook gates call."""
+
+    def perform(self, call: CallWebhook) -> Answer:
+        """The answer; a fault of an endpoint is a Failure."""
+
+
 class Performer:
     """Safe to share between threads; a tick runs in one of them. After `stop` no request begins any more."""
 
-    def __init__(self, shell: Shell, store: Store, clock: Clock, report: Report) -> None:
+    def __init__(
+        self, shell: Shell, store: Store, clock: Clock, report: Report, endpoints: Endpoints | None = None
+    ) -> None:
         self._shell = shell
         self._store = store
+        self._endpoints = endpoints
         self._clock = clock
         self._report = report
         self._stopping = threading.Event()
@@ -68,15 +79,16 @@ class Performer:
         """Performs the requests of one tick; None when it was stopped before its end. Raises what the tick raises."""
         self._shell.begin_tick()
         answer: Answer = None
-        asked = 0.0  # seconds that the metric store has had in this tick
+        asked = 0.0  # seconds that the metric store and the endpoints have had in this tick
         try:
             while True:
                 request = turn.send(answer)
                 if self._stopping.is_set():
                     return None
-                if isinstance(request, Fetch):
-                    if asked > _STORE_SECONDS:
-                        answer = Failure(FailureKind.UNAVAILABLE, f"the store took {asked:.0f} s of this tick already")
+                if isinstance(request, Fetch | CallWebhook):
+                    if asked > _OUTSIDE_SECONDS:
+                        whose = "the store" if isinstance(request, Fetch) else "answers"
+                        answer = Failure(FailureKind.UNAVAILABLE, f"{whose} took {asked:.0f} s of this tick already")
                         continue
                     began = self._clock.monotonic()
                     answer = self._perform(request)
@@ -94,7 +106,15 @@ class Performer:
             self._drop(request)
             return None
         began = self._clock.monotonic()
-        answer = self._store.perform(request) if isinstance(request, Fetch) else self._shell.perform(request)
+        answer: Answer
+        if isinstance(request, Fetch):
+            answer = self._store.perform(request)
+        elif not isinstance(request, CallWebhook):
+            answer = self._shell.perform(request)
+        elif self._endpoints is None:
+            answer = Failure(FailureKind.ABSENT, "no endpoint is configured")
+        else:
+            answer = self._endpoints.perform(request)
         self._count(request, answer, began)
         return answer
 

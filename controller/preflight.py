@@ -8,12 +8,13 @@ after it with what was learned so far.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from controller.findings import Finding, Refusal, Wait
 from controller.release import SLOT_LABEL, HoldReason, Observation, Origin, SlotState
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
-from controller.slots import match_labels, writer_of
+from controller.slots import match_labels
+from controller.strategies import slots_named
 from controller.templates import images
 from policies.schema import ReleasePolicySpec
 
@@ -28,56 +29,25 @@ PERMISSIONS = (
     Permission("create", "", "events"),
 )
 
-# Field managers of GitOps tools, which write a field again whenever it differs from their source.
-GITOPS = ("argocd", "argocd-application-controller", "argocd-controller", "kustomize-controller", "helm-controller",
-          "flux", "fleet-agent", "config-sync", "vela-core")  # fmt: skip
-
-_IGNORE = (
-    "ignoreDifferences: [{group: apps, kind: Deployment, name: %s, jsonPointers: [/spec/replicas, /spec/template]}]"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """This release must not begin; `because` says what is wrong and what to do."""
-
-    because: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """This release may begin later. What is not there after the policy's batch deadline ends it."""
-
-    reason: HoldReason
-    because: str
-
-
 LEARNING_PATIENCE = 180.0  # seconds that a release waits for the learner to hold the last hour against its baseline
 
 
-@dataclass(frozen=True, slots=True)
-class Learning:
-    """This release waits a bounded time for what the learner says, and then begins with what is there."""
+def of_slots(
+    seen: Observation, origin: Origin, *, digest: str, target: str, paused: tuple[str, str] | None = None
+) -> Finding:
+    """The app's own Deployments.
 
-    because: str
-
-
-Finding = Refusal | Wait | Learning | None
-
-
-def of_slots(seen: Observation, origin: Origin, *, digest: str, target: str) -> Finding:
-    """The app's own two Deployments. `digest` is the contender's version, "" where it is not known yet."""
+    digest: the contender's version, "" where it is not known yet. paused: (who, which Deployment), if one is.
+    """
     live, spare = seen.incumbent, seen.contender
     if live is None:
         return no_deployment(target)
     for slot in filter(None, (live, spare)):
         if finding := _of_slot(slot, seen):
             return finding
-    if spare is not None and spare.replicas > 0:
-        return Refusal(
-            f"both {live.name} ({live.replicas} pods) and {spare.name} ({spare.replicas} pods) have replicas: "
-            "scale the one that should not serve to 0, then release again"
-        )
+    if paused is not None:
+        by, name = paused
+        return Refusal(f"Deployment {name} was paused by {by}: run `kubectl rollout resume deployment/{name}` first")
     if live.replicas == 0:
         return Refusal(f"{live.name} has 0 replicas: there is nothing to release; scale it up first")
     if origin == "change" and digest and digest == live.digest:
@@ -114,11 +84,6 @@ def _of_slot(slot: SlotState, seen: Observation) -> Finding:
             f"Deployment {slot.name} is claimed by release {claim.release}, which did not end cleanly: "
             "run `nightferry restore` for this app first"
         )
-    if slot.paused:
-        by = writer_of(slot.raw, "spec", "paused")
-        return Refusal(
-            f"Deployment {slot.name} was paused by {by}: run `kubectl rollout resume deployment/{slot.name}` first"
-        )
     metadata = slot.raw.get("metadata") or {}
     for owner in metadata.get("ownerReferences") or ():
         if owner.get("controller"):
@@ -126,24 +91,12 @@ def _of_slot(slot: SlotState, seen: Observation) -> Finding:
                 f"Deployment {slot.name} belongs to {owner.get('kind')} {owner.get('name')}, which would undo every "
                 "change: name that object's own tool instead, or remove the owner"
             )
-    for field in ("replicas", "template"):
-        if (manager := writer_of(slot.raw, "spec", field)) in GITOPS:
-            return Refusal(
-                f"{manager} owns spec.{field} of Deployment {slot.name} and would set it back in mid-release. Let it "
-                f"ignore the field ({_IGNORE % slot.name}), then release again"
-            )
     return None
 
 
-def of_plan(policy: ReleasePolicySpec, desired: int, window: float | None) -> Finding:
-    """Whether the policy's sizes can move `desired` pods, and its observation holds a window of its source."""
-    twin = policy.strategy.twin
-    if twin is not None and twin.surge(desired) + twin.unavailable(desired) == 0:
-        return Refusal(
-            f"maxSurge {twin.max_surge} and maxUnavailable {twin.max_unavailable} both mean 0 of {desired} pods: "
-            "nothing could ever move; set one of them to a number of pods"
-        )
-    if window is not None and policy.observe.at_least.seconds < window:
+def of_plan(policy: ReleasePolicySpec, window: float) -> Finding:
+    """Whether the policy's observation holds a window of its source."""
+    if policy.observe.at_least.seconds < window:
         return Refusal(
             f"observe.atLeast {policy.observe.at_least} is shorter than a window of metric source "
             f"{policy.metrics.source} ({window:g} s): no gate could see anything"
@@ -184,8 +137,10 @@ def of_neighbours(
     """What else touches these Deployments -> (finding, notes for the release's plan)."""
     for other in around.policies:
         name = (other.get("metadata") or {}).get("name")
-        target = (((other.get("spec") or {}).get("target")) or {}).get("deployment")
-        if name != policy_name and target and _overlap(str(target), policy.target.deployment):
+        spec = other.get("spec") or {}
+        target = (spec.get("target") or {}).get("deployment")
+        theirs = {*slots_named(spec), target}
+        if name != policy_name and target and theirs & {*slots, policy.target.deployment}:
             return (
                 Refusal(
                     f"policies {policy_name} and {name} both target Deployment {target}: delete one of them; "
@@ -193,22 +148,7 @@ def of_neighbours(
                 ),
                 (),
             )
-    for scaler in around.autoscalers:
-        ref = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-        if ref.get("kind") == "Deployment" and ref.get("name") in slots:
-            name = (scaler.get("metadata") or {}).get("name")
-            return (
-                Refusal(
-                    f"HorizontalPodAutoscaler {name} scales Deployment {ref.get('name')} and would fight the batches: "
-                    "this version cannot release under an autoscaler; delete it for the time of the release"
-                ),
-                (),
-            )
     return None, _service_notes(seen, around.services)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one in (other, f"{other}-twin") or other == f"{one}-twin"
 
 
 def _service_notes(seen: Observation, services: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -233,14 +173,25 @@ def of_access(lacking: Sequence[Permission], namespace: str) -> Finding:
     )
 
 
-def of_metrics(gate: str, answer: Counts | Failure, seen: Observation) -> Finding:
-    """Whether the store tells this app's pods apart: an answer for at least one pod that serves now."""
+def of_metrics(
+    gate: str, answer: Counts | Failure, seen: Observation, values: Sequence[str] = (), label: str = ""
+) -> Finding:
+    """Whether the store tells this app's pods apart: an answer for at least one pod that serves now.
+
+    `values`: those of `label` by which a gate knows the version that serves, where it does not tell pods apart.
+    """
     if isinstance(answer, Failure):
         if answer.kind is FailureKind.INVALID:
             return Refusal(f"gate {gate}: the metric store refuses the query: {answer.message}")
         return Wait(HoldReason.PREFLIGHT_BLIND, f"gate {gate}: {answer.message}")
+    if values and not {series.pod for series in answer.series} & set(values):
+        return Wait(
+            HoldReason.PREFLIGHT_BLIND,
+            f"gate {gate}: the metric store has no recent series with {label}={' or '.join(values)}. Check `by` of the "
+            "gate, and by.namespace where the metric holds the app's namespace in another label",
+        )
     serving = {pod.name for pod in seen.incumbents if not pod.terminating}
-    if not serving & {series.pod for series in answer.series}:
+    if not values and not serving & {series.pod for series in answer.series}:
         return Wait(
             HoldReason.PREFLIGHT_BLIND,
             f"gate {gate}: the metric store has no recent series of any of the {len(serving)} incumbent pods. Check "

@@ -16,6 +16,7 @@ from typing import Any, assert_never
 import msgspec
 
 from analysis.verdict import Verdict, worst
+from controller.accompanied import Accompanied
 from controller.decide import STILL
 from controller.pinned import pinned
 from controller.release import (
@@ -37,7 +38,6 @@ from controller.release import (
     RollBack,
 )
 from controller.revise import closed
-from controller.strategies import strategy_of
 from controller.transitions import moved
 from policies.load import PolicyRefused
 
@@ -136,7 +136,7 @@ def noted(record: Record, kind: str, because: str, now: float) -> Record:
 
 
 def _stage_name(stage: int, record: Record) -> str:
-    return "the canary" if stage == 0 else f"batch {stage} of {record.stages}"
+    return Accompanied(pinned(record.policy).spec).stage_name(record, stage)
 
 
 def worth_writing(before: Record, after: Record, now: float) -> bool:
@@ -214,13 +214,13 @@ def _at_odds_with_policy(record: Record) -> str:
     except (ValueError, PolicyRefused) as error:
         said = "; ".join(str(error).splitlines())
         return f"the pinned policy cannot be read: {said}"[:512]
-    strategy = strategy_of(spec)
-    slots = sorted(slot.name for slot in (record.incumbent, record.contender) if slot is not None)
-    known = sorted(strategy.slot_names(spec.target.deployment))
+    course = Accompanied(spec)
+    slots = sorted({slot.name for slot in (record.incumbent, record.contender) if slot is not None})
+    known = sorted(course.slot_names)
     if slots != known:
         return f"slots {', '.join(slots)}, but the policy's are {', '.join(known)}"
     # A restore has no stages: it only leads back.
-    stages = 0 if record.origin == "restore" else len(strategy.targets(spec, record.desired)) - 1
+    stages = 0 if record.origin == "restore" else len(course.stages(record)) - 1
     if record.stages != stages:
         return f"{record.stages} stages, but the policy has {stages}"
     return ""

@@ -80,6 +80,8 @@ class Cause(StrEnum):
     WORKLOAD_MISSING = "WorkloadMissing"
     WORKLOAD_REPLACED = "WorkloadReplaced"
     INCUMBENT_CHANGED = "BaselineVersionChanged"
+    ROUTE_MISSING = "RouteMissing"
+    ROUTE_CHANGED = "RouteChanged"
     FIELD_FIGHT = "FieldFight"
     RECORD_INVALID = "RecordInvalid"
     STATE_REGRESSED = "StateRegressed"
@@ -135,6 +137,7 @@ class Stage:
     by_hand: bool = False
     least: float | None = None
     name: str = ""
+    beside: bool = True  # whether the incumbent serves too; else gates know it from before the release only
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,23 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a gate has asked outside the metric store in a stage: a Job that runs, or calls of a webhook.
+
+    since: when it began to ask. tries: calls so far. found: the uid of the Job that was seen. said: the last answer,
+    None before any; a Job that has ended, and a webhook that has said healthy or degraded, are not asked again.
+    """
+
+    gate: str
+    stage: int
+    since: float
+    tries: int = 0
+    found: str = ""
+    said: Verdict | None = None
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the decision log that `explain` prints: what was decided, when, and the numbers behind it."""
 
@@ -264,10 +284,12 @@ class Record:
     ready: tuple[int, int] = (0, 0)  # available pods of contender and incumbent at the last write
     incumbent: SlotRecord | None = None
     contender: SlotRecord | None = None
+    saved: tuple[Saved, ...] = ()  # what the release borrows, as it was before: given back in every ending
     skip_gates: str = ""
     notes: tuple[str, ...] = ()
     baseline: Relied | None = None  # None: it began without one, and goes on without one
     forecasts: tuple[Forecast, ...] = ()  # at most one per gate
+    inquiries: tuple[Inquiry, ...] = ()  # at most one per gate
     verdicts: tuple[GateVerdict, ...] = ()
     verdicts_at: float = 0.0
     decisions: tuple[Entry, ...] = ()
@@ -328,6 +350,8 @@ class Claim:
     replicas: int
     desired: int
     digest: str = ""
+    saved: str = ""  # fields of this Deployment that the release borrows, as in `Saved`: the way back without a record
+    paused: bool | None = None  # whether we left the Deployment paused; None where a strategy never pauses one
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,10 +540,22 @@ ObjectWrite = CreateObject | PatchObject | DeleteObject
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The writes of one tick, in order; at most the last one changes capacity."""
+    """The writes of one tick, in order; at most the last one changes capacity or traffic."""
 
-    writes: tuple[SlotWrite, ...] = ()
+    writes: tuple[SlotWrite | ObjectWrite, ...] = ()
 
     @property
     def summary(self) -> str:
         return "; ".join(write.summary for write in self.writes)
+
+    @property
+    def moves(self) -> bool:
+        """Whether one of the writes changes capacity or traffic: more than a stamp."""
+        return any(moves(write) for write in self.writes)
+
+
+def moves(write: SlotWrite | ObjectWrite) -> bool:
+    """Whether a write changes anything beside our own annotation."""
+    if isinstance(write, PatchSlot):
+        return any(part is not None for part in (write.replicas, write.template, write.min_ready, write.fields))
+    return True

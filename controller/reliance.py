@@ -65,7 +65,7 @@ def relied(baseline: Baseline | NotLearned, policy: ReleasePolicy) -> Relied | N
     """What a release that begins now relies on."""
     if isinstance(baseline, NotLearned):
         return None
-    known = tuple(_margined(gate) for gate in policy.spec.gates if _knows(baseline, gate))
+    known = tuple(_margined(gate) for gate in policy.spec.learnable if _knows(baseline, gate))
     return Relied(baseline.digest, baseline.learned_at, known)
 
 
@@ -75,7 +75,7 @@ def notes(baseline: Baseline | NotLearned, policy: ReleasePolicy, uid: str) -> t
         return (f"no baseline ({baseline.reason}: {baseline.detail}): every gate assumes pod noise",)
     checked = "checked against the last hour" if is_present(baseline, uid) else "not checked against the last hour"
     lines = [f"baseline version {baseline.version} learned at {time_text(baseline.learned_at)}, {checked}"]
-    for gate in policy.spec.gates:
+    for gate in policy.spec.learnable:
         one = baseline.gates.get(gate.name, _ABSENT)
         told = f"assumed pod noise ({one.reason}: {one.detail})" if isinstance(one, NotLearned) else str(one.standing)
         band = baseline.bands.get(gate.name)

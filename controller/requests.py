@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from analysis.samples import CounterSeries
-from controller.release import PodList, SlotWrite
+from controller.release import ObjectWrite, PodList, Ref, ReplicaSetState, SlotWrite
 from policies.schema import GateKind, Query, Selector
 
 
@@ -91,6 +91,32 @@ class ReadPods:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadReplicaSets:
+    """-> ReplicaSetList of the ReplicaSets that carry all these labels. Complete or a Failure."""
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSetList:
+    """A complete list of ReplicaSets and the resourceVersion at which it was true."""
+
+    items: tuple[ReplicaSetState, ...]
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadObject:
+    """-> an object beside the Deployments as a dict; ABSENT where it, NO_KIND where its kind does not exist."""
+
+    namespace: str
+    ref: Ref
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReadNeighbours:
     """-> Neighbours: what else in the namespace touches the app. Asked in preflight only."""
 
@@ -134,6 +160,23 @@ class ReadBaseline:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallWebhook:
+    """-> Spoken: one signed POST to an endpoint of the configuration; `id` is the same for a repetition."""
+
+    endpoint: str
+    id: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An endpoint's answer, not judged: the HTTP status and the body, cut to its bound."""
+
+    status: int
+    body: bytes = b""
+
+
 Term = Literal["errors", "requests", "buckets", "events", "readings"]
 
 
@@ -159,6 +202,7 @@ class FetchCounts:
     step: float
     fresh_within: float
     stratum: str | None = None
+    values: tuple[str, ...] = ()  # whole values of `pod_label` instead of the pods of ReplicaSets: one series for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +288,14 @@ class WriteSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteObject:
+    """Create, patch or delete one object beside the Deployments -> the object as written, None where it is gone."""
+
+    namespace: str
+    write: ObjectWrite
+
+
+@dataclass(frozen=True, slots=True)
 class WritePolicyStatus:
     """Merge-patch the status of a ReleasePolicy at `resource_version` -> the object as written."""
 
@@ -288,19 +340,24 @@ class WriteEvent:
 
 
 Fetch = FetchCounts | FetchReadings | FetchTotals  # what a metric store answers
-Look = ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReadBaseline | ReviewAccess
-Read = Look | Fetch
-Write = WriteRecord | WriteSlot | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
+Look = (
+    ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadReplicaSets | ReadObject | ReadPods | ReadNeighbours
+    | ReadBaseline | ReviewAccess
+)  # fmt: skip
+Read = Look | Fetch | CallWebhook
+Write = WriteRecord | WriteSlot | WriteObject | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
 Request = Read | Write
 
 Answer = (
     Mapping[str, Any]
     | Sequence[Mapping[str, Any]]
     | PodList
+    | ReplicaSetList
     | Neighbours
     | tuple[Permission, ...]
     | Counts
     | Totals
+    | Spoken
     | Failure
     | None
 )
@@ -324,4 +381,5 @@ class Settings:
 
     sources: Mapping[str, Source] = field(default_factory=lambda: {"default": Source()})
     interval: float = 15.0  # seconds between ticks of an active release
+    endpoints: frozenset[str] = frozenset()  # names that webhook gates may call
     learns: bool = False  # whether somebody keeps Baseline objects: else no release asks or waits for one

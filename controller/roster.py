@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from controller.cluster.cache import Kind
 from controller.release import ENDS, AppKey, PodState
-from controller.strategies import STRATEGIES
+from controller.strategies import slots_named
 
 _ENDED = frozenset(phase.value for phase in ENDS)
 _SLOTS = 4096  # pods and objects whose last shape is remembered; beyond it all are forgotten, which only wakes more
@@ -143,10 +143,4 @@ def _policy_of(release: Mapping[str, Any]) -> AppKey | None:
 
 def _slots_of(app: AppKey, policy: Mapping[str, Any]) -> dict[tuple[str, str], AppKey]:
     """The Deployments that the app's strategy would move. A policy that cannot be read names none."""
-    spec = policy.get("spec") or {}
-    target, strategy = spec.get("target"), spec.get("strategy")
-    deployment = target.get("deployment") if isinstance(target, Mapping) else None
-    if not isinstance(deployment, str) or not isinstance(strategy, Mapping):
-        return {}
-    names = [name for kind in strategy if kind in STRATEGIES for name in STRATEGIES[kind].slot_names(deployment)]
-    return {(app.namespace, name): app for name in names}
+    return {(app.namespace, name): app for name in slots_named(policy.get("spec") or {})}

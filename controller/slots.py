@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.release import CLAIM_ANNOTATION, SLOT_LABEL, Claim, Phase, SlotState
+from controller.release import CLAIM_ANNOTATION, SLOT_LABEL, Claim, Phase, PodState, ReplicaSetState, SlotState
 
 # Written by `kubectl rollout restart`: new pods of the same version, not a new version.
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+HASH_LABEL = "pod-template-hash"
+REVISION = "deployment.kubernetes.io/revision"
 
 
 def claim_text(claim: Claim) -> str:
     """The annotation's value: canonical JSON, so that an unchanged claim is an unchanged text."""
-    return json.dumps(
-        {
-            "release": claim.release,
-            "uid": claim.uid,
-            "role": claim.role,
-            "phase": claim.phase.value,
-            "epoch": claim.epoch,
-            "replicas": claim.replicas,
-            "desired": claim.desired,
-            "digest": claim.digest,
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-    )
+    told = {
+        "release": claim.release,
+        "uid": claim.uid,
+        "role": claim.role,
+        "phase": claim.phase.value,
+        "epoch": claim.epoch,
+        "replicas": claim.replicas,
+        "desired": claim.desired,
+        "digest": claim.digest,
+    }
+    if claim.saved:
+        told["saved"] = claim.saved
+    if claim.paused is not None:
+        told["paused"] = claim.paused
+    return json.dumps(told, sort_keys=True, separators=(",", ":"))
 
 
 def read_claim(text: object) -> Claim | None:
@@ -53,6 +56,8 @@ def read_claim(text: object) -> Claim | None:
             replicas=int(data["replicas"]),
             desired=int(data["desired"]),
             digest=str(data.get("digest", "")),
+            saved=str(data.get("saved", "")),
+            paused=bool(data["paused"]) if "paused" in data else None,
         )
     except (ValueError, TypeError, KeyError):
         return None
@@ -112,6 +117,41 @@ def slot_state(obj: Mapping[str, Any]) -> SlotState:
         blocked=blocked,
         deleting="deletionTimestamp" in metadata,
         raw=obj,
+    )
+
+
+def replica_set_state(obj: Mapping[str, Any]) -> ReplicaSetState:
+    """Read a ReplicaSet object. One that no Deployment controls has `deployment` ""."""
+    metadata, spec = obj.get("metadata") or {}, obj.get("spec") or {}
+    owners = metadata.get("ownerReferences") or ()
+    owner: Mapping[str, Any] = next(
+        (each for each in owners if each.get("controller") and each.get("kind") == "Deployment"), {}
+    )
+    template = spec.get("template") or {}
+    within = template.get("metadata") or {}
+    labels = {key: value for key, value in (within.get("labels") or {}).items() if key != HASH_LABEL}
+    bare = {**template, "metadata": {**within, "labels": labels}}
+    revision = str((metadata.get("annotations") or {}).get(REVISION) or "")
+    replicas = spec.get("replicas")
+    return ReplicaSetState(
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        deployment=str(owner.get("name", "")),
+        hash=str((metadata.get("labels") or {}).get(HASH_LABEL, "")),
+        digest=template_digest(bare),
+        replicas=1 if replicas is None else int(replicas),
+        min_ready=float(spec.get("minReadySeconds") or 0),
+        revision=int(revision) if revision.isdecimal() else 0,
+        template=bare,
+    )
+
+
+def pods_of(slot: SlotState | None, pods: Sequence[PodState]) -> tuple[PodState, ...]:
+    """The pods whose ReplicaSet belongs to this Deployment: `<deployment>-<pod-template-hash>`."""
+    if slot is None:
+        return ()
+    return tuple(
+        pod for pod in pods if (hashed := pod.labels.get(HASH_LABEL)) and pod.replica_set == f"{slot.name}-{hashed}"
     )
 
 

@@ -1,7 +1,7 @@
 """The gates of a policy: what is measured and compared, with what margin, under which bound."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
@@ -134,12 +134,6 @@ class Gate(Part):
         "requests slower than `objective` (latency), such as 5%; for gauge the level that no pod may pass, a number.",
     )
 
-    later: ClassVar[Mapping[str, str]] = {
-        "job": "gates that run a Kubernetes Job",
-        "webhook": "gates that ask a webhook",
-        "by": "groups told apart by a label other than the pod",
-    }
-
     def measures(self) -> Mapping[GateKind, Measure]:
         """What the gate measures, by its kind: one item once the gate is legal, none for a gate that asks outside."""
         fields: Mapping[GateKind, Measure | None] = {
@@ -195,6 +189,10 @@ class Gate(Part):
     def _by_problems(self, kind: GateKind, by: By) -> Iterator[Problem]:
         if kind == "gauge":
             yield Problem(("by",), "by beside gauge", "no by: the levels of a gauge are those of pods")
+            return
+        if kind == "throughput":
+            allowed = "no by: how much a version gets done follows its share of the traffic"
+            yield Problem(("by",), "by beside throughput", allowed)
             return
         for field, selector in self.selectors().items():
             if selector.matches_on(by.label):

@@ -247,6 +247,11 @@ class ReleasePolicySpec(Part):
         return tuple(gate for gate in self.gates if gate.measures())
 
     @property
+    def learnable(self) -> tuple[Gate, ...]:
+        """The gates of which history can teach something: those that tell pods apart."""
+        return tuple(gate for gate in self.compared if gate.by is None)
+
+    @property
     def configured(self) -> tuple[str, ...]:
         """The names of the ConfigMaps that are a part of every release."""
         return tuple(name.partition("/")[2] for name in self.config or ())

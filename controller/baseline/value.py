@@ -72,6 +72,8 @@ def learning_digest(policy: ReleasePolicy, window: float) -> str:
     An edit of anything else (a deadline, a hold) leaves what was learned in force.
     """
     spec = to_object(policy)["spec"]
+    names = {gate.name for gate in policy.spec.learnable}
+    spec["gates"] = [gate for gate in spec["gates"] if gate["name"] in names]
     matters = {key: spec[key] for key in _MATTERS if key in spec}
     text = json.dumps({"spec": matters, "window": window}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

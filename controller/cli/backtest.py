@@ -89,9 +89,9 @@ def _nights(asked: Question, found: Gathered, days: int, told: Told) -> Nights:
     after = learn(_part(found, since, found.end), asked.policy, asked.namespace, asked.now)
     told(0.1, "the days before")
     before = learn(_part(found, found.start, since), asked.policy, asked.namespace, asked.now)
-    apart = any(gate_of(before, gate.name) is not None for gate in asked.policy.spec.gates)
+    apart = any(gate_of(before, gate.name) is not None for gate in asked.policy.spec.learnable)
     tests: list[GateTest] = []
-    gates = asked.policy.spec.gates
+    gates = asked.policy.spec.learnable
     for number, gate in enumerate(gates):
         later = gate_of(after, gate.name)
         earlier = gate_of(before, gate.name) if apart else later

@@ -83,7 +83,7 @@ def _tell(asked: Question, baseline: Baseline) -> None:
     for line in excluded_lines(baseline):
         say(line)
     screen = console()
-    for gate in asked.policy.spec.gates:
+    for gate in asked.policy.spec.learnable:
         watched = "" if gate.required else ", watched only"
         say(f"\ngate {gate.name} ({gate.kind}{watched})")
         print_facts(screen, gate_facts(gate, baseline))

@@ -138,7 +138,7 @@ def _young(age: AgeCurve) -> str:
 def to_json(baseline: Baseline, policy: ReleasePolicy, namespace: str) -> dict[str, Any]:
     """Everything that was learned, as plain data."""
     gates = []
-    for gate in policy.spec.gates:
+    for gate in policy.spec.learnable:
         found = baseline.gates[gate.name]
         band = baseline.bands.get(gate.name)
         gates.append(

@@ -67,9 +67,9 @@ class GatePower:
 
 def stages_of(policy: ReleasePolicy, pods: int) -> list[Stage]:
     """The stages of a release of so many pods; batches that mean the same pods are merged."""
-    from controller.strategies import strategy_of
+    from controller.strategies import targets_of
 
-    targets = strategy_of(policy.spec).targets(policy.spec, pods)
+    targets = targets_of(policy.spec, pods)
     kept: list[Stage] = []
     for number, target in enumerate(targets):
         if not kept or target > kept[-1].contender:

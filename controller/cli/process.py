@@ -22,6 +22,7 @@ from controller.configuration import Configuration
 from controller.learning.learner import Learner
 from controller.loop import Loop, SystemClock
 from controller.metrics import Sources
+from controller.outside import Endpoints
 from controller.performing import Performer
 from controller.policy_files import PolicyFiles
 from controller.report import Report
@@ -68,7 +69,7 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     shell = Cluster(connection, cache, clock, cache_bound=CACHE_BOUND)
     sources = Sources(told.sources, clock)
     settings = replace(told.settings, learns=True)
-    performer = Performer(shell, sources, clock, report)
+    performer = Performer(shell, sources, clock, report, Endpoints(told.endpoints, clock))
     baselines = Baselines(connection, cache, bound=CACHE_BOUND)
     learner = Learner(Copies(cache), baselines, sources.history, settings, clock, report)
     loop = Loop(performer, roster, clock, settings, report, learner=learner)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.clock import Clock
-from controller.cluster.cache import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +30,26 @@ class OwnWrites:
         self._clock = clock
         self._keep = keep
         self._lock = threading.Lock()
-        self._written: dict[tuple[Kind, str, str], _Written] = {}
+        self._written: dict[tuple[str, str, str], _Written] = {}
 
-    def note(self, kind: Kind, written: Mapping[str, Any]) -> None:
+    def note(self, kind: str, written: Mapping[str, Any]) -> None:
         """Remembers an object as the server wrote it for us."""
         metadata = written.get("metadata") or {}
         key = kind, str(metadata.get("namespace", "")), str(metadata.get("name", ""))
         with self._lock:
             self._written[key] = _Written(str(metadata.get("resourceVersion", "")), self._clock.monotonic())
 
-    def forget(self, kind: Kind, namespace: str, name: str) -> None:
+    def forget(self, kind: str, namespace: str, name: str) -> None:
         """Drops what we wrote of an object that is gone: nothing will ever show it again."""
         with self._lock:
             self._written.pop((kind, namespace, name), None)
 
-    def names(self, kind: Kind, namespace: str) -> list[str]:
+    def names(self, kind: str, namespace: str) -> list[str]:
         """The objects of a namespace that we wrote, and that nothing has shown since."""
         with self._lock:
-            return [name for one, space, name in self._written if one is kind and space == namespace]
+            return [name for one, space, name in self._written if one == kind and space == namespace]
 
-    def await_copy(self, kind: Kind, namespace: str, name: str, version: str) -> bool:
+    def await_copy(self, kind: str, namespace: str, name: str, version: str) -> bool:
         """Whether a copy that has the object at `version` lacks our last write; once it does not, the write is done."""
         with self._lock:
             written = self._kept(kind, namespace, name)
@@ -61,13 +60,13 @@ class OwnWrites:
                 return False
             return True
 
-    def outdates(self, kind: Kind, namespace: str, name: str, version: str) -> bool:
+    def outdates(self, kind: str, namespace: str, name: str, version: str) -> bool:
         """Whether `version` of an object is older than our last write of it; "" is older than any."""
         with self._lock:
             written = self._kept(kind, namespace, name)
             return written is not None and not rv_at_least(version, written.version)
 
-    def _kept(self, kind: Kind, namespace: str, name: str) -> _Written | None:
+    def _kept(self, kind: str, namespace: str, name: str) -> _Written | None:
         written = self._written.get((kind, namespace, name))
         if written is not None and self._clock.monotonic() - written.at > self._keep:
             del self._written[kind, namespace, name]

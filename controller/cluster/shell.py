@@ -20,41 +20,52 @@ from controller.cluster.connection import Connection
 from controller.cluster.failures import Failed, unavailable
 from controller.cluster.lists import Objects, read_list, read_objects
 from controller.cluster.own_writes import OwnWrites
-from controller.cluster.paths import AUTOSCALERS, BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, SERVICES, Resource
+from controller.cluster.paths import (
+    BASELINES,
+    DEPLOYMENTS,
+    OBJECTS,
+    PODS,
+    POLICIES,
+    RELEASES,
+    REPLICA_SETS,
+    SERVICES,
+    Resource,
+)
 from controller.cluster.pods import decode_pod
-from controller.cluster.writes import Call, call_of, review_of
-from controller.release import PodList, PodState
+from controller.cluster.writes import Call, call_of, object_call, review_of
+from controller.release import DeleteObject, PodList, PodState, Ref
+from controller.release import Kind as ObjectKind
 from controller.requests import (
     Answer,
     CreateRelease,
     DeleteRelease,
     Failure,
     FailureKind,
-    FetchCounts,
-    FetchReadings,
-    FetchTotals,
+    Look,
     Neighbours,
     Permission,
     ReadBaseline,
     ReadNeighbours,
+    ReadObject,
     ReadPods,
     ReadPolicy,
     ReadRelease,
     ReadReleases,
+    ReadReplicaSets,
     ReadSlot,
-    Request,
+    ReplicaSetList,
     ReviewAccess,
     WriteEvent,
+    WriteObject,
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
 )
+from controller.slots import replica_set_state
 
 Object = dict[str, Any]
-ClusterRequest = (
-    ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadPods | ReadNeighbours | ReadBaseline | ReviewAccess
-    | WriteRecord | WriteSlot | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
-)  # fmt: skip
+Change = WriteSlot | WriteObject | WriteRecord | CreateRelease | WritePolicyStatus | DeleteRelease
+ClusterRequest = Look | Change | WriteEvent
 
 _RESOURCES: Mapping[Kind, Resource] = {
     Kind.POLICY: POLICIES,
@@ -102,13 +113,23 @@ class Cluster:
         self._deadline = deadline
         self._tick = _TickTimes()
         self._own = OwnWrites(clock, keep=cache_bound + _GRACE)
+        self._served: dict[ObjectKind, Resource] = {}  # the version that the server was last seen to have
 
     def begin_tick(self) -> None:
         """Forgets the reads of this thread's last tick."""
         self._tick.began, self._tick.read = self._clock.monotonic(), None
 
-    def perform(self, request: Request) -> Answer:
-        """The answer to any request but those to a metric store."""
+    def perform(self, request: ClusterRequest) -> Answer:
+        """The answer to a request."""
+        match request:
+            case WriteSlot() | WriteObject() | WriteRecord() | CreateRelease() | WritePolicyStatus() | DeleteRelease():
+                return self._change(request)
+            case WriteEvent():
+                return self._record_event(request)
+            case _:
+                return self._look(request)
+
+    def _look(self, request: Look) -> Answer:
         match request:
             case ReadPolicy(namespace, name):
                 return self._read_policy(namespace, name)
@@ -118,6 +139,10 @@ class Cluster:
                 return self._fetch(Kind.RELEASE, namespace, name)
             case ReadSlot(namespace, name, fresh):
                 return self._read_slot(namespace, name, fresh)
+            case ReadReplicaSets(namespace, labels):
+                return self._read_replica_sets(namespace, labels)
+            case ReadObject(namespace, ref):
+                return self._read_object(namespace, ref)
             case ReadPods(namespace, labels, fresh):
                 return self._read_pods(namespace, labels, fresh)
             case ReadNeighbours(namespace):
@@ -126,18 +151,19 @@ class Cluster:
                 return self._read_baseline(namespace, name)
             case ReviewAccess(namespace, permissions):
                 return self._review_access(namespace, permissions)
-            case FetchCounts() | FetchReadings() | FetchTotals():
-                raise TypeError(f"{type(request).__name__} is not a request to the cluster")
+
+    def _change(self, request: Change) -> Answer:
+        match request:
             case WriteSlot():
                 return self._write(request, Kind.DEPLOYMENT)
+            case WriteObject():
+                return self._write_object(request)
             case WriteRecord() | CreateRelease():
                 return self._write(request, Kind.RELEASE)
             case WritePolicyStatus():
                 return self._write(request, Kind.POLICY)
             case DeleteRelease():
                 return self._delete(request)
-            case WriteEvent():
-                return self._record_event(request)
 
     # --------------------------------------------------------------------------------------------- reads
 
@@ -190,8 +216,11 @@ class Cluster:
 
     def _fetch(self, kind: Kind, namespace: str, name: str) -> Answer:
         """One object by a quorum read."""
+        return self._fetch_from(_RESOURCES[kind], kind, namespace, name)
+
+    def _fetch_from(self, resource: Resource, kind: str, namespace: str, name: str) -> Answer:
         began = self._clock.monotonic()
-        path = _RESOURCES[kind].item(namespace, name)
+        path = resource.item(namespace, name)
         data = self._connection.request("GET", path, deadline=self._deadline)
         if isinstance(data, Failure):
             if data.kind is FailureKind.ABSENT:
@@ -206,7 +235,23 @@ class Cluster:
         self._tick.read = began
         return found
 
-    def _is_stale(self, kind: Kind, namespace: str, one: Object) -> bool:
+    def _read_object(self, namespace: str, ref: Ref) -> Answer:
+        # There is no copy of these: a look costs as much as a quorum read, once per tick of a release under way.
+        answer: Answer = None
+        for resource in self._versions(ref.kind):
+            answer = self._fetch_from(resource, ref.kind, namespace, ref.name)
+            if not (isinstance(answer, Failure) and answer.kind is FailureKind.NO_KIND):
+                self._served[ref.kind] = resource
+                return answer
+            self._served.pop(ref.kind, None)
+        return answer
+
+    def _versions(self, kind: ObjectKind) -> tuple[Resource, ...]:
+        """The versions to ask for, in order: the one that the server had last time first."""
+        known = self._served.get(kind)
+        return OBJECTS[kind] if known is None else (known, *(each for each in OBJECTS[kind] if each is not known))
+
+    def _is_stale(self, kind: str, namespace: str, one: Object) -> bool:
         """Whether a server shows an object as it was before our own last write (a member that lags behind)."""
         metadata = one.get("metadata") or {}
         version = str(metadata.get("resourceVersion", ""))
@@ -246,13 +291,31 @@ class Cluster:
         self._tick.read = began
         return PodList(tuple(pods), listed.resource_version)
 
+    def _read_replica_sets(self, namespace: str, labels: tuple[tuple[str, str], ...]) -> Answer:
+        began = self._clock.monotonic()
+        query = (("labelSelector", ",".join(f"{key}={value}" for key, value in labels)),) if labels else ()
+        path = REPLICA_SETS.collection(namespace)
+        match read_objects(self._connection, self._clock, path, query=query, deadline=3 * self._deadline):
+            case Failed(_, failure):
+                return failure
+            case Objects(items, version):
+                self._tick.read = began
+                try:
+                    return ReplicaSetList(tuple(replica_set_state(one) for one in items), version)
+                except (TypeError, ValueError, AttributeError) as error:
+                    return unavailable(f"list {path}: {error}").failure
+
     def _read_neighbours(self, namespace: str) -> Answer:
         found: list[list[Object]] = []
-        for resource in (POLICIES, AUTOSCALERS, SERVICES):
-            listed = self._list(resource.collection(namespace))
+        for versions in ((POLICIES,), self._versions("HorizontalPodAutoscaler"), (SERVICES,)):
+            for resource in versions:
+                listed = self._list(resource.collection(namespace))
+                if not (isinstance(listed, Failure) and listed.kind is FailureKind.NO_KIND):
+                    break
             if isinstance(listed, Failure):
                 return listed
-            found.append(listed)
+            # What stands in a list does not say itself what it is.
+            found.append([{**one, "apiVersion": resource.api_version} for one in listed])
         policies, autoscalers, services = found
         return Neighbours(policies, autoscalers, services)
 
@@ -282,6 +345,27 @@ class Cluster:
         if isinstance(written, Failure):
             return written
         self._own.note(kind, written)
+        return written
+
+    def _write_object(self, request: WriteObject) -> Answer:
+        if (stale := self._stale(needs_read=True)) is not None:
+            return stale
+        write, kind = request.write, request.write.ref.kind
+        answer: bytes | Failure = Failure(FailureKind.NO_KIND, f"the server has no {kind}")
+        for resource in self._versions(kind):
+            call = object_call(request.namespace, write, resource)
+            answer = self._send(call)
+            if isinstance(answer, bytes) or answer.kind is not FailureKind.NO_KIND:
+                self._served[kind] = resource
+                break
+        if isinstance(answer, Failure):
+            return answer
+        if isinstance(write, DeleteObject):
+            self._own.forget(kind, request.namespace, write.ref.name)
+            return None
+        written = _object(answer, f"{call.method} {call.path}")
+        if not isinstance(written, Failure):
+            self._own.note(kind, written)
         return written
 
     def _delete(self, request: DeleteRelease) -> Answer:

@@ -13,13 +13,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.cluster.connection import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH
-from controller.cluster.paths import ACCESS_REVIEWS, DEPLOYMENTS, EVENTS, POLICIES, RELEASES
-from controller.release import CLAIM_ANNOTATION, GROUP, CreateSlot, PatchSlot, SlotWrite
+from controller.cluster.paths import ACCESS_REVIEWS, DEPLOYMENTS, EVENTS, POLICIES, RELEASES, Resource
+from controller.release import (
+    CLAIM_ANNOTATION,
+    GROUP,
+    CreateObject,
+    CreateSlot,
+    DeleteObject,
+    ObjectWrite,
+    PatchObject,
+    PatchSlot,
+    SlotWrite,
+)
 from controller.requests import (
     CreateRelease,
     DeleteRelease,
     Permission,
-    Write,
     WriteEvent,
     WritePolicyStatus,
     WriteRecord,
@@ -30,6 +39,9 @@ from controller.slots import claim_text
 FIELD_MANAGER = "nightferry"
 _OWNED = (("fieldManager", FIELD_MANAGER),)
 _LONGEST_EVENT = 1024  # characters; the API server refuses more
+
+
+OwnWrite = WriteSlot | WriteRecord | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +55,8 @@ class Call:
     query: tuple[tuple[str, str], ...] = _OWNED
 
 
-def call_of(request: Write) -> Call:
-    """The call that performs a write request."""
+def call_of(request: OwnWrite) -> Call:
+    """The call that performs a write of a slot or of an object of ours."""
     match request:
         case WriteSlot(namespace, write):
             return _slot_call(namespace, write)
@@ -59,6 +71,21 @@ def call_of(request: Write) -> Call:
             return Call("DELETE", RELEASES.item(namespace, name), options, query=())
         case WriteEvent():
             return Call("POST", EVENTS.collection(request.namespace), _event(request))
+
+
+def object_call(namespace: str, write: ObjectWrite, resource: Resource) -> Call:
+    """The call that performs a write of an object beside the Deployments, in a version that the server has."""
+    match write:
+        case CreateObject():
+            manifest = {**_placed(write.manifest, namespace), "apiVersion": resource.api_version}
+            return Call("POST", resource.collection(namespace), manifest)
+        case PatchObject(ref, version, patch):
+            body = {**patch, "metadata": {**(patch.get("metadata") or {}), "resourceVersion": version}}
+            return Call("PATCH", resource.item(namespace, ref.name), body, MERGE_PATCH)
+        case DeleteObject(ref, uid, version):
+            guard = {"uid": uid, "resourceVersion": version}
+            options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": guard}
+            return Call("DELETE", resource.item(namespace, ref.name), options, query=())
 
 
 def review_of(namespace: str, permission: Permission) -> Call:
@@ -88,13 +115,13 @@ def _slot_call(namespace: str, write: SlotWrite) -> Call:
 
 
 def _slot_patch(namespace: str, patch: PatchSlot) -> Call:
-    """Claim, replicas, minReadySeconds and template in one patch, refused unless at the resourceVersion.
+    """Claim, replicas, template and further fields in one patch, refused unless at the resourceVersion.
 
     The template goes by a strategic merge patch with the directive `$patch: replace`, which puts a map in place of
     another. A JSON patch could replace it too, but it can set an annotation only where the object has annotations, and
     remove one only where it is there; both are unknown at this point.
     """
-    spec: dict[str, Any] = {}
+    spec: dict[str, Any] = dict(patch.fields or {})
     if patch.replicas is not None:
         spec["replicas"] = patch.replicas
     if patch.min_ready is not None:

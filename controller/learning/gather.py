@@ -34,7 +34,7 @@ from controller.learning.asks import (
 )
 from controller.learning.fetch_plan import Rollout, Span
 from controller.requests import FetchTotals, Source, Term, Totals
-from controller.strategies import strategy_of
+from controller.strategies import strategy_of, targets_of
 from policies.schema import Gate, ReleasePolicy, Selector
 
 Counted = Tally | Histogram | Levels
@@ -132,7 +132,7 @@ def gather(
     bounds = fetch_plan.aligned((now - back, now - subject.source.scrape), window)
     presence = asker.presence(bounds)
     if isinstance(presence, NotLearned):
-        gates = {gate.name: GateHistory(gate, trouble=presence) for gate in subject.policy.spec.gates}
+        gates = {gate.name: GateHistory(gate, trouble=presence) for gate in subject.policy.spec.learnable}
         return Gathered(*bounds, window, 0.0, (), (), (), gates)
     seen = [at for instants in presence.pods.values() for at, _ in instants]
     if min(seen) - bounds[0] >= _PRESENCE_STEP:
@@ -151,7 +151,7 @@ def gather(
     around = [fetch_plan.around(one, window, bounds) for one in rollouts[-fetch_plan.MOST_ROLLOUTS :]]
     asker.plan(len(segments), sum(one is not None for one in around), bands=bands)
     gates = {}
-    for gate in subject.policy.spec.gates:
+    for gate in subject.policy.spec.learnable:
         found = asker.gate(gate, segments, [one for one in around if one is not None], max(seen))
         if bands:
             found = replace(found, line=asker.line(gate, bounds))
@@ -167,7 +167,7 @@ def recent(subject: Subject, now: float, seconds_back: float, **how: Any) -> Gat
     window = subject.source.window
     span = fetch_plan.aligned((now - seconds_back, now - subject.source.scrape), window)
     asker.plan(1, 0, bands=False)
-    gates = {gate.name: asker.gate(gate, [span], [], span[1]) for gate in subject.policy.spec.gates}
+    gates = {gate.name: asker.gate(gate, [span], [], span[1]) for gate in subject.policy.spec.learnable}
     coverage = _coverage(gates.values(), [span], window)
     return Gathered(*span, window, span[1] - span[0], (span,), (), (), gates, coverage)
 
@@ -175,7 +175,7 @@ def recent(subject: Subject, now: float, seconds_back: float, **how: Any) -> Gat
 def release_seconds(policy: ReleasePolicy) -> float:
     """How long all stages of a release may take, each watched as long as it may be."""
     spec = policy.spec
-    return len(strategy_of(spec).targets(spec, 1_000)) * float(spec.observe.at_most.seconds)
+    return len(targets_of(spec, 1_000)) * float(spec.observe.at_most.seconds)
 
 
 def released(releases: Iterable[Mapping[str, Any]], now: float) -> Iterator[Excluded]:
@@ -222,14 +222,14 @@ class _Asker:
         """How many questions there will be."""
         each = sum(
             1 + (segments + rollouts) * max(1, len(gate.selectors())) + bands
-            for gate in self._subject.policy.spec.gates
+            for gate in self._subject.policy.spec.learnable
         )
         self._total = self._done + each
 
     def presence(self, bounds: Span) -> Presence | NotLearned:
         """Which ReplicaSets had pods, told by the first gate whose series says it."""
         trouble: NotLearned | None = None
-        for gate in self._subject.policy.spec.gates:
+        for gate in self._subject.policy.spec.learnable:
             for selector in _witnesses(gate):
                 self._step("which versions ran when")
                 stretch = fetch_plan.stretch(fetch_plan.aligned(bounds, _PRESENCE_STEP), _PRESENCE_STEP, _PRESENCE_STEP)

@@ -32,7 +32,7 @@ from controller.baseline import Baseline, Excluded, Likeness, Present, learning_
 from controller.gates import settings
 from controller.learning import fetch_plan
 from controller.learning.gather import GateHistory, Gathered, Progress, Subject, gather, recent, release_seconds
-from controller.strategies import strategy_of
+from controller.strategies import targets_of
 from policies.schema import Gate, ReleasePolicy
 
 _REFITS = 16  # age curves refitted on resampled rollouts, beside the learned one
@@ -111,11 +111,11 @@ def learn(
     alpha = policy.spec.promise.false_rollback.fraction
     pause = policy.spec.promise.false_pause.fraction
     plan, share = replay_plan(policy, gathered.window, gathered.length)
-    asked = {gate.name: settings(gate, policy) for gate in policy.spec.gates}
+    asked = {gate.name: settings(gate, policy) for gate in policy.spec.learnable}
     histories = {name: history_of(one, seed, asked[name]) for name, one in gathered.gates.items()}
     studies = []
     for required in (True, False):
-        names = [gate.name for gate in policy.spec.gates if gate.required is required]
+        names = [gate.name for gate in policy.spec.learnable if gate.required is required]
         known = {name: one for name in names if not isinstance(one := histories[name], NotLearned)}
         studies.append(
             study(
@@ -143,7 +143,7 @@ def learn(
         end=gathered.end,
         coverage=gathered.coverage,
         excluded=gathered.excluded,
-        gates={gate.name: gates[gate.name] for gate in policy.spec.gates},
+        gates={gate.name: gates[gate.name] for gate in policy.spec.learnable},
         bands={
             name: _band(one, gathered.excluded, pod_spread(gates[name], one.segments))
             for name, one in gathered.gates.items()
@@ -156,13 +156,12 @@ def learn(
 def replay_plan(policy: ReleasePolicy, window: float, segment: float) -> tuple[ReplayPlan, float]:
     """The release as windows, cut to fit into a segment (seconds), and the share of the whole that this leaves."""
     spec = policy.spec
-    strategy = strategy_of(spec)
-    stages = len(strategy.targets(spec, 1_000))
+    stages = len(targets_of(spec, 1_000))
     most = max(1, math.floor(spec.observe.at_most.seconds / window))
     least = min(most, max(1, math.ceil(spec.observe.at_least.seconds / window)))
     room = max(1, math.floor(segment / window) - fetch_plan.SLACK)
     fitting = min(most, max(1, room // stages))
-    plan = ReplayPlan(lambda pods: strategy.targets(spec, pods), min(least, fitting), fitting)
+    plan = ReplayPlan(lambda pods: targets_of(spec, pods), min(least, fitting), fitting)
     return plan, fitting / most
 
 

@@ -33,7 +33,7 @@ class Prometheus:
 
     def fetch(self, ask: Fetch) -> Counts | Totals | Failure:
         """The answer to a request, or why there is none that can be trusted."""
-        if not isinstance(ask, FetchTotals) and not ask.replica_sets:
+        if not isinstance(ask, FetchTotals) and not (ask.replica_sets or _values(ask)):
             return Counts(())
         if isinstance(ask, FetchCounts) and records_a_rate(ask.selector):
             return Failure(FailureKind.INVALID, f"gate {ask.gate}: {recorded(ask.selector)}")
@@ -61,12 +61,17 @@ def _composed(ask: Fetch) -> str:
             return compose_totals(ask)
 
 
+def _values(ask: Fetch) -> tuple[str, ...]:
+    return ask.values if isinstance(ask, FetchCounts) else ()
+
+
 def _judged(ask: Fetch, series: list[Series]) -> Counts | Totals:
     grid = Grid(ask.start, ask.end, ask.step, counter=isinstance(ask, FetchCounts))
     if isinstance(ask, FetchTotals):
         return totals(series, grid)
-    names = "|".join(re.escape(name) for name in ask.replica_sets)
-    ours = re.compile(f"(?:{names}){POD_SUFFIX}", re.ASCII)
+    values = _values(ask)
+    names = "|".join(re.escape(name) for name in values or ask.replica_sets)
+    ours = re.compile(f"(?:{names})" if values else f"(?:{names}){POD_SUFFIX}", re.ASCII)
     if isinstance(ask, FetchReadings):
         own = (ask.query.namespace or "namespace", ask.namespace)
         return Counts(pod_series(series, PodLabels(ask.query.pod, ours, exact=False, namespace=own), grid))

@@ -41,7 +41,7 @@ def compose(ask: FetchCounts) -> str:
     labels = [ask.pod_label, *(["le"] if ask.term == "buckets" else []), *([ask.stratum] if ask.stratum else [])]
     _legal(ask.namespace_label, *labels)
     # By the ReplicaSet's name, so that pods that are gone still count.
-    pods = f"(?:{_alternatives(ask.replica_sets)}){POD_SUFFIX}"
+    pods = _alternatives(ask.values) if ask.values else f"(?:{_alternatives(ask.replica_sets)}){POD_SUFFIX}"
     narrowed = ask.selector.with_matchers(
         Matcher(ask.namespace_label, "=", ask.namespace), Matcher(ask.pod_label, "=~", pods)
     )

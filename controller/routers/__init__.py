@@ -29,6 +29,15 @@ __all__ = ["ROUTERS", "Gone", "Router", "Shown", "router_of"]
 class Router(Protocol):
     """What `routed` needs to know of a router."""
 
+    @property
+    def permissions(self) -> tuple[tuple[str, str, str], ...]:
+        """What it needs, forward and back alike, as (verb, API group, resource)."""
+        ...
+
+    def borrows(self, policy: ReleasePolicySpec) -> tuple[tuple[Ref, str, str], ...]:
+        """What it changes of other people's objects, as (object, field of its spec, API group)."""
+        ...
+
     def reads(self, policy: ReleasePolicySpec) -> tuple[Ref, ...]:
         """The objects that every look must read."""
         ...

@@ -73,6 +73,14 @@ class _Route:
 class GatewayApi:
     """The gatewayAPI router; see the module for its theory."""
 
+    permissions = (
+        *sides.PERMISSIONS,
+        *((verb, "gateway.networking.k8s.io", "httproutes") for verb in ("get", "patch")),
+    )
+
+    def borrows(self, policy: ReleasePolicySpec) -> tuple[tuple[Ref, str, str], ...]:
+        return ((_own(policy), "rules", "gateway.networking.k8s.io"),)
+
     def reads(self, policy: ReleasePolicySpec) -> tuple[Ref, ...]:
         return (*sides.service_reads(policy), _own(policy))
 

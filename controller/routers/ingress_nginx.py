@@ -42,6 +42,14 @@ _OTHERS = (TOTAL, HEADER_PATTERN)  # would change what ours mean
 class IngressNginx:
     """The ingressNginx router; see the module for its theory."""
 
+    permissions = (
+        *sides.PERMISSIONS,
+        *((verb, "networking.k8s.io", "ingresses") for verb in ("get", "create", "patch", "delete")),
+    )
+
+    def borrows(self, policy: ReleasePolicySpec) -> tuple[tuple[Ref, str, str], ...]:
+        return ((_own(policy), "rules", "networking.k8s.io"),)
+
     def reads(self, policy: ReleasePolicySpec) -> tuple[Ref, ...]:
         return (*sides.service_reads(policy), _own(policy), _canary(policy))
 

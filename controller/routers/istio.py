@@ -74,6 +74,16 @@ class _Http:
 class Istio:
     """The istio router; see the module for its theory."""
 
+    permissions = (
+        ("get", "", "services"),
+        *((verb, "networking.istio.io", "virtualservices") for verb in ("get", "patch")),
+        *((verb, "networking.istio.io", "destinationrules") for verb in ("get", "create", "patch", "delete")),
+    )
+
+    def borrows(self, policy: ReleasePolicySpec) -> tuple[tuple[Ref, str, str], ...]:
+        own = ((_own(policy), "http", "networking.istio.io"),)
+        return (*own, (_rule(policy), "subsets", "networking.istio.io")) if _names_rule(policy) else own
+
     def reads(self, policy: ReleasePolicySpec) -> tuple[Ref, ...]:
         service = service_of(policy)
         return (Ref("Service", service), Ref("Endpoints", service), _own(policy), _rule(policy))

@@ -31,6 +31,8 @@ MADE_BY = {"app.kubernetes.io/managed-by": "nightferry"}
 RELEASE_ANNOTATION = f"{GROUP}/release"
 ROLES: tuple[Role, Role] = ("incumbent", "contender")
 
+PERMISSIONS = tuple((verb, "", "services") for verb in ("get", "create", "patch", "delete"))
+
 Object = Mapping[str, Any]
 
 _LONGEST = 63
@@ -182,9 +184,10 @@ def service_problems(policy: ReleasePolicySpec, seen: Observation, *, sides: boo
         return f"Service {name} has no selector, so nothing tells its pods apart: give it the labels of the app's pods"
     if HASH_LABEL in selector:
         return f"Service {name} selects one {HASH_LABEL}: take {HASH_LABEL} out of its selector, then release again"
-    if reached(seen, name, "incumbent") == 0:
+    template = ((seen.incumbent.raw.get("spec") or {}).get("template") or {}) if seen.incumbent is not None else {}
+    if not selector.items() <= ((template.get("metadata") or {}).get("labels") or {}).items():
         return (
-            f"Service {name} has no ready pod of Deployment {policy.target.deployment} behind it: correct its selector "
+            f"Service {name} selects no pod of Deployment {policy.target.deployment}: correct its selector "
             f"({', '.join(f'{key}={value}' for key, value in sorted(selector.items()))})"
         )
     for role in ROLES if sides else ():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
-from controller.requests import Failure, FailureKind
-from controller.simulation import manifests
+from controller.requests import Failure, FailureKind, Spoken
+from controller.simulation import jobs, manifests
 from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
 from controller.simulation.traffic import Hostile, doubled, empty, refusing, without
@@ -180,6 +181,42 @@ def _allow(scene: Scene, _words: Mapping[str, str]) -> None:
     scene.world.lacking = frozenset()
 
 
+# ------------------------------------------------------------------------------------------------ gates outside
+
+
+def _edit_config(scene: Scene, words: Mapping[str, str]) -> None:
+    """Somebody changes the content of a ConfigMap."""
+    scene.world.edit("ConfigMap", words["name"], {"data": mapping(words["change"])}, namespace=scene.namespace)
+
+
+def _delete_config(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.world.delete("ConfigMap", words["name"], namespace=scene.namespace)
+
+
+def _jobs(scene: Scene, words: Mapping[str, str]) -> None:
+    ends_in = seconds(words["in"]) if "in" in words else None
+    scene.world.jobs = jobs.JobCourse(ends_in, words.get("how") == "succeed")
+
+
+def _delete_job(scene: Scene, _words: Mapping[str, str]) -> None:
+    """Somebody deletes the Job that was started last."""
+    names = [key[2] for key in scene.world.objects.items if key[0] == "Job" and key[1] == scene.namespace]
+    if not names:
+        raise ValueError("there is no Job")
+    scene.world.delete("Job", names[-1], namespace=scene.namespace)
+
+
+def _endpoint(scene: Scene, words: Mapping[str, str]) -> None:
+    """What an endpoint of webhook gates says from now on."""
+    told: Spoken | Failure = Failure(FailureKind.UNAVAILABLE, "no connection")
+    if "status" in words:
+        told = Spoken(int(words["status"]))
+    elif "verdict" in words:
+        body = {"verdict": words["verdict"], "because": words.get("because", "")}
+        told = Spoken(200, json.dumps(body).encode())
+    scene.world.endpoints[words["name"]] = told
+
+
 # ------------------------------------------------------------------------------------------------ people
 
 
@@ -315,6 +352,15 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("capacity 8|none", r"capacity (?P<bound>\d+|none)", _capacity),
     ("forbid VERB RESOURCE", r"forbid (?P<what>[a-z]+ [a-z./]+)", _forbid),
     ("allow everything", r"allow everything", _allow),
+    ("edit configmap NAME {...}", r"edit configmap (?P<name>[a-z0-9.-]+) (?P<change>\{.*\})", _edit_config),
+    ("delete configmap NAME", r"delete configmap (?P<name>[a-z0-9.-]+)", _delete_config),
+    ("jobs succeed|fail in 20s", r"jobs (?P<how>succeed|fail) in (?P<in>\w+)", _jobs),
+    ("jobs never end", r"jobs never end", _jobs),
+    ("delete job", r"delete job", _delete_job),
+    ("endpoint NAME says healthy|degraded|undecided [why]",
+     r"endpoint (?P<name>[a-z0-9-]+) says (?P<verdict>\w+)(?: (?P<because>.+))?", _endpoint),
+    ("endpoint NAME answers 503", r"endpoint (?P<name>[a-z0-9-]+) answers (?P<status>\d{3})", _endpoint),
+    ("endpoint NAME down", r"endpoint (?P<name>[a-z0-9-]+) down", _endpoint),
     ("scale [contender|incumbent] 20", rf"scale (?:{_SLOT} )?{_NUMBER}", _scale),
     ("edit contender|incumbent image=v99", rf"edit {_SLOT} image=(?P<version>[a-z0-9.-]+)", _edit_image),
     ("edit policy {...}", r"edit policy (?P<change>\{.*\})", _edit_policy),
@@ -347,6 +393,8 @@ _CHECKED: Mapping[Effect, Callable[[Mapping[str, str]], object]] = {
     _memory: lambda words: _pairs(words["pairs"], _FACTOR, "x1.5"),
     _crash: lambda words: seconds(words.get("after", "2s")),
     _slow: lambda words: seconds(words["in"]),
+    _edit_config: lambda words: mapping(words["change"]),
+    _jobs: lambda words: seconds(words.get("in", "1s")),
     _gitops: lambda words: (seconds(words["every"]), seconds(words.get("lasts", "1m"))),
     _edit_policy: lambda words: mapping(words["change"]),
     _edit_record: lambda words: mapping(words["change"]),

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
-from controller.release import CLAIM_ANNOTATION, CreateSlot, PatchSlot, PodList, PodState
+from controller.release import (
+    CLAIM_ANNOTATION,
+    CreateObject,
+    CreateSlot,
+    DeleteObject,
+    ObjectWrite,
+    PatchObject,
+    PatchSlot,
+    PodList,
+    PodState,
+    ReplicaSetState,
+)
+from controller.release import Kind as BesideKind
 from controller.requests import (
     Answer,
+    CallWebhook,
     CreateRelease,
     DeleteRelease,
     Failure,
@@ -19,20 +32,27 @@ from controller.requests import (
     Read,
     ReadBaseline,
     ReadNeighbours,
+    ReadObject,
     ReadPods,
     ReadPolicy,
     ReadRelease,
     ReadReleases,
+    ReadReplicaSets,
     ReadSlot,
+    ReplicaSetList,
     ReviewAccess,
+    Spoken,
     Write,
     WriteEvent,
+    WriteObject,
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
 )
+from controller.simulation import services
+from controller.simulation.deployments import ReplicaSet
 from controller.simulation.objects import Key, Object, absent
-from controller.slots import claim_text
+from controller.slots import claim_text, match_labels, template_digest
 
 if TYPE_CHECKING:
     from controller.simulation.world import World
@@ -48,12 +68,16 @@ class View:
     version: int
     objects: Mapping[Key, Object]
     pods: tuple[tuple[str, PodState], ...]
+    replica_sets: Mapping[str, tuple[ReplicaSet, ...]] = field(default_factory=dict)  # by uid of the Deployment
 
 
 def read_from(world: World, request: Read, given: View) -> Answer:
     """Answer a read from a view; looks through the watch cache may see an older one still."""
     if isinstance(request, Fetch):
         return world.store_fault if world.store_fault is not None else world.traffic.fetch(request)
+    if isinstance(request, CallWebhook):
+        world.calls.append(request)
+        return world.endpoints.get(request.endpoint, Spoken(404))
     if world.api_fault is not None:
         return world.api_fault
     cached = not getattr(request, "fresh", isinstance(request, ReadRelease | ReadNeighbours | ReviewAccess))
@@ -69,6 +93,12 @@ def read_from(world: World, request: Read, given: View) -> Answer:
             return _one(view, ("Release", namespace, name))
         case ReadSlot(namespace, name):
             return _one(view, ("Deployment", namespace, name))
+        case ReadReplicaSets(namespace, labels):
+            return ReplicaSetList(tuple(_replica_sets(view, namespace, dict(labels))), str(view.version))
+        case ReadObject(namespace, ref) if ref.kind == "Endpoints":
+            return services.endpoints(world, view, namespace, ref.name)
+        case ReadObject(namespace, ref):
+            return _one(view, (ref.kind, namespace, ref.name))
         case ReadPods(namespace, labels):
             pods = tuple(
                 pod
@@ -93,6 +123,24 @@ def read_from(world: World, request: Read, given: View) -> Answer:
 def _one(view: View, key: Key) -> Answer:
     found = view.objects.get(key)
     return found if found is not None else absent(key)
+
+
+def _replica_sets(view: View, namespace: str, labels: Mapping[str, str]) -> Iterator[ReplicaSetState]:
+    for key, obj in sorted(view.objects.items()):
+        if key[:2] != ("Deployment", namespace) or not labels.items() <= dict(match_labels(obj)).items():
+            continue
+        for each in view.replica_sets.get(obj["metadata"]["uid"], ()):
+            yield ReplicaSetState(
+                name=each.name,
+                uid=f"uid-{each.name}",
+                deployment=key[2],
+                hash=each.hash,
+                digest=template_digest(each.template),
+                replicas=each.replicas,
+                min_ready=each.min_ready,
+                revision=each.order,
+                template=each.template,
+            )
 
 
 def _all(view: View, kind: str, namespace: str) -> list[Object]:
@@ -125,6 +173,9 @@ def _perform(world: World, request: Write, key: Key | None) -> Answer:
             assert key is not None and isinstance(write, PatchSlot)
             whole = {"template": write.template} if write.template is not None else None
             return objects.patch(key, _patch(write), MANAGER, now, version=write.resource_version, whole=whole)
+        case WriteObject(namespace, beside):
+            assert key is not None
+            return _perform_beside(world, namespace, beside, key)
         case CreateRelease(namespace, manifest):
             return objects.create(manifest, namespace, MANAGER, now)
         case DeleteRelease(_, _, uid):
@@ -138,8 +189,20 @@ def _perform(world: World, request: Write, key: Key | None) -> Answer:
             assert_never(request)
 
 
+def _perform_beside(world: World, namespace: str, write: ObjectWrite, key: Key) -> Answer:
+    objects, now = world.objects, world.now
+    match write:
+        case CreateObject():
+            return objects.create(write.manifest, namespace, MANAGER, now)
+        case PatchObject():
+            return objects.patch(key, write.patch, MANAGER, now, version=write.resource_version)
+        case DeleteObject():
+            gone = objects.delete(key, write.uid, write.resource_version)
+            return gone if isinstance(gone, Failure) else None
+
+
 def _patch(write: PatchSlot) -> dict[str, Any]:
-    spec: dict[str, Any] = {}
+    spec: dict[str, Any] = dict(write.fields or {})
     if write.replicas is not None:
         spec["replicas"] = write.replicas
     if write.min_ready is not None:
@@ -157,10 +220,26 @@ def _key_of(request: Write) -> Key | None:
             return ("ReleasePolicy", namespace, name)
         case WriteSlot(namespace, write):
             return ("Deployment", namespace, write.name)
+        case WriteObject(namespace, about):
+            return (about.ref.kind, namespace, about.ref.name)
         case CreateRelease(namespace, manifest):
             return ("Release", namespace, str(manifest["metadata"]["name"]))
         case WriteEvent():
             return None
+
+
+_VERBS = {CreateObject: "create", PatchObject: "patch", DeleteObject: "delete"}
+_RESOURCES: Mapping[BesideKind, str] = {
+    "Service": "services",
+    "Endpoints": "endpoints",
+    "Ingress": "ingresses.networking.k8s.io",
+    "HTTPRoute": "httproutes.gateway.networking.k8s.io",
+    "VirtualService": "virtualservices.networking.istio.io",
+    "DestinationRule": "destinationrules.networking.istio.io",
+    "ConfigMap": "configmaps",
+    "Job": "jobs.batch",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers.autoscaling",
+}
 
 
 def _permission(request: Write) -> str:
@@ -173,6 +252,8 @@ def _permission(request: Write) -> str:
             return "create deployments.apps"
         case WriteSlot():
             return "patch deployments.apps"
+        case WriteObject(_, about):
+            return f"{_VERBS[type(about)]} {_RESOURCES[about.ref.kind]}"
         case CreateRelease():
             return "create releases.nightferry.dev"
         case DeleteRelease():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from controller.release import PodState
+from controller.simulation import jobs
 from controller.simulation.deployments import ReplicaSet, hash_of, sync
 from controller.simulation.objects import Key, Object
 from controller.simulation.pods import NEVER, Pod, suffix, version_of
@@ -17,9 +18,11 @@ _NODES = 5
 
 
 def act(world: World) -> None:
-    """The Deployment controller looks at every Deployment that is due, then the scheduler at waiting pods."""
+    """The controllers look at every Deployment and Job that is due, then the scheduler at waiting pods."""
     for key, at in list(world.due.items()):
-        if at <= world.now:
+        if at <= world.now and key[0] == "Job":
+            jobs.sync(world, key)
+        elif at <= world.now:
             _sync(world, key)
     schedule(world)
 

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from controller.release import Kind as BesideKind
 from controller.requests import Failure, FailureKind
 
 Object = dict[str, Any]
-Kind = Literal["ReleasePolicy", "Release", "Baseline", "Deployment", "HorizontalPodAutoscaler", "Service"]
+Kind = Literal["ReleasePolicy", "Release", "Baseline", "Deployment"] | BesideKind
 Key = tuple[Kind, str, str]  # kind, namespace, name
 
 
@@ -110,10 +111,12 @@ class Objects:
         self.items[key] = after
         return after
 
-    def delete(self, key: Key, uid: str | None = None) -> Object | Failure:
+    def delete(self, key: Key, uid: str | None = None, version: str | None = None) -> Object | Failure:
         found = self.items.get(key)
         if found is None:
             return absent(key)
+        if version is not None and found["metadata"]["resourceVersion"] != version:
+            return Failure(FailureKind.CONFLICT, f"{_named(key)}: the object has been modified")
         if uid is not None and found["metadata"]["uid"] != uid:
             return Failure(FailureKind.CONFLICT, f"{_named(key)} has another uid")
         del self.items[key]

@@ -222,11 +222,23 @@ class Traffic:
         fresh = ask.fresh_within if isinstance(ask, FetchCounts) else 2.0 * self.scrape
         sets = set(ask.replica_sets)
         series: list[CounterSeries] = []
+        if isinstance(ask, FetchCounts) and ask.values:
+            series = [one for value in ask.values for one in self._of_version(value, instants, ask.term)]
         for pod, kept in sorted(self.samples.items()):
             if pod.rpartition("-")[0] in sets:
                 series += _series(pod, kept.newest(instants, fresh, self.scrape), instants, ask.term)
         counts = Counts(tuple(series))
         return counts if self.hostile is None else self.hostile(ask, counts)
+
+    def _of_version(self, value: str, instants: FloatArray, term: Term) -> list[CounterSeries]:
+        """What an edge counted for one version: all pods of a template's hash as one series, gone ones included."""
+        of_version = [kept for pod, kept in self.samples.items() if pod.split("-")[-2:-1] == [value]]
+        rows = [kept.newest(instants, _FOREVER, self.scrape) for kept in of_version]
+        if not rows:
+            return []
+        seen = ~np.all([np.isnan(each[:, 0]) for each in rows], axis=0)
+        together = np.sum([np.nan_to_num(each) for each in rows], axis=0)
+        return _series(value, np.where(seen[:, None], together, np.nan), instants, term)
 
     def _totals(self, ask: FetchTotals, instants: FloatArray) -> Totals:
         """One number for all pods of the Deployments, as the store's own functions have it; the past before that."""
@@ -246,6 +258,8 @@ class Traffic:
         times = tuple(sorted(found))
         return Totals(times, tuple(found[at] for at in times))
 
+
+_FOREVER = 6 * 3600.0  # seconds for which the edge remembers a pod that is gone
 
 _COLUMN: Mapping[Term, int] = {"requests": 0, "errors": 1, "buckets": 0, "events": _ORDERS, "readings": _HELD}
 

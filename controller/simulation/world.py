@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from controller.release import PodList
-from controller.requests import Answer, Failure, Request, Write
-from controller.simulation import controllers, manifests
+from controller.requests import Answer, CallWebhook, Failure, Request, Spoken, Write
+from controller.simulation import controllers, manifests, services
 from controller.simulation.answers import View, performed, read_from
 from controller.simulation.deployments import ReplicaSet
+from controller.simulation.jobs import JobCourse
 from controller.simulation.objects import Key, Kind, Object, Objects
 from controller.simulation.pods import NEVER, Behaviour, Pod
 from controller.simulation.traffic import Noise, Stream, Traffic
@@ -84,12 +85,16 @@ class World:
         self.due: dict[Key, float] = {}  # when the Deployment controller looks at it next
         self.ordinary = Behaviour()
         self.behaviours: dict[str, Behaviour] = {}  # by version
-        self.load: dict[tuple[str, str], float] = {}  # (namespace, app) -> requests a second
+        self.load: dict[tuple[str, str], float] = {}  # (namespace, Service) -> requests a second
+        self.testers: dict[tuple[str, str], float] = {}  # the same of those who ask a Service whenever it exists
         self.quota: dict[str, int] = {}  # by namespace: pods that may exist
         self.capacity: int | None = None  # pods that fit on the nodes
         self.lacking: frozenset[str] = frozenset()  # permissions, as `Permission` writes them
         self.api_fault: Failure | None = None  # the answer to every request to the cluster
         self.store_fault: Failure | None = None  # the answer of the metric store
+        self.jobs = JobCourse()
+        self.endpoints: dict[str, Spoken | Failure] = {}  # what the endpoints of webhook gates answer, by name
+        self.calls: list[CallWebhook] = []
         self.events: dict[str, Write] = {}
         self.trace: list[Trace] = []
         self.after_write: list[AfterWrite] = []
@@ -109,9 +114,9 @@ class World:
         other.traffic = self.traffic.fork()
         other.objects = self.objects.fork()
         other.pods = {name: pod.fork() for name, pod in self.pods.items()}
-        for name in ("replica_sets", "due", "behaviours", "load", "quota", "events", "served"):
+        for name in ("replica_sets", "due", "behaviours", "load", "testers", "quota", "events", "served", "endpoints"):
             setattr(other, name, dict(getattr(self, name)))
-        other.trace, other.after_write = list(self.trace), list(self.after_write)
+        other.trace, other.after_write, other.calls = list(self.trace), list(self.after_write), list(self.calls)
         other.actors = [replace(actor) for actor in self.actors]
         other.views = list(self.views)
         return other
@@ -233,7 +238,10 @@ class World:
 
     def view(self, back: float = 0.0) -> View:
         """How objects and pods were `back` seconds ago: the last view that is not younger."""
-        then = self.now - back
+        return self.view_at(self.now - back)
+
+    def view_at(self, then: float) -> View:
+        """The last view that is not younger than this time, in seconds since the epoch."""
         index = len(self.views) - 1
         while index > 0 and self.views[index].at > then:
             index -= 1
@@ -280,12 +288,7 @@ class World:
         seconds, self.now = then - self.now, then
         if seconds <= 0.0:
             return
-        for (namespace, app), load in self.load.items():
-            serving = [
-                pod.name
-                for pod in self.pods.values()
-                if pod.serving and pod.namespace == namespace and pod.state.labels.get("app") == app
-            ]
+        for serving, load in services.routes(self):
             self.traffic.flow(serving, load, seconds)
 
     def _fire(self) -> None:
@@ -343,6 +346,8 @@ class World:
                 if observed != obj["metadata"]["generation"]:
                     soon = self.now + self.conditions.sync_lag
                     self.due[key] = min(self.due.get(key, NEVER), soon)
+            elif key[0] == "Job" and not obj.get("status") and key not in self.due:
+                self.due[key] = self.now + self.conditions.sync_lag
         self.remember()
 
     def wake(self, namespace: str) -> None:
@@ -362,7 +367,8 @@ class World:
             return
         if last is not None and last.version == self.objects.version and last.pods == pods:
             return
-        self.views.append(View(self.now, self.objects.version, dict(self.objects.items), pods))
+        sets = dict(self.replica_sets)
+        self.views.append(View(self.now, self.objects.version, dict(self.objects.items), pods, sets))
 
     # ------------------------------------------------------------------------------------------------ looking
 

@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from controller.release import Observation, Plan, Record, SlotState
-from controller.strategies import twin
+from controller.strategies import bluegreen, recreate, twin
+from controller.strategies.strategy import Cast, Strategy
 from policies.schema import ReleasePolicySpec
 
-
-class Strategy(Protocol):
-    """What the tick and `decide` need to know of a strategy. Pods are counts, `desired` is D."""
-
-    def slot_names(self, deployment: str) -> tuple[str, ...]:
-        """The Deployments that this strategy moves, for an app whose policy targets `deployment`."""
-        ...
-
-    def targets(self, policy: ReleasePolicySpec, desired: int) -> tuple[int, ...]:
-        """Contender pods after the canary and after each batch: never falling, the last one is D."""
-        ...
-
-    def next_stage(self, policy: ReleasePolicySpec, desired: int, stage: int) -> int | None:
-        """The next stage that moves pods, or None after the last one."""
-        ...
-
-    def prepared(self, record: Record, seen: Observation, template: Mapping[str, Any]) -> bool:
-        """Whether both slots carry the release's claim and the spare one holds `template`."""
-        ...
-
-    def prepare(self, record: Record, seen: Observation, template: Mapping[str, Any]) -> Plan:
-        """The next write of the preparation; moves no capacity."""
-        ...
-
-    def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
-        """Why the present stage is not settled yet, with numbers; "" when it is."""
-        ...
-
-    def move(self, record: Record, seen: Observation, policy: ReleasePolicySpec, *, still: bool) -> Plan:
-        """Fencing stamps, then at most one capacity-changing write (none when `still`) towards the record's shape."""
-        ...
-
-    def unrestored(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
-        """What a rollback still waits for, with numbers; "" when the incumbent is back at its full size."""
-        ...
-
-    def release_claims(self, uid: str, slots: tuple[SlotState | None, ...]) -> Plan:
-        """Remove the claims of an ended release."""
-        ...
-
+__all__ = ["STRATEGIES", "Cast", "Strategy", "slots_named", "strategy_of", "targets_of"]
 
 STRATEGIES: Mapping[str, Strategy] = {
     "twin": twin.Twin(),
+    "blueGreen": bluegreen.BlueGreen(),
+    "recreate": recreate.Recreate(),
 }
 
 
 def strategy_of(policy: ReleasePolicySpec) -> Strategy:
     """The strategy that a policy names."""
-    return next(strategy for name, strategy in STRATEGIES.items() if getattr(policy.strategy, name) is not None)
+    return STRATEGIES[policy.strategy.kind]
+
+
+def targets_of(policy: ReleasePolicySpec, desired: int) -> tuple[int, ...]:
+    """Contender pods of each stage that gates watch."""
+    return tuple(stage.contender for stage in strategy_of(policy).stages(policy, desired) if stage.gated)
+
+
+def slots_named(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The Deployments that a policy's spec would move; none where the object is no policy."""
+    target, strategy = spec.get("target"), spec.get("strategy")
+    deployment = target.get("deployment") if isinstance(target, Mapping) else None
+    if not isinstance(deployment, str) or not isinstance(strategy, Mapping):
+        return ()
+    return tuple(name for kind in strategy if kind in STRATEGIES for name in STRATEGIES[kind].slot_names(deployment))

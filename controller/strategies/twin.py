@@ -17,64 +17,153 @@ only on pods read immediately before.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from controller.findings import Finding, Refusal
+from controller.gitops import owned
 from controller.release import (
-    CLAIM_ANNOTATION,
-    GROUP,
-    SLOT_LABEL,
-    Claim,
     CreateSlot,
+    Decision,
     Observation,
     PatchSlot,
     Phase,
     Plan,
     PodState,
     Record,
+    Ref,
+    ReplicaSetState,
     Role,
+    Saved,
     SlotState,
     SlotWrite,
+    Stage,
 )
-from controller.slots import claim_text, template_digest
+from controller.requests import Neighbours, Permission
+from controller.slots import pods_of, template_digest, writer_of
+from controller.strategies import claims
+from controller.strategies.claims import claim, claimed, digest_of, holds, reversal, set_by_others, stamp, stamped
+from controller.strategies.spare import SPARE_SUFFIX, app_of, slot_template, spare_manifest
+from controller.strategies.strategy import Cast
 from policies.schema import ReleasePolicySpec
 from policies.twin import Twin as TwinPolicy
-
-SPARE_SUFFIX = "-twin"
 
 
 class Twin:
     """The twin strategy; see the module for its theory."""
 
+    reads_replica_sets = False
+    permissions: tuple[Permission, ...] = ()
+
     def slot_names(self, deployment: str) -> tuple[str, ...]:
         return (deployment, deployment + SPARE_SUFFIX)
 
-    def targets(self, policy: ReleasePolicySpec, desired: int) -> tuple[int, ...]:
-        return _twin(policy).targets(desired)
+    def reads(self, policy: ReleasePolicySpec, record: Record) -> tuple[Ref, ...]:
+        return ()
 
-    def next_stage(self, policy: ReleasePolicySpec, desired: int, stage: int) -> int | None:
-        targets = self.targets(policy, desired)
-        here = targets[stage] if stage >= 0 else 0
-        if 0 <= stage < len(targets) - 1 and here == desired and self._shape(policy, desired, stage)[1] > 0:
-            return len(targets) - 1  # the control that stayed for the canary leaves
-        return next((later for later in range(stage + 1, len(targets)) if targets[later] > here), None)
+    def cast(
+        self,
+        policy: ReleasePolicySpec,
+        record: Record,
+        slots: Mapping[str, SlotState | None],
+        replica_sets: Sequence[ReplicaSetState],
+        pods: Sequence[PodState],
+    ) -> Cast:
+        live, spare = (slots.get(name) for name in self._roles(policy, record, slots))
+        return Cast(live, spare, pods_of(live, pods), pods_of(spare, pods))
 
-    def _shape(self, policy: ReleasePolicySpec, desired: int, stage: int) -> tuple[int, int]:
-        """(contender, incumbent) pods of a stage.
+    def _roles(
+        self, policy: ReleasePolicySpec, record: Record, slots: Mapping[str, SlotState | None]
+    ) -> tuple[str, str]:
+        """(incumbent, contender): as recorded, as claimed, else who has pods is live."""
+        if record.incumbent is not None and record.contender is not None:
+            return record.incumbent.name, record.contender.name
+        names = self.slot_names(policy.target.deployment)
+        first, second = (slots.get(name) for name in names)
+        for slot, other in ((first, names[1]), (second, names[0])):
+            if slot is not None and slot.claim is not None:
+                return (slot.name, other) if slot.claim.role == "incumbent" else (other, slot.name)
+        if second is not None and second.replicas > 0 and (first is None or first.replicas == 0):
+            return names[1], names[0]
+        return names[0], names[1]
 
-        A canary as large as the app (one of one pod) would leave nothing to compare it with: where the surge lets it,
-        one incumbent stays beside it, and leaves with the last stage.
+    def stages(self, policy: ReleasePolicySpec, desired: int) -> tuple[Stage, ...]:
+        """A canary as large as the app (one of one pod) would leave nothing to compare it with.
+
+        Where the surge lets it, one incumbent stays beside it, and leaves with the next stage.
         """
-        want_c = self.targets(policy, desired)[stage]
-        control = stage == 0 and want_c == desired > 0 and _twin(policy).surge(desired) > 0
-        return want_c, max(desired - want_c, 1 if control else 0)
+        twin = _twin(policy)
+        return tuple(
+            Stage(
+                contender=want,
+                incumbent=max(desired - want, 1 if n == 0 and want == desired > 0 and twin.surge(desired) > 0 else 0),
+                by_hand=(twin.advance.canary if n == 0 else twin.advance.batches) == "manual",
+            )
+            for n, want in enumerate(twin.targets(desired))
+        )
+
+    def merged(self, policy: ReleasePolicySpec, desired: int) -> list[str]:
+        return _twin(policy).merged(desired)
+
+    # ------------------------------------------------------------------------------------------ what is seen
+
+    def desired(self, record: Record, seen: Observation) -> int:
+        return seen.incumbent.replicas if seen.incumbent is not None else 0
+
+    def noticed(self, record: Record, seen: Observation) -> tuple[int, tuple[str, ...]]:
+        """D is what people last set on the incumbent's Deployment.
+
+        Setting it back to D itself, or touching the contender, asks for nothing new: that is a reversal.
+        """
+        reversed_here: list[str] = []
+        desired = record.desired
+        live, spare = seen.incumbent, seen.contender
+        if live is not None and set_by_others(live, seen.uid):
+            if live.replicas == record.desired or claims.stripped(live, seen.uid):
+                reversed_here.append(reversal(live))
+                desired = max(desired, live.replicas)
+            elif record.phase is Phase.ROLLING_BACK:
+                desired = max(desired, live.replicas)
+            else:
+                desired = live.replicas
+        if spare is not None and set_by_others(spare, seen.uid):
+            reversed_here.append(reversal(spare))
+        return desired, tuple(reversed_here)
+
+    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+        live, spare = seen.incumbent, seen.contender
+        if live is None:
+            return None
+        if spare is not None and spare.replicas > 0:
+            return Refusal(
+                f"both {live.name} ({live.replicas} pods) and {spare.name} ({spare.replicas} pods) have replicas: "
+                "scale the one that should not serve to 0, then release again"
+            )
+        for slot in filter(None, (live, spare)):
+            if finding := owned(slot.raw, (("spec", "replicas"), ("spec", "template")), group="apps"):
+                return finding
+        for scaler in around.autoscalers:
+            ref = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
+            if ref.get("kind") == "Deployment" and ref.get("name") in self.slot_names(policy.target.deployment):
+                name = (scaler.get("metadata") or {}).get("name")
+                return Refusal(
+                    f"HorizontalPodAutoscaler {name} scales Deployment {ref.get('name')} and would fight the batches: "
+                    "this version cannot release under an autoscaler; delete it for the time of the release"
+                )
+        return cannot_move(_twin(policy), live.replicas)
+
+    def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:
+        stopped = next((slot for slot in (seen.contender, seen.incumbent) if slot is not None and slot.paused), None)
+        return (writer_of(stopped.raw, "spec", "paused"), stopped.name) if stopped is not None else None
+
+    def saved(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[Saved, ...]:
+        return ()
 
     # ------------------------------------------------------------------------------------------ preparation
 
     def prepared(self, record: Record, seen: Observation, template: Mapping[str, Any]) -> bool:
         live, spare = seen.incumbent, seen.contender
-        if live is None or spare is None or not _holds(seen, live) or not _claimed(seen, spare):
+        if live is None or spare is None or not holds(seen, live) or not claimed(seen, spare):
             return False
         # The claim is written in one patch with the template, so its digest says what the slot was given. What the
         # API server made of it (defaults, a webhook's additions) is bound by the slot's own digest afterwards.
@@ -86,12 +175,12 @@ class Twin:
             return Plan()
         digest = template_digest(template)
         # The incumbent is claimed first: a second policy or controller loses here, before anything is created.
-        if not _holds(seen, live):
-            return Plan((_stamp(record, seen, live, "incumbent"),))
+        if not holds(seen, live):
+            return Plan((stamp(record, seen, live, "incumbent"),))
         if spare is None:
-            name = next(name for name in self.slot_names(_app_of(live.name)) if name != live.name)
-            claim = _claim(record, seen, "contender", 0, digest)
-            return Plan((CreateSlot(name, _spare_manifest(live, name, template, claim), f"create {name} at 0"),))
+            name = next(name for name in self.slot_names(app_of(live.name)) if name != live.name)
+            manifest = spare_manifest(live, name, template, claim(record, seen, "contender", 0, digest))
+            return Plan((CreateSlot(name, manifest, f"create {name} at 0"),))
         if self.prepared(record, seen, template) or not spare.observed:
             return Plan()
         return Plan(
@@ -99,10 +188,10 @@ class Twin:
                 PatchSlot(
                     name=spare.name,
                     resource_version=spare.resource_version,
-                    claim=_claim(record, seen, "contender", spare.replicas, digest),
+                    claim=claim(record, seen, "contender", spare.replicas, digest),
                     summary=f"put version {digest} into {spare.name} at {spare.replicas}",
                     # A warm slot that holds the version already keeps its ReplicaSet: no template is written.
-                    template=None if spare.digest == digest else _slot_template(template, spare.name),
+                    template=None if spare.digest == digest else slot_template(template, spare.name),
                     min_ready=live.min_ready,
                 ),
             )
@@ -110,8 +199,12 @@ class Twin:
 
     # --------------------------------------------------------------------------------------------- movement
 
+    def meddled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
+        return None
+
     def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
-        want_c, want_i = self._shape(policy, record.desired, record.stage)
+        stage = self.stages(policy, record.desired)[record.stage]
+        want_c, want_i = stage.contender, stage.incumbent
         sides: tuple[tuple[Role, SlotState | None, tuple[PodState, ...], int], ...] = (
             ("contender", seen.contender, seen.contenders, want_c),
             ("incumbent", seen.incumbent, seen.incumbents, want_i),
@@ -141,8 +234,8 @@ class Twin:
         # so the capacity write below rests on a slot that nobody else can move under us.
         for slot, role in ((spare, "contender"), (live, "incumbent")):
             moving = change is not None and slot is not None and change[0] == slot.name
-            if slot is not None and not moving and not _stamped(record, seen, slot):
-                writes.append(_stamp(record, seen, slot, "contender" if role == "contender" else "incumbent"))
+            if slot is not None and not moving and not stamped(record, seen, slot):
+                writes.append(stamp(record, seen, slot, "contender" if role == "contender" else "incumbent"))
         if change is not None:
             name, replicas = change
             slot = spare if spare is not None and spare.name == name else live
@@ -152,7 +245,7 @@ class Twin:
                 PatchSlot(
                     name=name,
                     resource_version=slot.resource_version,
-                    claim=_claim(record, seen, role_moved, replicas, _digest_of(record, role_moved)),
+                    claim=claim(record, seen, role_moved, replicas, digest_of(record, role_moved)),
                     summary=f"{role_moved} {name} {slot.replicas} -> {replicas}",
                     replicas=replicas,
                 )
@@ -167,7 +260,10 @@ class Twin:
         back = record.phase is Phase.ROLLING_BACK
         d = record.desired
         surge, slack = _twin(policy).surge(d), _twin(policy).unavailable(d)
-        want_c, want_i = (0, d) if back else self._shape(policy, d, record.stage)
+        want_c, want_i = 0, d
+        if not back:
+            stage = self.stages(policy, d)[record.stage]
+            want_c, want_i = stage.contender, stage.incumbent
         i, c = live.replicas, spare.replicas if spare is not None else 0
         ready_i, ready_c = seen.available("incumbent"), seen.available("contender")
         room = d + surge - i - c
@@ -211,13 +307,7 @@ class Twin:
         return ""
 
     def release_claims(self, uid: str, slots: tuple[SlotState | None, ...]) -> Plan:
-        return Plan(
-            tuple(
-                PatchSlot(slot.name, slot.resource_version, claim=None, summary=f"release the claim on {slot.name}")
-                for slot in slots
-                if slot is not None and slot.claim is not None and slot.claim.uid == uid
-            )
-        )
+        return claims.released(uid, slots)
 
 
 def _twin(policy: ReleasePolicySpec) -> TwinPolicy:
@@ -225,6 +315,16 @@ def _twin(policy: ReleasePolicySpec) -> TwinPolicy:
     if twin is None:
         raise TypeError("this policy's strategy is not twin")
     return twin
+
+
+def cannot_move(sizes: TwinPolicy, desired: int) -> Finding:
+    """A refusal where surge and unavailability both round to nothing."""
+    if sizes.surge(desired) + sizes.unavailable(desired) > 0:
+        return None
+    return Refusal(
+        f"maxSurge {sizes.max_surge} and maxUnavailable {sizes.max_unavailable} both mean 0 of {desired} pods: "
+        "nothing could ever move; set one of them to a number of pods"
+    )
 
 
 def _removable(want: int, available: int, unready: int, available_total: int, floor: int) -> int:
@@ -235,109 +335,3 @@ def _removable(want: int, available: int, unready: int, available_total: int, fl
     if available_total - min(available, want) >= floor:
         return want
     return min(want, max(available_total - floor, unready, 0))
-
-
-def _app_of(slot_name: str) -> str:
-    return slot_name.removesuffix(SPARE_SUFFIX)
-
-
-def _digest_of(record: Record, role: Role) -> str:
-    slot = record.contender if role == "contender" else record.incumbent
-    return slot.digest if slot is not None else ""
-
-
-def _claim(record: Record, seen: Observation, role: Role, replicas: int, digest: str) -> Claim:
-    return Claim(
-        release=seen.release,
-        uid=seen.uid,
-        role=role,
-        phase=record.phase,
-        epoch=record.epoch,
-        replicas=replicas,
-        desired=record.desired,
-        digest=digest,
-    )
-
-
-def _claimed(seen: Observation, slot: SlotState) -> bool:
-    return slot.claim is not None and slot.claim.uid == seen.uid
-
-
-def _holds(seen: Observation, slot: SlotState) -> bool:
-    """Whether the claim is ours and knows the slot's replicas: who scales it before the start undoes nothing."""
-    return slot.claim is not None and slot.claim.uid == seen.uid and slot.claim.replicas == slot.replicas
-
-
-def _stamped(record: Record, seen: Observation, slot: SlotState) -> bool:
-    claim = slot.claim
-    return (
-        claim is not None
-        and claim.uid == seen.uid
-        and claim.epoch == record.epoch
-        and claim.replicas == slot.replicas
-        and claim.desired == record.desired
-    )
-
-
-def _stamp(record: Record, seen: Observation, slot: SlotState, role: Role) -> PatchSlot:
-    return PatchSlot(
-        name=slot.name,
-        resource_version=slot.resource_version,
-        claim=_claim(record, seen, role, slot.replicas, _digest_of(record, role)),
-        summary=f"claim {slot.name} as {role}",
-    )
-
-
-def _slot_template(template: Mapping[str, Any], slot_name: str) -> dict[str, Any]:
-    """The template as this slot carries it: the twin's pods have the slot label, the first slot's have not."""
-    held = copy.deepcopy(dict(template))
-    labels = held.setdefault("metadata", {}).setdefault("labels", {})
-    if slot_name.endswith(SPARE_SUFFIX):
-        labels[SLOT_LABEL] = "twin"
-    else:
-        labels.pop(SLOT_LABEL, None)
-    return held
-
-
-def _spare_manifest(live: SlotState, name: str, template: Mapping[str, Any], claim: Claim) -> dict[str, Any]:
-    """The spare Deployment: the live one's spec, its own selector label, no replicas, nobody's tracking labels.
-
-    Labels of the live Deployment itself are not copied: a GitOps tool would take the copy for its own and prune it.
-    """
-    spec = live.raw.get("spec") or {}
-    labels = dict((spec.get("selector") or {}).get("matchLabels") or {})
-    if name.endswith(SPARE_SUFFIX):
-        labels[SLOT_LABEL] = "twin"
-    else:
-        labels.pop(SLOT_LABEL, None)
-    copied = {
-        key: spec[key]
-        for key in ("strategy", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
-        if key in spec
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": name,
-            "labels": {"app.kubernetes.io/managed-by": "nightferry", f"{GROUP}/app": _app_of(live.name)},
-            "annotations": {CLAIM_ANNOTATION: claim_text(claim)},
-        },
-        "spec": {
-            **copied,
-            "replicas": 0,
-            "selector": {"matchLabels": labels},
-            "template": _slot_template(template, name),
-        },
-    }
-
-
-def pods_of(slot: SlotState | None, pods: tuple[PodState, ...]) -> tuple[PodState, ...]:
-    """The pods whose ReplicaSet belongs to this Deployment: `<deployment>-<pod-template-hash>`."""
-    if slot is None:
-        return ()
-    return tuple(
-        pod
-        for pod in pods
-        if (hash_label := pod.labels.get("pod-template-hash")) and pod.replica_set == f"{slot.name}-{hash_label}"
-    )

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from analysis.samples import CounterSeries
-from controller.preflight import Refusal, Wait, of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots
-from controller.release import HoldReason, Observation
+from controller.accompanied import Accompanied
+from controller.findings import Refusal, Wait
+from controller.preflight import of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots
+from controller.release import HoldReason, Observation, Record
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
 from tests.controller.builders import a_policy, a_slot, a_template, a_twin, an_observation, pods
 
@@ -26,8 +28,12 @@ def before_start(**changes: Any) -> Observation:
     return replace(seen, **changes)
 
 
-def found(seen: Observation, digest: str = "new") -> Any:
-    return of_slots(seen, "change", digest=digest, target="checkout")
+def found(seen: Observation, digest: str = "new", around: Neighbours | None = None) -> Any:
+    """What preflight finds about the Deployments, and then what the strategy finds about them."""
+    course = Accompanied(a_policy().spec)
+    paused = course.paused_by(Record(), seen)
+    finding = of_slots(seen, "change", digest=digest, target="checkout", paused=paused)
+    return finding or course.problems(seen, around or Neighbours())
 
 
 def managed(manager: str, field: str) -> dict[str, Any]:
@@ -121,16 +127,21 @@ def test_k28_an_image_changed_by_a_webhook_is_refused() -> None:
 
 def test_y18_sizes_that_round_to_nothing_are_refused() -> None:
     policy = a_policy(strategy=a_twin(0, "20%")).spec
-    finding = of_plan(policy, 4, None)
-    assert isinstance(finding, Refusal) and "0 of 4 pods" in finding.because
-    assert of_plan(policy, 5, None) is None
+    course = Accompanied(policy)
+
+    def of(desired: int) -> Any:
+        live = a_slot("checkout", desired, "app:v1", role=None)
+        return course.problems(before_start(incumbent=live), Neighbours())
+
+    assert isinstance(of(4), Refusal) and "0 of 4 pods" in of(4).because
+    assert of(5) is None
 
 
 def test_y19_an_observation_shorter_than_a_window_is_refused() -> None:
     policy = a_policy(observe={"atLeast": "20s", "atMost": "5m"}).spec
-    finding = of_plan(policy, 10, 30.0)
+    finding = of_plan(policy, 30.0)
     assert isinstance(finding, Refusal) and "30 s" in finding.because
-    assert of_plan(policy, 10, 20.0) is None
+    assert of_plan(policy, 20.0) is None
 
 
 def policy_object(name: str, target: str) -> dict[str, Any]:
@@ -146,11 +157,10 @@ def test_w23_two_policies_on_one_app_are_refused_naming_the_other(target: str) -
 
 def test_w10_an_autoscaler_on_a_slot_is_refused() -> None:
     scaler = {"metadata": {"name": "cpu"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "checkout"}}}
-    finding, _ = of_neighbours("checkout", a_policy().spec, SLOTS, before_start(), Neighbours(autoscalers=[scaler]))
+    finding = found(before_start(), around=Neighbours(autoscalers=[scaler]))
     assert isinstance(finding, Refusal) and "HorizontalPodAutoscaler cpu" in finding.because
     scaler["spec"]["scaleTargetRef"]["name"] = "another"  # type: ignore[index]
-    finding, _ = of_neighbours("checkout", a_policy().spec, SLOTS, before_start(), Neighbours(autoscalers=[scaler]))
-    assert finding is None
+    assert found(before_start(), around=Neighbours(autoscalers=[scaler])) is None
 
 
 def test_the_services_that_carry_the_traffic_are_noted() -> None:

@@ -116,7 +116,7 @@ def test_every_batch_and_the_way_back_keep_surge_and_availability_in_every_order
     desired: int, surge: int, slack: int
 ) -> None:
     policy = a_policy(strategy=a_twin(surge, slack)).spec
-    targets = TWIN.targets(policy, desired)
+    targets = [stage.contender for stage in TWIN.stages(policy, desired)]
     reached = {World(desired, 0, desired, 0)}
     for stage in range(len(targets)):
         record = a_record(Phase.BATCH if stage else Phase.CANARY, stage, desired=desired)

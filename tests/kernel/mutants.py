@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record"))
+CLAIMS = "controller/strategies/claims.py"
 DRIVE, ATTEMPT, PINNED, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "pinned", "housekeeping"))
 UNIT = ["tests/controller/test_decide.py", "tests/controller/test_record.py", "tests/controller/test_twin_moves.py"]
 ROWS = ["tests/kernel/test_rows.py", "tests/kernel/test_workload_rows.py", "tests/kernel/test_odd_states.py"]
@@ -44,9 +45,9 @@ MUTANTS = (
     Mutant("unobserved ignored", TWIN, "if not live.observed or (spare is not None and not spare.observed):",
            "if False:"),
     Mutant("contender first", TWIN, "if i < want_i and room > 0:", "if False and room > 0:"),
-    Mutant("no stamps", TWIN, "if slot is not None and not moving and not _stamped(record, seen, slot):",
-           "if False and slot is not None and not moving and not _stamped(record, seen, slot):"),
-    Mutant("stamps ignore the epoch", TWIN, "        and claim.epoch == record.epoch\n", ""),
+    Mutant("no stamps", TWIN, "if slot is not None and not moving and not stamped(record, seen, slot):",
+           "if False and slot is not None and not moving and not stamped(record, seen, slot):"),
+    Mutant("stamps ignore the epoch", CLAIMS, "        and found.epoch == record.epoch\n", ""),
     Mutant("relative to nothing", TWIN, "return live.name, min(want_i, i + room)", "return live.name, i + room"),
     Mutant("restored too early", TWIN, 'return f"contender still has {spare.replicas} pods"', 'return ""'),
     Mutant("restored unready", TWIN, 'if (ready := seen.available("incumbent")) < floor:',
@@ -70,8 +71,8 @@ MUTANTS = (
            "if seen.now >= until and not _can_step(record, seen, policy):", "if seen.now >= until:"),
     Mutant("never superseded", DECIDE, 'if seen.superseded_by and record.origin == "change":', "if False:"),
     Mutant("pause ignored", DECIDE, "if seen.wishes.paused:", "if False:"),
-    Mutant("people's D ignored", REVISE, "        else:\n            desired = live.replicas\n",
-           "        else:\n            desired = record.desired\n"),
+    Mutant("people's D ignored", TWIN, "            else:\n                desired = live.replicas\n",
+           "            else:\n                desired = record.desired\n"),
     Mutant("reversals counted twice", REVISE, "if name not in record.reversals", "if True"),
     Mutant("settled time never ends", REVISE, "    record = closed(record, seen.now)\n    return record if",
            "    return record if"),

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from controller.accompanied import Accompanied
 from controller.release import Phase, Span
 from controller.requests import Failure, FailureKind, Read, ReadReleases, Write, WriteRecord, WriteSlot
 from controller.revise import revised
 from controller.simulation.driver import Fault, LoseAnswer, Point, Refuse
-from controller.strategies import strategy_of
+from controller.strategies import targets_of
 from tests.controller.builders import NOW, a_policy, a_record, an_observation
 from tests.kernel.laws import Broken
 from tests.kernel.memory import replicas
@@ -90,9 +91,9 @@ def test_k9_prometheus_away_is_a_hold_and_never_a_reason_to_turn_back_before_its
 def test_k15_a_tick_that_woke_in_a_later_batch_brings_no_settled_time_from_before_it() -> None:
     record = replace(a_record(Phase.BATCH, 1), stage_since=NOW, observing=())
     policy = a_policy().spec
-    targets = strategy_of(policy).targets(policy, record.desired)
+    targets = targets_of(policy, record.desired)
     woke = an_observation(record.desired - targets[1], targets[1], now=NOW - 50.0)
-    assert revised(record, woke, policy, strategy_of(policy)).observing == (Span(NOW),)
+    assert revised(record, woke, Accompanied(policy)).observing == (Span(NOW),)
 
 
 def test_k18_rights_taken_away_in_mid_release_end_with_a_person_and_the_split_as_it_was() -> None:

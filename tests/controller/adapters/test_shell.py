@@ -251,7 +251,7 @@ def test_a_success_that_is_not_the_object_is_a_failure(answer: http.Answer) -> N
 
 
 def test_neighbours_are_all_three_lists_or_none() -> None:
-    scaler = "/apis/autoscaling/v1/namespaces/shop/horizontalpodautoscalers"
+    scaler = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
     services = "/api/v1/namespaces/shop/services"
     with a_shop() as shop:
         shop.on("GET", scaler, *http.pages("HorizontalPodAutoscalerList", [{"metadata": _meta("hpa")}]))

@@ -1,0 +1,188 @@
+"""A policy's strategy together with the companions of its releases, as one thing to the kernel.
+
+Order. The incumbent is claimed first, so that a second policy or controller loses before anything is borrowed; then
+the companions prepare; then the strategy. Forward, whatever was borrowed is given back in a last stage of its own, so
+that a release has succeeded only when people have their fields again. Backward it is given back once the incumbent is
+at its full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from controller.companions import companions_of
+from controller.findings import Finding
+from controller.release import (
+    FORWARD,
+    Decision,
+    ObjectWrite,
+    Observation,
+    Phase,
+    Plan,
+    PodState,
+    Record,
+    Ref,
+    ReplicaSetState,
+    Saved,
+    SlotState,
+    Stage,
+)
+from controller.requests import Neighbours, Permission
+from controller.strategies import Cast, strategy_of
+from controller.strategies.claims import claimed
+from controller.strategies.stages import HAND_BACK, handing_back, next_stage, stage_name
+from controller.strategies.strategy import Template
+from policies.schema import ReleasePolicySpec
+
+
+class Accompanied:
+    """What the kernel asks of a strategy, for releases under one policy."""
+
+    def __init__(self, policy: ReleasePolicySpec) -> None:
+        self._policy = policy
+        self._strategy = strategy_of(policy)
+        self._companions = companions_of(policy)
+
+    # --------------------------------------------------------------------------------------------- looking
+
+    @property
+    def reads_replica_sets(self) -> bool:
+        return self._strategy.reads_replica_sets
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        of_companions = (each for companion in self._companions for each in companion.permissions(self._policy))
+        return tuple(dict.fromkeys((*self._strategy.permissions, *of_companions)))
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        return self._strategy.slot_names(self._policy.target.deployment)
+
+    def reads(self, record: Record) -> tuple[Ref, ...]:
+        """The objects beside the Deployments that a look reads, each once."""
+        of_companions = (ref for companion in self._companions for ref in companion.reads(self._policy, record))
+        return tuple(dict.fromkeys((*self._strategy.reads(self._policy, record), *of_companions)))
+
+    def cast(
+        self,
+        record: Record,
+        slots: Mapping[str, SlotState | None],
+        replica_sets: Sequence[ReplicaSetState],
+        pods: Sequence[PodState],
+    ) -> Cast:
+        return self._strategy.cast(self._policy, record, slots, replica_sets, pods)
+
+    def desired(self, record: Record, seen: Observation) -> int:
+        return self._strategy.desired(record, seen)
+
+    def noticed(self, record: Record, seen: Observation) -> tuple[int, tuple[str, ...]]:
+        desired, reversals = self._strategy.noticed(self._bare(record), seen)
+        of_companions = (name for companion in self._companions for name in companion.noticed(record, seen))
+        return desired, (*reversals, *of_companions)
+
+    def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:
+        return self._strategy.paused_by(self._bare(record), seen)
+
+    # ---------------------------------------------------------------------------------------------- stages
+
+    def stages(self, record: Record) -> tuple[Stage, ...]:
+        """The stages of a release, with one that gives back what its companions have borrowed."""
+        stages = self._strategy.stages(self._policy, record.desired)
+        return handing_back(stages) if record.saved else stages
+
+    def stage(self, record: Record) -> Stage:
+        """The stage that a release is in; a record that goes back may stand in none."""
+        stages = self.stages(record)
+        return stages[min(record.stage, len(stages) - 1)]
+
+    def next_stage(self, record: Record) -> int | None:
+        return next_stage(self.stages(record), record.stage)
+
+    def stage_name(self, record: Record, stage: int) -> str:
+        return stage_name(self.stages(record), stage)
+
+    def merged(self, desired: int) -> list[str]:
+        return self._strategy.merged(self._policy, desired)
+
+    def _bare(self, record: Record) -> Record:
+        """The record as the strategy knows it: without the stage that was appended for the companions."""
+        last = len(self._strategy.stages(self._policy, record.desired)) - 1
+        return replace(record, stage=min(record.stage, last), stages=min(record.stages, last))
+
+    # --------------------------------------------------------------------------------------------- beginning
+
+    def problems(self, seen: Observation, around: Neighbours) -> Finding:
+        found = self._strategy.problems(self._policy, seen, around)
+        for companion in self._companions:
+            found = found or companion.problems(self._policy, seen, around)
+        return found
+
+    def saved(self, record: Record, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
+        """What is borrowed, as it is now, added to what the record says already: that was before we changed it."""
+        new = [*self._strategy.saved(self._policy, seen)]
+        for companion in self._companions:
+            new += companion.saved(self._policy, seen, around)
+        known = {(each.kind, each.name) for each in record.saved}
+        return (*record.saved, *(each for each in new if (each.kind, each.name) not in known))
+
+    def template(self, seen: Observation, template: Template) -> Template:
+        for companion in self._companions:
+            template = companion.template(self._policy, seen, template)
+        return template
+
+    def prepared(self, record: Record, seen: Observation, template: Template) -> bool:
+        return self._prepare(record, seen) is None and self._strategy.prepared(record, seen, template)
+
+    def prepare(self, record: Record, seen: Observation, template: Template) -> Plan:
+        """The next write of the preparation; moves no capacity."""
+        if claimed(seen, seen.incumbent) and (write := self._prepare(record, seen)) is not None:
+            return Plan((write,))
+        return self._strategy.prepare(record, seen, template)
+
+    def _prepare(self, record: Record, seen: Observation) -> ObjectWrite | None:
+        writes = (companion.prepare(self._policy, record, seen) for companion in self._companions)
+        return next((write for write in writes if write is not None), None)
+
+    # ---------------------------------------------------------------------------------------------- moving
+
+    def meddled(self, record: Record, seen: Observation) -> Decision | None:
+        return self._strategy.meddled(self._bare(record), seen, self._policy)
+
+    def unsettled(self, record: Record, seen: Observation) -> str:
+        why = self._strategy.unsettled(self._bare(record), seen, self._policy)
+        if not why and self._hands_back(record) and (write := self._hand_back(record, seen)) is not None:
+            return f"not given back yet: {write.summary}"
+        return why
+
+    def move(self, record: Record, seen: Observation, *, still: bool) -> Plan:
+        plan = self._strategy.move(self._bare(record), seen, self._policy, still=still)
+        if plan.moves:
+            return plan
+        write: ObjectWrite | None = None
+        if self._hands_back(record) and not still:
+            bare = self._bare(record)
+            back = record.phase is Phase.ROLLING_BACK
+            why = self._strategy.unrestored if back else self._strategy.unsettled
+            if not why(bare, seen, self._policy):
+                write = self._hand_back(record, seen)
+        elif record.phase in FORWARD and not self._hands_back(record):
+            write = self._prepare(record, seen)  # what somebody undid in mid-release is done again
+        return replace(plan, writes=(*plan.writes, write)) if write is not None else plan
+
+    def unrestored(self, record: Record, seen: Observation) -> str:
+        why = self._strategy.unrestored(self._bare(record), seen, self._policy)
+        if not why and (write := self._hand_back(record, seen)) is not None:
+            return f"not given back yet: {write.summary}"
+        return why
+
+    def _hands_back(self, record: Record) -> bool:
+        return record.phase is Phase.ROLLING_BACK or self.stage(record).name == HAND_BACK
+
+    def _hand_back(self, record: Record, seen: Observation) -> ObjectWrite | None:
+        forward = record.phase is not Phase.ROLLING_BACK
+        writes = (each.hand_back(self._policy, record, seen, forward=forward) for each in self._companions)
+        return next((write for write in writes if write is not None), None)
+
+    def release_claims(self, uid: str, slots: tuple[SlotState | None, ...]) -> Plan:
+        return self._strategy.release_claims(uid, slots)

@@ -1,0 +1,15 @@
+"""What goes with a release beside its capacity. A companion is one file and one line in `COMPANIONS`; all are pure."""
+
+from __future__ import annotations
+
+from controller.companions.companion import Companion
+from policies.schema import ReleasePolicySpec
+
+__all__ = ["COMPANIONS", "Companion", "companions_of"]
+
+COMPANIONS: tuple[Companion, ...] = ()
+
+
+def companions_of(policy: ReleasePolicySpec) -> tuple[Companion, ...]:
+    """The companions that releases under this policy need."""
+    return tuple(each for each in COMPANIONS if each.accompanies(policy))

@@ -1,0 +1,55 @@
+"""What a companion is to the kernel: something beside the capacity that a release borrows or makes; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from controller.findings import Finding
+from controller.release import ObjectWrite, Observation, Record, Ref, Saved
+from controller.requests import Neighbours, Permission
+from policies.schema import ReleasePolicySpec
+
+Template = Mapping[str, Any]
+
+
+class Companion(Protocol):
+    """Prepared before the strategy prepares its slots, given back when the release ends, whichever way."""
+
+    def permissions(self, policy: ReleasePolicySpec) -> tuple[Permission, ...]:
+        """What it needs, forward and back alike."""
+        ...
+
+    def accompanies(self, policy: ReleasePolicySpec) -> bool:
+        """Whether releases under this policy need it."""
+        ...
+
+    def reads(self, policy: ReleasePolicySpec, record: Record) -> tuple[Ref, ...]:
+        """The objects that every look reads, by the policy or by `record.saved`."""
+        ...
+
+    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+        """Why a release could not begin."""
+        ...
+
+    def saved(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
+        """What it will borrow, as it is now; where a release that lost its record has borrowed it, as it was then."""
+        ...
+
+    def template(self, policy: ReleasePolicySpec, seen: Observation, template: Template) -> Template:
+        """What it changes in the contender's template."""
+        ...
+
+    def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        """The next write until prepared, then None. Asked again in mid-release: what others undid is done again."""
+        ...
+
+    def noticed(self, record: Record, seen: Observation) -> tuple[str, ...]:
+        """Reversals of what it has borrowed, as "object@version"."""
+        ...
+
+    def hand_back(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, *, forward: bool
+    ) -> ObjectWrite | None:
+        """The next write until all is given back (`forward`: to the slot that serves from now on), then None."""
+        ...

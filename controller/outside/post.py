@@ -1,0 +1,142 @@
+"""One signed POST to one endpoint.
+
+    Nightferry-Id: <the same for a repetition of the same question>
+    Nightferry-Timestamp: <seconds since the epoch>
+    Nightferry-Signature: v1=<hex of HMAC-SHA256(secret, id "." timestamp "." body)>
+
+The receiver refuses a time stamp older than a few minutes, and answers an id that it knows as it did before: so a call
+that somebody has recorded is worth nothing later. No redirect is followed: it would carry the question and its
+signature elsewhere. The secret is in no message; an endpoint's own words are shown by the gate, on one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from controller import wire
+from controller.clock import Clock
+from controller.outside.settings import EndpointSettings
+from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+
+MAX_BODY = 16 * 1024  # bytes of an answer, decompressed
+MAX_SECRET = 4096  # bytes
+_CONNECT_TIMEOUT = 2.0
+_ONCE = urllib3.Retry(total=0, redirect=0, raise_on_status=False, respect_retry_after_header=False)
+
+
+class _Paced(HTTPAdapter):
+    """Makes connections that keep the deadline of a whole call."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = dict(wire.POOLS)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = dict(wire.POOLS)
+        return manager
+
+
+class _UnreadableSecret(Exception):
+    """The file cannot be read, or holds no secret."""
+
+
+class Post:
+    """Calls one endpoint. Safe to share between threads: each has a session of its own."""
+
+    def __init__(self, settings: EndpointSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._own = threading.local()
+
+    def send(self, call: CallWebhook) -> Spoken | Failure:
+        """The endpoint's answer as it came, or why there is none. Never raises for the endpoint's faults."""
+        told = self._settings
+        body = json.dumps(call.payload, sort_keys=True, separators=(",", ":")).encode()
+        try:
+            headers = self._headers(call.id, body)
+        except _UnreadableSecret as error:
+            return Failure(FailureKind.UNAUTHORIZED, str(error))
+        try:
+            with wire.deadline(self._clock, told.timeout):
+                response = self._session().post(
+                    told.url,
+                    data=body,
+                    headers=headers,
+                    timeout=(min(_CONNECT_TIMEOUT, told.timeout), told.timeout),
+                    stream=True,
+                    allow_redirects=False,
+                )
+                try:
+                    return Spoken(response.status_code, wire.read_body(response.raw, MAX_BODY))
+                finally:
+                    if not response.raw.closed:
+                        response.close()
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
+            return Failure(FailureKind.UNAVAILABLE, _reason(error))
+
+    def _headers(self, name: str, body: bytes) -> dict[str, str]:
+        at = f"{self._clock.now():.0f}"
+        signed = b".".join((name.encode(), at.encode(), body))
+        signature = hmac.new(self._secret(), signed, hashlib.sha256).hexdigest()
+        return {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "nightferry",
+            "Nightferry-Id": name,
+            "Nightferry-Timestamp": at,
+            "Nightferry-Signature": f"v1={signature}",
+        }
+
+    def _secret(self) -> bytes:
+        """Read for each call, because somebody else rotates it."""
+        path = self._settings.secret_file
+        try:
+            with path.open("rb") as stream:
+                secret = stream.read(MAX_SECRET + 1).strip()
+        except OSError:
+            raise _UnreadableSecret(f"{path} cannot be read") from None
+        if not secret or len(secret) > MAX_SECRET:
+            raise _UnreadableSecret(f"{path} holds no secret of 1 to {MAX_SECRET} bytes")
+        return secret
+
+    def _session(self) -> requests.Session:
+        found: requests.Session | None = getattr(self._own, "session", None)
+        if found is None:
+            found = requests.Session()
+            found.trust_env = False  # a .netrc would add an Authorization of its own
+            found.proxies = get_environ_proxies(self._settings.url)
+            found.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            found.verify = str(self._settings.ca_file or "") or True
+            for scheme in ("http://", "https://"):
+                found.mount(scheme, _Paced(max_retries=_ONCE))
+            self._own.session = found
+        return found
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in our own words: those of the libraries may quote a header."""
+    match error:
+        case wire.TooLarge():
+            return str(error)
+        case requests.Timeout() | urllib3.exceptions.TimeoutError() | TimeoutError():
+            return "timed out"
+        case requests.exceptions.SSLError():
+            return "the TLS certificate is not accepted"
+        case requests.ConnectionError():
+            return "timed out" if "timed out" in str(error) else "no connection"
+        case urllib3.exceptions.DecodeError():
+            return "the body is not what its Content-Encoding says"
+        case urllib3.exceptions.ProtocolError() | OSError():
+            return "the connection broke"
+    return type(error).__name__
