@@ -244,7 +244,7 @@ def evidence(
     level = restored(np.array(made.expected[:n]), band.unit, band.offset)
     measures = {upwards: measure(band, made, turnover, upwards=upwards) for upwards in (True, False)}
     nats, margin_nats, at, upwards = max(
-        (*_weighed(band, made, seen, measures[way], way, margin, points), way)
+        (*surprising(band, made, seen, measures[way], upwards=way, margin=margin, points=points), way)
         for way in ((True, False) if worse is Worse.EITHER else (worse is Worse.HIGHER,))
     )
     last = n - 1
@@ -275,16 +275,20 @@ def measure(band: LearnedBand, made: Opening, turnover: Turnover, *, upwards: bo
     return surprise(band.tail(upwards), units, expected, band.unit, band.offset, band.pods, turnover, upwards=upwards)
 
 
-def _weighed(
+def surprising(
     band: LearnedBand,
     made: Opening,
     seen: FloatArray,
     by: Surprise,
+    *,
     upwards: bool,
     margin: float,
     points: float,
 ) -> tuple[float, float, int]:
-    """Evidence of a change, of one beyond the margin, and the index that carries the first."""
+    """Evidence of a change, of one beyond the margin, and the index that carries the first.
+
+    seen: mean of z over the first h points, h = 1... by: as `measure` gives it for this opening and direction.
+    """
     expected = np.array(made.expected[: seen.size])
     level = restored(expected, band.unit, band.offset)
     tolerated = level * margin + points if upwards else np.maximum(level / margin - points, 0.0)

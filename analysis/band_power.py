@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
 from analysis.assumptions import BAND_HORIZON, BAND_STEP, MARGIN_ALPHA, POWER_HOURS
-from analysis.band import LearnedBand, evidence, opening
-from analysis.band_terms import Series, Unit
+from analysis.band import LearnedBand, Opening, measure, opening, surprising
+from analysis.band_pods import Turnover, offset_sd
+from analysis.band_terms import STEPS, Series, Unit, transformed
 from analysis.engine import Worse
 from analysis.injection import Harm, How
 from analysis.power import Reach
 from analysis.question import Settings
+from analysis.special import FloatArray
 from analysis.verdict import Absence
 
 ALONE = tuple(Harm(How.LEVEL, size, f"x{size:g}") for size in (1.1, 1.2, 1.5, 2.0, 3.0))
@@ -30,43 +33,78 @@ def reaches_alone(
     settings: Settings,
     *,
     alpha: float,
+    pods: int,
     left_out: Sequence[tuple[float, float]] = (),
 ) -> list[Reach]:
     """Of each harm, None first: in which hours, and after how many minutes, the band would have seen it.
 
     series: the gate's number of all pods every five minutes. alpha: the part of the promise that history has while it
-    is alone. left_out: spans (epoch seconds) that were no ordinary time. Empty where the history is too short.
+    is alone. pods: how many serve; all of them are new then, and each hour has the luck of others. left_out: spans
+    (epoch seconds) that were no ordinary time. Empty where the history is too short.
     """
     origins = _origins(series, left_out)
-    if not origins:
+    turnover = Turnover(pods, 0, pods)
+    hours = [
+        _Hour(series.values[origin + 1 : origin + 1 + BAND_HORIZON] * math.exp(luck), made, turnover, band, settings)
+        for origin, luck in zip(origins, _lucks(offset_sd(band.pods, turnover), len(origins)), strict=True)
+        if not isinstance(made := opening(band, Series(series.start, series.values[: origin + 1])), Absence)
+    ]
+    if not hours:
         return []
-    made = [(origin, opening(band, Series(series.start, series.values[: origin + 1]))) for origin in origins]
-    known = [(origin, one) for origin, one in made if not isinstance(one, Absence)]
     sides = 2.0 if settings.worse is Worse.EITHER else 1.0
-    change, beyond = math.log(sides / alpha), math.log(1.0 / MARGIN_ALPHA)
     harms = ALONE_LOWER if settings.worse is Worse.LOWER else ALONE
-    out = []
-    for harm in (None, *harms):
-        caught = np.full(len(known), np.inf)
-        for at, (origin, one) in enumerate(known):
-            after = series.values[origin + 1 : origin + 1 + BAND_HORIZON] * (harm.size if harm is not None else 1.0)
-            if band.unit is Unit.SHARE:
-                after = np.minimum(after, 0.999)
-            for n in range(1, BAND_HORIZON + 1):
-                seen = evidence(
-                    band,
-                    one,
-                    after[:n],
-                    settings.worse,
-                    margin=settings.margin.ratio,
-                    points=settings.margin.points,
-                )
-                if seen.nats > change and seen.margin_nats > beyond:
-                    caught[at] = n * BAND_STEP / 60.0
-                    break
-        places = np.arange(float(len(known)))
-        out.append(Reach(harm, caught, places, places, BAND_HORIZON * BAND_STEP / 60.0))
-    return out
+    places = np.arange(float(len(hours)))
+    return [
+        Reach(
+            harm,
+            np.array([hour.caught(harm.size if harm is not None else 1.0, math.log(sides / alpha)) for hour in hours]),
+            places,
+            places,
+            BAND_HORIZON * BAND_STEP / 60.0,
+        )
+        for harm in (None, *harms)
+    ]
+
+
+class _Hour:
+    """One hour of the past in which all pods are new, and how strange its beginning looks."""
+
+    def __init__(
+        self, after: FloatArray, made: Opening, turnover: Turnover, band: LearnedBand, settings: Settings
+    ) -> None:
+        ways = (True, False) if settings.worse is Worse.EITHER else (settings.worse is Worse.HIGHER,)
+        self._measures = {way: measure(band, made, turnover, upwards=way) for way in ways}
+        self._after, self._made, self._band, self._margin = after, made, band, settings.margin
+
+    def caught(self, factor: float, change: float) -> float:
+        """Minutes until every number times `factor` is evidence beyond `change` and the margin; inf for never."""
+        after = self._after * factor
+        if self._band.unit is Unit.SHARE:
+            after = np.minimum(after, 0.999)
+        seen = np.cumsum(transformed(after, self._band.unit, self._band.offset)) / STEPS
+        for n in range(1, BAND_HORIZON + 1):
+            nats, beyond, *_ = max(
+                (*surprising(self._band, self._made, seen[:n], by, upwards=way, **self._tolerated), way)
+                for way, by in self._measures.items()
+            )
+            if nats > change and beyond > math.log(1.0 / MARGIN_ALPHA):
+                return n * BAND_STEP / 60.0
+        return math.inf
+
+    @property
+    def _tolerated(self) -> dict[str, float]:
+        return {"margin": self._margin.ratio, "points": self._margin.points}
+
+
+def _lucks(sd: float, count: int) -> list[float]:
+    """What new pods do to the log of the level in so many hours: normal, evenly spread over its quantiles in no order.
+
+    Multiples of the golden ratio fill the unit interval evenly, whatever their number (Weyl 1916).
+    """
+    if sd <= 0.0:
+        return [0.0] * count
+    golden = 0.5 * (math.sqrt(5.0) - 1.0)
+    return [sd * NormalDist().inv_cdf((0.5 + place * golden) % 1.0) for place in range(count)]
 
 
 def _origins(series: Series, left_out: Sequence[tuple[float, float]]) -> list[int]:

@@ -109,7 +109,7 @@ def powers(
     out = []
     for number, gate in enumerate(policy.spec.gates):
         told(number / len(policy.spec.gates), f"gate {gate.name}: its usual course")
-        alone = _alone(found, taught, gate.name)
+        alone = _alone(found, taught, gate.name, pods)
         learned = gate_of(taught, gate.name)
         if learned is None:
             why = taught.baseline.gates[gate.name]
@@ -131,16 +131,17 @@ def powers(
     return out
 
 
-def _alone(found: Gathered, taught: Taught, name: str) -> tuple[Reach, ...]:
-    """What the gate's history band catches while it is alone; nothing where it has not been learned."""
+def _alone(found: Gathered, taught: Taught, name: str, pods: int) -> tuple[Reach, ...]:
+    """What the gate's history band catches while it is alone, all pods being new; nothing where it was not learned."""
     band = taught.baseline.bands.get(name)
     series = band_series(found.gates[name])
     if not isinstance(band, LearnedBand) or isinstance(series, NotLearned):
         return ()
     settings = taught.settings[name]
     left_out = [(one.start, one.end) for one in taught.baseline.excluded]
-    alpha = settings.alpha * (1.0 - HISTORY_SHARE)
-    return tuple(reaches_alone(band, series, settings, alpha=alpha, left_out=left_out))
+    # The replays of a calibrated gate have had the rest of the promise.
+    share = HISTORY_SHARE if gate_of(taught, name) is not None else 1.0 - HISTORY_SHARE
+    return tuple(reaches_alone(band, series, settings, alpha=share * settings.alpha, pods=pods, left_out=left_out))
 
 
 def columns(longest: float) -> list[float]:

@@ -11,6 +11,7 @@ import pytest
 from scipy import integrate, stats
 
 from analysis.band import LearnedBand
+from analysis.band_pods import PodSpread
 from analysis.band_power import reaches_alone
 from analysis.band_terms import Series, Unit
 from analysis.injection import (
@@ -440,13 +441,18 @@ def test_history_alone_sees_a_doubled_level_and_no_healthy_hour() -> None:
     series, settings = a_course(), gauge_settings()
     band = learn_band(series, Unit.LEVEL)
     assert isinstance(band, LearnedBand)
-    healthy, *worse = reaches_alone(band, series, settings, alpha=0.008)
+    healthy, *worse = reaches_alone(band, series, settings, alpha=0.008, pods=10)
     assert healthy.harm is None
     assert healthy.within().value <= 0.03
     shares = [one.within().value for one in worse]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert worse[-1].minutes_at(0.5) == 5.0
+    # New pods that lie far apart hide what is smaller than their luck.
+    scattered = reaches_alone(replace(band, pods=PodSpread(0.5, 20.0)), series, settings, alpha=0.008, pods=10)
+    assert scattered[0].within().value <= 0.03
+    assert [one.within().value for one in scattered[1:4]] < shares[:3]
+    assert scattered[-1].within().value > 0.7
 
 
 def test_hours_that_were_no_ordinary_time_are_not_asked() -> None:
@@ -454,10 +460,11 @@ def test_hours_that_were_no_ordinary_time_are_not_asked() -> None:
     band = learn_band(series, Unit.LEVEL)
     assert isinstance(band, LearnedBand)
     everything = [(series.start, series.end)]
-    assert reaches_alone(band, series, settings, alpha=0.008, left_out=everything) == []
+    assert reaches_alone(band, series, settings, alpha=0.008, pods=10, left_out=everything) == []
     half = [(series.start, series.start + 0.5 * (series.end - series.start))]
     some, all_of_it = (
-        reaches_alone(band, series, settings, alpha=0.008, left_out=spans)[0].caught.size for spans in (half, [])
+        reaches_alone(band, series, settings, alpha=0.008, pods=10, left_out=spans)[0].caught.size
+        for spans in (half, [])
     )
     assert 0 < some < all_of_it
 
@@ -468,6 +475,6 @@ def test_less_is_worse_where_the_gate_says_so() -> None:
     series, settings = a_course(), gauge_settings(worse=Worse.LOWER)
     band = learn_band(series, Unit.LEVEL)
     assert isinstance(band, LearnedBand)
-    found = reaches_alone(band, series, settings, alpha=0.008)
+    found = reaches_alone(band, series, settings, alpha=0.008, pods=10)
     assert [one.harm.size < 1.0 for one in found if one.harm is not None] == [True] * 5
     assert found[-1].within().value == 1.0
