@@ -27,6 +27,8 @@ from dataclasses import replace
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
 from controller.release import (
+    Cause,
+    Decision,
     ObjectWrite,
     Observation,
     PatchSlot,
@@ -35,6 +37,7 @@ from controller.release import (
     Record,
     Ref,
     Role,
+    RollBack,
     Saved,
     SlotState,
     SlotWrite,
@@ -112,6 +115,12 @@ class Routed(Twin):
     def saved(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[Saved, ...]:
         paused = (Saved("Deployment", slot.name, slot.uid, _PAUSED) for slot in _both(seen))
         return (*paused, *self._router.saved(policy, seen))
+
+    def meddled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
+        shown = self._router.shows(policy, seen)
+        if not isinstance(shown, Gone) or self.stages(policy, record.desired)[record.stage].name == HAND_BACK:
+            return None
+        return RollBack(Cause.ROUTE_MISSING, shown.because)
 
     # ---------------------------------------------------------------------------------------------- movement
 
