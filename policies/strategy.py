@@ -47,8 +47,6 @@ class Strategy(Part):
 
     later: ClassVar[Mapping[str, str]] = {
         "rolling": "the rolling strategy",
-        "blueGreen": "the blueGreen strategy",
-        "recreate": "the recreate strategy",
         "abTest": "the abTest strategy",
         "traffic": "traffic routing",
     }

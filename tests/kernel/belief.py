@@ -8,11 +8,13 @@ from controller.requests import (
     Counts,
 )
 from controller.slots import template_digest
+from controller.strategies import targets_of
 from tests.kernel.memory import (
     Moment,
     pinned_by,
     replicas,
     slot,
+    stage_of,
     ungated,
 )
 
@@ -23,7 +25,8 @@ def _goes_forward(now: Moment) -> bool:
     record, was = now.record, now.was
     if record is None or was is None or was.phase not in FORWARD:
         return False
-    return record.stage > was.stage or record.phase is Phase.SUCCEEDED
+    # What was borrowed is given back without asking anybody: the stage before it has answered.
+    return stage_of(was).gated and (record.stage > was.stage or record.phase is Phase.SUCCEEDED)
 
 
 def evidence(now: Moment) -> str:
@@ -82,7 +85,8 @@ def soak(now: Moment) -> str:
     promoted = (now.entry.after["spec"].get("promote") or {}).get("batch") == was.stage
     if ungated(record) or promoted:
         return ""
-    least = pinned_by(record).spec.observe.at_least.seconds
+    stated = stage_of(was).least
+    least = pinned_by(record).spec.observe.at_least.seconds if stated is None else stated
     soaked = now.world.now - now.life.unsettled
     return f"batch {was.stage} was left after {soaked:.1f} s of {least:.0f} s" if soaked < least else ""
 
@@ -101,7 +105,9 @@ def one_version(now: Moment) -> str:
     digest = template_digest(obj["spec"]["template"]) if obj is not None else "nothing"
     if digest != record.contender.digest:
         return f"{record.contender.name} holds {digest}, judged was {record.contender.digest}"
-    left, reached = replicas(now.world, record.incumbent.name), replicas(now.world, record.contender.name)
+    alone = record.incumbent.name == record.contender.name
+    left = 0 if alone else replicas(now.world, record.incumbent.name)
+    reached = replicas(now.world, record.contender.name)
     if (reached, left) != (record.desired, 0):
         return f"contender {reached} of {record.desired}, incumbent {left}"
     strangers = {pod.state.replica_set for pod in now.world.pods_of(record.contender.name)} - set(
@@ -119,9 +125,9 @@ def monotonous(now: Moment) -> str:
     loosened = [
         name
         for name, loose in (
-            ("strategy", new.strategy.twin is None or old.strategy.twin is None
-             or new.strategy.twin.targets(100) != old.strategy.twin.targets(100)
-             or new.strategy.twin.unavailable(100) > old.strategy.twin.unavailable(100)),
+            ("strategy", new.strategy.kind != old.strategy.kind
+             or targets_of(new, 100) != targets_of(old, 100)
+             or new.strategy.moves.unavailable(100) > old.strategy.moves.unavailable(100)),
             ("observe.atLeast", new.observe.at_least < old.observe.at_least),
             ("onBlind.hold", new.on_blind.hold > old.on_blind.hold),
             ("deadline.batch", new.deadline.batch > old.deadline.batch),

@@ -10,10 +10,11 @@ from tests.kernel.memory import (
     Moment,
     available_in,
     claim_of,
+    moves_of,
     patched,
-    pinned_by,
     replicas,
     slot,
+    stage_of,
 )
 
 
@@ -22,13 +23,13 @@ def availability_of_a_write(now: Moment) -> str:
     if found is None or found[1] <= found[2] or now.life is None:
         return ""
     write, before, after = found
-    claim, twin = claim_of(now.entry.after), pinned_by(now.life.record).spec.strategy.twin
-    if claim is None or twin is None:
+    claim, moves = claim_of(now.entry.after), moves_of(now.life.record)
+    if claim is None:
         return f"{write.name} was lowered without a claim"
     if now.eyes.pods is None:
         return f"{write.name} {before} -> {after} on no list of pods of this tick"
     assert now.entry.before is not None
-    floor, going = claim.desired - twin.unavailable(claim.desired), before - after
+    floor, going = claim.desired - moves.unavailable(claim.desired), before - after
     min_ready = float(now.entry.before["spec"].get("minReadySeconds") or 0)
     names = _slots(now.world, write.name)
     ready = {name: len(available_in(now.eyes.pods.items, name, now.entry.at, min_ready)) for name in names}
@@ -43,8 +44,8 @@ def surge_of_a_write(now: Moment) -> str:
     if found is None or found[2] <= found[1] or now.life is None:
         return ""
     write, before, after = found
-    claim, twin = claim_of(now.entry.after), pinned_by(now.life.record).spec.strategy.twin
-    if claim is None or twin is None:
+    claim, moves = claim_of(now.entry.after), moves_of(now.life.record)
+    if claim is None:
         return f"{write.name} was raised without a claim"
     if after > claim.desired:
         return f"{write.name} {before} -> {after}: more than the whole app of {claim.desired}"
@@ -55,7 +56,7 @@ def surge_of_a_write(now: Moment) -> str:
     if theirs is not None and theirs.replicas != replicas(now.world, other):
         return ""  # a person has just scaled the other slot
     total = after + replicas(now.world, other)
-    bound = claim.desired + twin.surge(claim.desired)
+    bound = claim.desired + moves.surge(claim.desired)
     return f"{write.name} {before} -> {after}: {total} pods, bound {bound}" if total > bound else ""
 
 
@@ -71,9 +72,8 @@ def availability(world: World, memory: Memory) -> str:
     moved = False
     for _, life in memory.moving:
         record = life.record
-        twin = pinned_by(record).spec.strategy.twin
-        assert record.incumbent is not None and twin is not None
-        need += record.desired - twin.unavailable(record.desired)
+        assert record.incumbent is not None
+        need += record.desired - moves_of(record).unavailable(record.desired)
         for name in _slots(world, record.incumbent.name):
             obj = slot(world, name)
             assert obj is not None
@@ -110,9 +110,7 @@ def settling(world: World, memory: Memory) -> str:
     for _, life in memory.moving:
         record = life.record
         if record.phase in FORWARD and record.contender is not None:
-            twin = pinned_by(record).spec.strategy.twin
-            assert twin is not None
-            target = twin.targets(record.desired)[record.stage]
+            target = stage_of(record).contender
             states = (pod.state for pod in world.pods_of(record.contender.name))
             if len(available_in(states, record.contender.name, world.now, 0.0)) < target:
                 life.unsettled = world.now

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from controller.release import HoldReason, Phase
+import json
+from typing import Any
+
+from controller.release import HoldReason, Phase, Record
 from controller.requests import FetchCounts, FetchReadings, FetchTotals, Request
+from controller.simulation.world import World
 from controller.slots import template_digest
 from controller.transitions import MOVES
 from tests.kernel.memory import (
@@ -11,6 +15,7 @@ from tests.kernel.memory import (
     Moment,
     available_in,
     claim_of,
+    moves_of,
     patched,
     pinned_by,
     replicas,
@@ -50,11 +55,12 @@ def restored(now: Moment) -> str:
     record = now.record
     if record is None or record.phase is not Phase.ROLLED_BACK or record.incumbent is None:
         return ""
-    twin = pinned_by(record).spec.strategy.twin
     live = slot(now.world, record.incumbent.name)
-    if live is None or twin is None:
+    if live is None:
         return f"{record.incumbent.name} does not exist"
-    size, left = int(live["spec"]["replicas"]), replicas(now.world, record.contender.name) if record.contender else 0
+    alone = record.contender is None or record.contender.name == record.incumbent.name
+    size = int(live["spec"]["replicas"])
+    left = 0 if alone or record.contender is None else replicas(now.world, record.contender.name)
     if (size, left) != (record.desired, 0):
         return f"incumbent {size} of {record.desired}, contender {left}"
     if (digest := template_digest(live["spec"]["template"])) != record.incumbent.digest:
@@ -62,8 +68,31 @@ def restored(now: Moment) -> str:
     pods = now.eyes.pods.items if now.eyes.pods is not None else ()
     min_ready = float(live["spec"].get("minReadySeconds") or 0)
     ready = len(available_in(pods, record.incumbent.name, now.entry.at, min_ready))
-    floor = record.desired - twin.unavailable(record.desired)
-    return f"{ready} of {floor} promised incumbent pods were seen ready" if ready < floor else ""
+    floor = record.desired - moves_of(record).unavailable(record.desired)
+    if ready < floor:
+        return f"{ready} of {floor} promised incumbent pods were seen ready"
+    return given_back(now.world, record)
+
+
+def given_back(world: World, record: Record, namespace: str = "shop") -> str:
+    """What a release borrowed and has not given back, by the record that says how it was."""
+    for saved in record.saved:
+        obj = next((o for (kind, space, name), o in world.objects.items.items()
+                    if (kind, space, name) == (saved.kind, namespace, saved.name)), None)  # fmt: skip
+        if obj is None or obj["metadata"]["uid"] != saved.uid:
+            continue  # somebody else took it away
+        for path, value in json.loads(saved.fields).items():
+            found: Any = obj
+            for step in path.split("."):
+                found = found.get(step) if isinstance(found, dict) else None
+            if found != value:
+                return f"{path} of {saved.kind} {saved.name} is {found!r}, it was {value!r}"
+    return ""
+
+
+def lent(now: Moment) -> str:
+    record = now.record
+    return given_back(now.world, record) if record is not None and record.phase is Phase.SUCCEEDED else ""
 
 
 def ended_hold(now: Moment) -> str:

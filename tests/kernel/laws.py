@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from controller.simulation.world import World
 from tests.kernel.belief import evidence, monotonous, one_version, soak
 from tests.kernel.capacity import availability, availability_of_a_write, settling, surge_of_a_write
-from tests.kernel.course import direction_of_ignorance, ended_hold, legal_moves, one_end, one_writer, restored
+from tests.kernel.course import direction_of_ignorance, ended_hold, legal_moves, lent, one_end, one_writer, restored
 from tests.kernel.memory import Memory, Moment
+from tests.kernel.routes import forward_in_ignorance, reached, reached_by_a_write
 from tests.kernel.writing import SECRET, blast_radius, bounded_record, bounded_tick, intent_first, no_secret
 
 
@@ -35,7 +36,7 @@ class Broken(AssertionError):
         self.law = name
 
 
-WRITE_LAWS = (
+CORE_LAWS = (
     Law("S1 availability of a write", "Whoever lowers a slot leaves D - U available, even if only ready pods go.",
         availability_of_a_write),
     Law("S2 surge", "No write raises a slot above D, nor both together above D + S.", surge_of_a_write),
@@ -44,6 +45,7 @@ WRITE_LAWS = (
     Law("S5 one end", "A release ends once, and its end is absorbing.", one_end),
     Law("S5 legal moves", "Phases move by the table, epochs and sequences only rise.", legal_moves),
     Law("S6 rollback restores", "RolledBack means: the incumbent is at D and ready, the contender is gone.", restored),
+    Law("S6 success gives back", "Succeeded means: every field that was borrowed is as it was.", lent),
     Law("S7 direction of ignorance", "Who cannot read does not raise the contender.", direction_of_ignorance),
     Law("S8 one writer", "One release moves an app, and no older epoch moves it.", one_writer),
     Law("S13 blast radius", "We write our fields of our two Deployments and delete none.", blast_radius),
@@ -55,6 +57,13 @@ WRITE_LAWS = (
     Law("S20 monotonous policy", "No edit loosens the policy of a running release.", monotonous),
     Law("L6 no false freeze", "Every hold says why, until when and what then.", ended_hold),
 )  # fmt: skip
+# Of what is switched rather than scaled.
+ROUTE_LAWS = (
+    Law("W24 traffic of a write", "No write leaves a Service with less than D - U pods, or less than it had.",
+        reached_by_a_write),
+    Law("S7 traffic in ignorance", "Who cannot read sends no request to the contender.", forward_in_ignorance),
+)  # fmt: skip
+WRITE_LAWS = CORE_LAWS + ROUTE_LAWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ class Standing:
 
 STANDING_LAWS = (
     Standing("S1 availability", "Nothing of ours takes the app below D - U.", availability),
+    Standing("W24 traffic", "A Service that something could serve is never empty by our hand.", reached),
     Standing("S15 settling", "Remembers since when a stage has all its pods.", settling),
 )
 
@@ -87,4 +97,15 @@ def judge_standing(world: World, memory: Memory) -> None:
             raise Broken(law.name, law.says, how)
 
 
-__all__ = ["SECRET", "STANDING_LAWS", "WRITE_LAWS", "Broken", "Law", "Standing", "judge_standing", "judge_write"]
+__all__ = [
+    "CORE_LAWS",
+    "ROUTE_LAWS",
+    "SECRET",
+    "STANDING_LAWS",
+    "WRITE_LAWS",
+    "Broken",
+    "Law",
+    "Standing",
+    "judge_standing",
+    "judge_write",
+]

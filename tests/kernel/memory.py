@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from controller.accompanied import Accompanied
 from controller.attempt import parsed
 from controller.record import RecordInvalid, RecordTooNew, read_record
-from controller.release import CLAIM_ANNOTATION, FORWARD, Claim, PatchSlot, Phase, PodList, PodState, Record
+from controller.release import CLAIM_ANNOTATION, FORWARD, Claim, PatchSlot, Phase, PodList, PodState, Record, Stage
 from controller.requests import (
     Answer,
     Failure,
@@ -30,8 +31,10 @@ from controller.requests import (
 )
 from controller.simulation.world import Trace, World
 from controller.slots import read_claim
+from controller.strategies.pins import pin_of
 from policies.load import from_object
 from policies.schema import ReleasePolicy
+from policies.strategy import Moves
 
 MOVING = FORWARD | {Phase.ROLLING_BACK}
 Object = Mapping[str, Any]
@@ -150,7 +153,7 @@ def moment(world: World, memory: Memory, entry: Trace) -> Moment:
         uid = str(entry.after["metadata"]["uid"])
         life = memory.lives.setdefault(uid, Life(entry.request.name))
         return Moment(world, memory, entry, eyes, life, _record(entry.after), _record(entry.before))
-    claim = claim_of(entry.after) or claim_of(entry.before)
+    claim = claim_of(entry.after) or claim_of(entry.before) or pin_of(entry.after) or pin_of(entry.before)
     return Moment(world, memory, entry, eyes, memory.lives.get(claim.uid) if claim is not None else None)
 
 
@@ -224,6 +227,16 @@ def patched(now: Moment) -> tuple[PatchSlot, int, int] | None:
 def pinned_by(record: Record) -> ReleasePolicy:
     """The policy of a record."""
     return policy_of(record.policy)
+
+
+def moves_of(record: Record) -> Moves:
+    """The strategy's own part of the policy of a record: its surge and slack."""
+    return pinned_by(record).spec.strategy.moves
+
+
+def stage_of(record: Record) -> Stage:
+    """The stage that a release is in."""
+    return Accompanied(pinned_by(record).spec).stage(record)
 
 
 def ungated(record: Record) -> bool:

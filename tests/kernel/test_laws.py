@@ -12,9 +12,9 @@ import pytest
 from analysis.verdict import Verdict
 from controller.attempt import parsed
 from controller.record import to_status
-from controller.release import Cause, Claim, Held, HoldReason, PatchSlot, Phase, PodList, Record
+from controller.release import Cause, Claim, Held, HoldReason, PatchSlot, Phase, PodList, Record, Saved
 from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteEvent, WriteRecord, WriteSlot
-from tests.kernel.laws import SECRET, WRITE_LAWS, Broken, Law, judge_standing
+from tests.kernel.laws import CORE_LAWS, SECRET, WRITE_LAWS, Broken, Law, judge_standing
 from tests.kernel.memory import Life, Moment, claim_of, moment, replicas, slot
 from tests.kernel.night import Night
 from tests.kernel.scenarios import APP, SCENARIOS, in_batch
@@ -131,6 +131,12 @@ def _grow_the_record(night: Night) -> None:
     writes_record(night, notes=("x" * 70_000,))
 
 
+def _keep_what_was_lent(night: Night) -> None:
+    uid = night.world.objects.items["Service", "shop", APP]["metadata"]["uid"]
+    saved = Saved("Service", APP, uid, json.dumps({"spec.selector": {"app": "another"}}))
+    writes_record(night, phase=Phase.SUCCEEDED, cause=Cause.COMPLETED, saved=(saved,))
+
+
 PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
     "S1 availability of a write": (("below D - U", _lower_to_nothing), ("on no list of pods", _lower_unread)),
     "S2 surge": (
@@ -152,6 +158,7 @@ PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
         ("no new epoch", lambda night: writes_record(night, phase=Phase.ROLLING_BACK, epoch=record_of(night).epoch)),
     ),
     "S6 rollback restores": (("a contender is left", lambda night: writes_record(night, phase=Phase.ROLLED_BACK)),),
+    "S6 success gives back": (("another selector", _keep_what_was_lent),),
     "S7 direction of ignorance": (("blind and forward", _raise_blind),),
     "S8 one writer": (
         ("two releases", _two_at_once),
@@ -174,7 +181,7 @@ PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
     ),
     "L6 no false freeze": (("a hold without end", _hold_for_ever),),
 }
-CASES = [pytest.param(law, plant, id=f"{law.name}: {what}") for law in WRITE_LAWS for what, plant in PLANTED[law.name]]
+CASES = [pytest.param(law, plant, id=f"{law.name}: {what}") for law in CORE_LAWS for what, plant in PLANTED[law.name]]
 
 
 @pytest.mark.parametrize(("law", "plant"), CASES)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+from controller.accompanied import Accompanied
 from controller.record import read_record
-from controller.release import CLAIM_ANNOTATION, CreateSlot, PatchSlot, Phase
+from controller.release import CLAIM_ANNOTATION, CreateObject, CreateSlot, DeleteObject, PatchSlot, Phase
 from controller.requests import (
     CreateRelease,
     DeleteRelease,
     WriteEvent,
+    WriteObject,
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
@@ -46,20 +48,56 @@ def blast_radius(now: Moment) -> str:
             if obj["spec"]["replicas"] != 0 or obj["metadata"].get("ownerReferences"):
                 return f"created {name} at {obj['spec']['replicas']}"
             return ""
+        case WriteObject():
+            return _beside(now, request)
     assert isinstance(request, WriteSlot)
     if before is None or after is None:
         return f"{request.write.name} was deleted"
     fields = {key for key in {*before["spec"], *after["spec"]} if before["spec"].get(key) != after["spec"].get(key)}
-    allowed = {"replicas"}
+    kind = pinned_by(now.life.record).spec.strategy.kind if now.life is not None and now.life.record.policy else "twin"
+    allowed = _BORROWED[kind]
     claim = claim_of(after)
     prepared = claim is not None and claim.role == "contender" and claim.phase is Phase.PREFLIGHT
     if prepared and before["spec"]["replicas"] == 0:
-        allowed = {"template", "minReadySeconds"}
+        allowed = allowed | {"template", "minReadySeconds"}
     if fields - allowed:
         return f"{request.write.name}: wrote {sorted(fields - allowed)}"
     if _foreign_metadata(before) != _foreign_metadata(after):
         return f"{request.write.name}: wrote metadata that is not ours"
     return ""
+
+
+# What a strategy may write of a Deployment's spec, whoever the Deployment belongs to.
+_BORROWED = {
+    "twin": {"replicas"},
+    "blueGreen": {"replicas", "paused"},
+    "recreate": {"replicas", "paused", "template"},
+    "rolling": {"template", "paused", "minReadySeconds", "progressDeadlineSeconds", "strategy"},
+}
+# The same of the objects beside it.
+_BESIDE = {
+    "Service": {"selector"},
+    "HorizontalPodAutoscaler": {"behavior", "scaleTargetRef"},
+    "Ingress": {"rules", "defaultBackend"},
+    "HTTPRoute": {"rules"},
+    "VirtualService": {"http"},
+    "DestinationRule": {"subsets"},
+}
+
+
+def _beside(now: Moment, request: WriteObject) -> str:
+    """What we make carries our label; of what others made we write the fields that we have borrowed."""
+    before, after, write = now.entry.before, now.entry.after, request.write
+    if isinstance(write, CreateObject | DeleteObject):
+        made = after if isinstance(write, CreateObject) else before
+        labels = ((made or {}).get("metadata") or {}).get("labels") or {}
+        return "" if labels.get("app.kubernetes.io/managed-by") == "nightferry" else f"{write.ref} is not ours"
+    if before is None or after is None:
+        return ""
+    was, now_is = before.get("spec") or {}, after.get("spec") or {}
+    changed = {key for key in {*was, *now_is} if was.get(key) != now_is.get(key)}
+    foreign = changed - _BESIDE.get(write.ref.kind, set())
+    return f"{write.ref}: wrote {sorted(foreign)}" if foreign else ""
 
 
 _OURS = ("resourceVersion", "generation", "managedFields")
@@ -73,7 +111,7 @@ def _foreign_metadata(obj: object) -> object:
 
 
 def intent_first(now: Moment) -> str:
-    if not isinstance(now.request, WriteSlot):
+    if not isinstance(now.request, WriteSlot | WriteObject):
         return ""
     write = now.request.write
     if isinstance(write, PatchSlot) and write.claim is None:
@@ -100,15 +138,25 @@ def bounded_record(now: Moment) -> str:
 def bounded_tick(now: Moment) -> str:
     """Watch-cache reads cost the API server nothing; every other request of a tick is counted."""
     eyes = now.eyes
+    more = _objects(now)
     gates = len(pinned_by(now.life.record).spec.gates) if now.life is not None and now.life.record.policy else 2
     for what, count, bound in (
-        ("cached reads", eyes.cached, 8),
+        ("cached reads", eyes.cached, 8 + more),
         ("metric queries", eyes.queries, 2 * gates),
         ("questions about the whole app", eyes.totals, 2 * gates),
-        ("quorum reads", eyes.quorum, 6),
-        ("writes", eyes.writes, 5),
+        ("quorum reads", eyes.quorum, 6 + more),
+        ("writes", eyes.writes, 6 if more else 5),
         ("events", eyes.events, 6),
     ):
         if count > bound:
             return f"{count} {what}, bound {bound}"
     return ""
+
+
+def _objects(now: Moment) -> int:
+    """What a look of this release reads beside its Deployments and pods."""
+    if now.life is None or not now.life.record.policy:
+        return 6  # before its start nobody knows yet
+    record = now.life.record
+    course = Accompanied(pinned_by(record).spec)
+    return len(course.reads(record)) + course.reads_replica_sets
