@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from analysis.assumptions import BAND_STEP, HISTORY_SHARE
 from analysis.band import LearnedBand
+from analysis.band_pods import PodSpread, Turnover
 from analysis.band_terms import DAY, Unit
 from analysis.learning.band import learn_band
 from analysis.verdict import Evidence, NoData, Verdict
@@ -21,13 +23,14 @@ from controller.history import (
     serving,
     share_of,
     unread,
+    weigh,
     with_forecasts,
 )
 from controller.release import Forecast
 from controller.requests import Failure, FailureKind, Totals
 from policies.schema import Gate
 from tests.analysis.learning.pasts import cut, past
-from tests.controller.builders import NOW, a_record, an_observation, says
+from tests.controller.builders import NOW, a_policy, a_record, an_observation, says
 
 HEALTHY, UNDECIDED, BLIND = Verdict.HEALTHY, Verdict.UNDECIDED, Verdict.BLIND
 DEGRADED, SHARED = Verdict.DEGRADED, Verdict.SHARED
@@ -95,6 +98,50 @@ def test_incumbents_are_few_once_they_serve_less_than_a_fifth(incumbents: int, c
     now = serving(a_record(), an_observation(incumbents, contenders))
     assert now.alone is alone
     assert now.deployments == (("checkout", "checkout-twin") if alone else ("checkout",))
+
+
+# Ten pods are desired. Beside incumbents the band speaks of those that are left, alone it speaks of all that serve.
+@pytest.mark.parametrize(
+    ("incumbents", "contenders", "turnover"),
+    [
+        (10, 0, Turnover(10, 10, 0)),
+        (10, 2, Turnover(10, 10, 0)),
+        (6, 4, Turnover(10, 6, 0)),
+        (1, 9, Turnover(10, 1, 9)),
+        (0, 10, Turnover(10, 0, 10)),
+        (12, 0, Turnover(12, 12, 0)),
+    ],
+)
+def test_the_pods_that_came_and_went_are_counted(incumbents: int, contenders: int, turnover: Turnover) -> None:
+    assert serving(a_record(), an_observation(incumbents, contenders)).turnover == turnover
+    assert (turnover.weight > 0.0) is (incumbents < 10)
+
+
+def test_new_pods_are_allowed_their_luck_and_old_ones_none() -> None:
+    series = past(15.0, seed=1, level=0.02)
+    band = learn_band(cut(series, 0, 14 * DAY), Unit.SHARE, pods=PodSpread(0.4, 20.0))
+    assert isinstance(band, LearnedBand)
+    before = cut(series, 14 * DAY - 26 * 12, 14 * DAY + 1)
+    times, origin = tuple(before.start + BAND_STEP * np.arange(before.values.size)), before.end
+    made = forecast("errors", band, Totals(times, tuple(before.values.tolist())), origin)
+    assert made is not None and not made.absent
+    worse = 1.7 * series.values[14 * DAY + 1 : 14 * DAY + 4]
+    answer = Totals(tuple(origin + BAND_STEP * np.arange(1, 4)), tuple(worse.tolist()))
+    gate = Gate.model_validate({"name": "errors", "errorRatio": {"errors": "a_total", "requests": "b_total"}})
+    verdicts = {
+        (incumbents, contenders): weigh(
+            gate,
+            a_policy(gates=[gate.model_dump(by_alias=True, exclude_none=True, mode="json")]),
+            band,
+            made,
+            answer,
+            HISTORY_SHARE,
+            origin + 3 * BAND_STEP + 20.0,
+            serving(a_record(), an_observation(incumbents, contenders)).turnover,
+        ).verdict
+        for incumbents, contenders in ((10, 1), (0, 10))
+    }
+    assert verdicts == {(10, 1): DEGRADED, (0, 10): UNDECIDED}
 
 
 def test_incumbents_that_shrink_get_less_done_which_is_no_harm() -> None:

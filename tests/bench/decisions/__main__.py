@@ -22,7 +22,7 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from tests.bench.decisions import costs, kpi, memory  # noqa: E402 - after the threads are set
+from tests.bench.decisions import costs, kpi, memory, redrawn  # noqa: E402 - after the threads are set
 from tests.bench.decisions.report import goals_table, matrices, rows_of  # noqa: E402
 from tests.bench.decisions.rows import Absent, Row, as_json  # noqa: E402
 from tests.bench.decisions.running import QUICK, WHOLE, Sizes, run_studies  # noqa: E402
@@ -30,7 +30,7 @@ from tests.bench.decisions.studies import STUDIES  # noqa: E402
 
 SEED = 52718281
 SIMULATED = tuple(dict.fromkeys(study.group for study in STUDIES))
-GROUPS = (*SIMULATED, costs.GROUP, memory.GROUP, kpi.GROUP)
+GROUPS = (*SIMULATED, redrawn.GROUP, costs.GROUP, memory.GROUP, kpi.GROUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def real(groups: Sequence[str], data: Path | None, seed: int, *, quick: bool) -> dict[str, list[Row] | Absent]:
-    """The groups that are no simulated releases, side by side but for the costs, which are measured alone."""
+    """The groups that have no pods on trial, side by side but for the costs, which are measured alone."""
     found: dict[str, list[Row] | Absent] = {}
     with ProcessPoolExecutor(2) as pool:
         asked = {
@@ -77,6 +77,9 @@ def real(groups: Sequence[str], data: Path | None, seed: int, *, quick: bool) ->
                 found[group] = _measured(group, asked[group].result)
             elif group in groups:
                 found[group] = Absent(group, "no folder of real series was given (--data DIR)")
+    if redrawn.GROUP in groups:
+        print(f"measuring {redrawn.GROUP}", file=sys.stderr, flush=True)
+        found[redrawn.GROUP] = _measured(redrawn.GROUP, lambda: redrawn.run(seed, quick))
     if costs.GROUP in groups:
         print(f"measuring {costs.GROUP}", file=sys.stderr, flush=True)
         found[costs.GROUP] = _measured(costs.GROUP, lambda: costs.run(seed, quick=quick))

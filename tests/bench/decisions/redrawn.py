@@ -19,9 +19,9 @@ import numpy as np
 from scipy.signal import lfilter
 
 from analysis.assumptions import BAND_HORIZON, BAND_STEP, MARGIN_ALPHA
-from analysis.band import LearnedBand, evidence, opening
+from analysis.band import LearnedBand, measure, opening, surprising
 from analysis.band_pods import NOBODY_CAME, Turnover
-from analysis.band_terms import DAY, HOUR, Series, Unit
+from analysis.band_terms import DAY, HOUR, STEPS, Series, Unit, transformed
 from analysis.learned import NotLearned
 from analysis.learning.band import learn_band
 from analysis.learning.band_pods import pod_spread
@@ -39,7 +39,7 @@ WEEKS = 4
 SEGMENTS = 84
 SEGMENT = 60  # windows
 SHARED_ALPHA = 0.2 * ALPHA
-FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0)
+FACTORS = (1.0, 2.0, 3.0)
 DAILY = 0.3
 
 FAR_APART = replace(MODERATE, name="S1 with pod sd .60, shock .1", pod_sd=0.6, shock=0.1, base=0.018)
@@ -76,8 +76,8 @@ class Sizes:
     harmful: int
 
 
-WHOLE = Sizes(24, 160, 25)
-QUICK = Sizes(4, 80, 15)
+WHOLE = Sizes(services=24, healthy=120, harmful=25)
+QUICK = Sizes(services=4, healthy=50, harmful=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,16 @@ def run(seed: int, quick: bool) -> list[Row]:
     sizes = QUICK if quick else WHOLE
     asked = [(number, seed, service, sizes) for number in range(len(CELLS)) for service in range(sizes.services)]
     with ProcessPoolExecutor() as pool:
-        found = list(pool.map(_service, *zip(*asked, strict=True)))
+        found = list(pool.map(judged, *zip(*asked, strict=True)))
     rows: list[Row] = []
     for number, cell in enumerate(CELLS):
         many = found[number * sizes.services : (number + 1) * sizes.services]
-        rows += _rows(cell, many)
+        rows += rows_of(cell, many)
     return rows
 
 
-def _rows(cell: Cell, many: Sequence[Judged]) -> list[Row]:
+def rows_of(cell: Cell, many: Sequence[Judged]) -> list[Row]:
+    """The rows of one cell from its services."""
     rules = (
         (OURS, "alpha", "<= 0.01"),
         (f"{OURS}, a fifth of alpha", "shared", "<= 0.002"),
@@ -119,22 +120,22 @@ def _rows(cell: Cell, many: Sequence[Judged]) -> list[Row]:
     return rows
 
 
-def _service(number: int, seed: int, service: int, sizes: Sizes) -> Judged:
+def judged(number: int, seed: int, service: int, sizes: Sizes) -> Judged:
     """One service: learns once, releases many times."""
     cell = CELLS[number]
     rng = np.random.default_rng([seed, number, service, 77])
-    fleet = _Service(cell, rng)
+    fleet = Service(cell, rng)
     band = fleet.learned(rng)
     turnover = Turnover(cell.pods, 0, cell.pods)
     counts = np.array([sizes.healthy if factor == 1.0 else sizes.harmful for factor in FACTORS])
     hits = np.zeros((3, len(FACTORS)))
     for place, factor in enumerate(FACTORS):
         for origin in rng.integers(WEEKS * 7 * DAY + 2 * HOUR, (WEEKS + 1) * 7 * DAY - 2 * HOUR, counts[place]):
-            hits[:, place] += fleet.judged(band, int(origin), factor, turnover, rng)
+            hits[:, place] += fleet.turned_back(band, int(origin), factor, turnover, rng)
     return Judged(hits[0], hits[1], hits[2], counts.astype(np.float64))
 
 
-class _Service:
+class Service:
     """Four weeks of history and a fifth week in which it releases."""
 
     def __init__(self, cell: Cell, rng: np.random.Generator) -> None:
@@ -195,7 +196,7 @@ class _Service:
             )
         return tuple(out)
 
-    def judged(
+    def turned_back(
         self, band: LearnedBand, origin: int, factor: float, turnover: Turnover, rng: np.random.Generator
     ) -> FloatArray:
         """Whether a release at a point of the fifth week is turned back: see `Judged`, (3,)."""
@@ -203,15 +204,20 @@ class _Service:
         if isinstance(made, Absence):
             raise ValueError(made.detail)
         at = np.arange((origin + 1) * PER_POINT, (origin + 1 + BAND_HORIZON) * PER_POINT)
-        after = _ratio(*self.counts(at, factor, rng))
-        told = [
-            evidence(band, made, after, SETTINGS.worse, margin=SETTINGS.margin.ratio, turnover=turned)
-            for turned in (turnover, NOBODY_CAME)
-        ]
+        after = transformed(_ratio(*self.counts(at, factor, rng)), band.unit, band.offset)
+        seen = np.cumsum(after) / STEPS
         # Both evidences only ever grow during the hour: above their thresholds at one look means so at the last one.
-        beyond = [one.margin_nats > math.log(1.0 / MARGIN_ALPHA) for one in told]
-        alphas = ((0, ALPHA), (0, SHARED_ALPHA), (1, SHARED_ALPHA))
-        return np.array([float(beyond[k] and told[k].nats > math.log(1.0 / alpha)) for k, alpha in alphas])
+        told = []
+        for turned in (turnover, NOBODY_CAME):
+            by = measure(band, made, turned, upwards=True)
+            told.append(surprising(band, made, seen, by, upwards=True, margin=SETTINGS.margin.ratio, points=0.0))
+        alphas = ((told[0], ALPHA), (told[0], SHARED_ALPHA), (told[1], SHARED_ALPHA))
+        return np.array(
+            [
+                float(nats > math.log(1.0 / alpha) and beyond > math.log(1.0 / MARGIN_ALPHA))
+                for (nats, beyond, _), alpha in alphas
+            ]
+        )
 
 
 def ar1(rng: np.random.Generator, shape: tuple[int, ...], memory: float, sd: float) -> FloatArray:
