@@ -22,12 +22,16 @@ HASH = "bcdfghjklmnpqrstvwxz2456789"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Pods of one ReplicaSet that served from `begin` to `end` (epoch seconds)."""
+    """Pods of one ReplicaSet that served from `begin` to `end` (epoch seconds).
+
+    errors: share of failed requests of all of them together; None: whatever its pods come to, drawn one by one.
+    """
 
     replica_set: str
     begin: float
     end: float
     pods: int = 6
+    errors: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,11 @@ def pod_names(version: Version) -> list[str]:
 def write_openmetrics(fleet: Fleet, file: Path) -> int:
     """Writes the history of a fleet; -> the number of samples."""
     rng = np.random.default_rng(fleet.seed)
-    pods = [_Pod(name, version, fleet, rng) for version in fleet.versions for name in pod_names(version)]
+    pods = [
+        _Pod(name, version, fleet, rng, level)
+        for version in fleet.versions
+        for name, level in zip(pod_names(version), _levels(fleet, version), strict=True)
+    ]
     total = 0
     with file.open("w") as out:
         out.write("# TYPE http_requests counter\n")
@@ -88,8 +96,19 @@ def write_openmetrics(fleet: Fleet, file: Path) -> int:
     return total
 
 
+def _levels(fleet: Fleet, version: Version) -> list[float | None]:
+    """Each pod's own share of failed requests where the mean of the version is given, else None."""
+    if version.errors is None:
+        return [None] * version.pods
+    rng = np.random.default_rng([fleet.seed, *version.replica_set.encode()])
+    own = np.exp(fleet.pod_sd * rng.standard_normal(version.pods))
+    return [float(level) for level in version.errors * own / own.mean()]
+
+
 class _Pod:
-    def __init__(self, name: str, version: Version, fleet: Fleet, rng: np.random.Generator) -> None:
+    def __init__(
+        self, name: str, version: Version, fleet: Fleet, rng: np.random.Generator, level: float | None = None
+    ) -> None:
         begin = np.ceil(version.begin / fleet.step) * fleet.step
         self.times: Floats = np.arange(begin, version.end + 1e-6, fleet.step)
         self.fleet = fleet
@@ -98,9 +117,10 @@ class _Pod:
         day = 1.0 + fleet.daily * np.sin(2.0 * np.pi * self.times / 86_400.0)
         served = rng.poisson(fleet.rate * fleet.step * day).astype(np.float64)
         age = self.times - begin
+        drawn = fleet.errors * np.exp(fleet.pod_sd * rng.standard_normal())
         share = (
-            fleet.errors
-            * np.exp(fleet.pod_sd * rng.standard_normal() + fleet.window_sd * _ar1(rng, size, 0.6))
+            (drawn if level is None else level)
+            * np.exp(fleet.window_sd * _ar1(rng, size, 0.6))
             * (1.0 + fleet.young * np.exp(-age / 120.0))
         )
         failed = rng.poisson(served * np.minimum(share, 0.9)).astype(np.float64)
@@ -163,7 +183,16 @@ def create_blocks(promtool: Path, texts: Sequence[Path], data: Path) -> None:
     """Turns OpenMetrics files into blocks in a data folder. Raises RuntimeError with promtool's own words."""
     data.mkdir(parents=True, exist_ok=True)
     for text in texts:
-        command = [promtool, "tsdb", "create-blocks-from", "--max-block-duration=96h", "openmetrics", "-q", text, data]
+        command: list[str | Path] = [
+            promtool,
+            "tsdb",
+            "create-blocks-from",
+            "--max-block-duration=96h",
+            "openmetrics",
+            "-q",
+            text,
+            data,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"promtool: {done.stderr[-500:]}")
