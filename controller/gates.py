@@ -7,7 +7,7 @@ store holds, so nothing is lost with the process.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,7 +156,7 @@ def judge(
     return GateVerdict(
         gate=gate.name,
         verdict=evidence.verdict,
-        because=evidence.because if beside else f"{evidence.because} (against the minutes before the release)",
+        because="".join((evidence.because, *_grounds(gate, beside=beside))),
         required=gate.required,
         observed=soak * source.window,
         watched=batch * source.window,
@@ -166,6 +166,14 @@ def judge(
         else None,
         evidence=evidence.to_dict(),
     )
+
+
+def _grounds(gate: Gate, *, beside: bool) -> Iterator[str]:
+    """What a comparison assumes, in words beside its numbers."""
+    if not beside:
+        yield " (against the minutes before the release)"
+    if gate.by is not None:
+        yield " (one series for each version: the noise of pods is assumed)"
 
 
 def settings(gate: Gate, policy: ReleasePolicy) -> Settings:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.load import PolicyRefused, digest, load_text, tighten
+from policies.load import PolicyRefused, digest, load_text, tighten, to_object
 from policies.schema import Gate, ReleasePolicy
 from tests.policies.builders import ERRORS, GAUGE, LATENCY, THROUGHPUT, a_gate, a_policy
 
@@ -242,6 +242,82 @@ def legal(spec: dict[str, Any]) -> bool:
 
 
 policies = words.filter(legal).map(lambda spec: a_policy(**spec))
+
+
+SMOKE = {"name": "smoke", "job": {"template": "configMap/checkout-smoke", "timeout": "5m"}}
+QA = {"name": "qa", "webhook": {"endpoint": "qa-room", "at": [1, 2], "timeout": "5m"}}
+EDGE = ERRORS | {"by": {"label": "version", "incumbent": "a", "contender": "b"}}
+
+
+def outside(gate: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    (kind,) = set(gate) & {"job", "webhook"}
+    return gate | {kind: gate[kind] | fields}
+
+
+@pytest.mark.parametrize(
+    ("edit", "at", "timeout"),
+    [
+        ({"at": "everyStage"}, "everyStage", "5m"),
+        ({"at": [3]}, ["canary", 3], "5m"),
+        ({"timeout": "1m"}, "canary", "1m"),
+        ({"timeout": "10m"}, "canary", "5m"),
+    ],
+)
+def test_a_smoke_test_may_run_more_often_and_must_not_take_longer(edit: Any, at: Any, timeout: str) -> None:
+    pinned, edited = a_policy(gates=[ERRORS, SMOKE]), a_policy(gates=[ERRORS, outside(SMOKE, **edit)])
+    job = tighten(pinned, edited).spec.gates[1].job
+    assert job is not None
+    assert (job.at.written(), job.timeout.written()) == (at, timeout)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (SMOKE, outside(SMOKE, template="configMap/other")),
+        (SMOKE, QA | {"name": "smoke"}),
+        (QA, outside(QA, endpoint="rubber-stamp")),
+        (EDGE, ERRORS),
+        (EDGE, EDGE | {"by": {"label": "version", "incumbent": "b", "contender": "a"}}),
+        (ERRORS, EDGE),
+    ],
+)
+def test_a_gate_that_asks_something_else_is_another_gate(old: dict[str, Any], new: dict[str, Any]) -> None:
+    pinned = a_policy(gates=[a_gate(LATENCY), old])
+    assert tighten(pinned, a_policy(gates=[a_gate(LATENCY), new])) == pinned
+
+
+def test_a_gate_that_asks_outside_can_be_added_to_a_running_release() -> None:
+    result = tighten(a_policy(gates=[ERRORS]), a_policy(gates=[ERRORS, SMOKE, QA]))
+    assert [gate.name for gate in result.spec.gates] == ["errors", "smoke", "qa"]
+
+
+def test_config_and_trigger_stay_as_they_were_pinned() -> None:
+    pinned = a_policy()
+    for change in ({"config": ("configMap/other",)}, {"trigger": "template"}):
+        edited = pinned.model_copy(update={"spec": pinned.spec.model_copy(update=change)})
+        assert tighten(pinned, edited) == pinned
+
+
+MOVES = [
+    ({"rolling": {}}, {"rolling": {"advance": {"canary": "manual"}}}, True),
+    ({"rolling": {}}, {"twin": {"advance": {"canary": "manual"}}}, False),
+    ({"rolling": {"canary": 1}}, {"rolling": {"canary": 5}}, False),
+    ({"blueGreen": {"service": "a"}}, {"blueGreen": {"service": "a", "advance": {"switch": "manual"}}}, True),
+    ({"blueGreen": {"service": "a"}}, {"blueGreen": {"service": "a", "previewFor": "10m"}}, True),
+    ({"blueGreen": {"service": "a", "previewFor": "10m"}}, {"blueGreen": {"service": "a"}}, False),
+    ({"blueGreen": {"service": "a", "previewFor": "10m"}}, {"blueGreen": {"service": "a", "previewFor": "5m"}}, False),
+    ({"blueGreen": {"service": "a"}}, {"blueGreen": {"service": "b"}}, False),
+    ({"blueGreen": {"service": "a"}}, {"blueGreen": {"service": "a", "keep": "0s", "allowOthers": True}}, False),
+    ({"recreate": {}}, {"rolling": {}}, False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "taken"), MOVES)
+def test_an_edit_of_the_strategy_may_only_ask_for_more_care(old: Any, new: Any, taken: bool) -> None:
+    plain = to_object(a_policy())
+    pinned = ReleasePolicy.model_validate(plain | {"spec": plain["spec"] | {"strategy": old}})
+    edited = ReleasePolicy.model_validate(plain | {"spec": plain["spec"] | {"strategy": new}})
+    assert tighten(pinned, edited) == (edited if taken else pinned)
 
 
 def assert_gate_not_looser(gate: Gate, pinned: Gate) -> None:

@@ -95,7 +95,7 @@ def test_a_port_alone_listens_everywhere() -> None:
         ("listen: localhost", "night.yaml:1:9: error: listen:"),
         (
             "tik: 15s",
-            "night.yaml:1:1: error: tik: found an unknown field; allowed: listen, metrics, namespace",
+            "night.yaml:1:1: error: tik: found an unknown field; allowed: endpoints, listen, metrics, namespace",
         ),
         ("tick: 15s\ntick: 30s", "night.yaml:2:1: error: tick:"),
         ("- a", "night.yaml:1:1: error: document: found a list"),
