@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.strategies import bluegreen, recreate, twin
+from controller.strategies import bluegreen, recreate, rolling, routed, twin
 from controller.strategies.strategy import Cast, Strategy
 from policies.schema import ReleasePolicySpec
 
 __all__ = ["STRATEGIES", "Cast", "Strategy", "slots_named", "strategy_of", "targets_of"]
 
 STRATEGIES: Mapping[str, Strategy] = {
+    "rolling": rolling.Rolling(),
     "twin": twin.Twin(),
     "blueGreen": bluegreen.BlueGreen(),
     "recreate": recreate.Recreate(),
@@ -19,7 +20,9 @@ STRATEGIES: Mapping[str, Strategy] = {
 
 
 def strategy_of(policy: ReleasePolicySpec) -> Strategy:
-    """The strategy that a policy names."""
+    """The strategy that a policy names; with a router, the one that moves requests by weight."""
+    if policy.strategy.traffic is not None:
+        return routed.Routed(policy.strategy.traffic.kind)
     return STRATEGIES[policy.strategy.kind]
 
 

@@ -9,22 +9,20 @@ no second object. If Nightferry disappears, the rollout stands still.
     hand back  people's fields as they were; contenders become Available at once, the last incumbents leave
     way back   one patch: the incumbent's template and people's fields; the native controller exchanges the pods
 
-The arithmetic is in `rolling_steps`, the fields in `rolling_fields`, who is who in `rolling_view`.
+The next write is in `rolling_moves`, its arithmetic in `rolling_steps`, the fields in `rolling_fields`, who is who in
+`rolling_view`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
 from controller.release import (
     FORWARD,
-    Claim,
+    Decision,
     Observation,
-    PatchSlot,
     Phase,
     Plan,
     PodState,
@@ -38,17 +36,16 @@ from controller.release import (
 )
 from controller.requests import Neighbours, Permission
 from controller.slots import template_digest, writer_of
-from controller.strategies import claims, rolling_fields, rolling_steps
+from controller.strategies import claims, rolling_fields, rolling_moves
 from controller.strategies.claims import claimed
-from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, Borrowed
-from controller.strategies.rolling_steps import Goal, Split, goal
-from controller.strategies.rolling_view import Sides, cast, exact, goes_back, present, sides, template_of
+from controller.strategies.rolling_fields import NEVER_AVAILABLE
+from controller.strategies.rolling_moves import Scene
+from controller.strategies.rolling_steps import goal
+from controller.strategies.rolling_view import cast, goes_back, present, replicas_of, sides
 from controller.strategies.stages import HAND_BACK
-from controller.strategies.strategy import Cast
+from controller.strategies.strategy import Cast, Template
 from policies.batches import BatchStrategy
 from policies.schema import ReleasePolicySpec
-
-Template = Mapping[str, Any]
 
 # Fields of the Deployment that must stay as we write them for the length of a release.
 _NEEDED = tuple(("spec", name) for name in ("minReadySeconds", "progressDeadlineSeconds", "strategy", "paused"))
@@ -94,15 +91,15 @@ class Rolling:
 
     def desired(self, record: Record, seen: Observation) -> int:
         slot = seen.contender
-        return _replicas(slot) if slot is not None else 0
+        return replicas_of(slot) if slot is not None else 0
 
     def noticed(self, record: Record, seen: Observation) -> tuple[int, tuple[str, ...]]:
         """D is whatever the Deployment's replicas say. A field that we hold and somebody set back is a reversal."""
         slot = seen.contender
         if slot is None:
             return record.desired, ()
-        field = _set_back(record, seen, slot)
-        return _replicas(slot), (f"{slot.name}.{field}@{slot.generation}",) if field else ()
+        what = _set_back(record, seen, slot)
+        return replicas_of(slot), (f"{what}@{slot.generation}",) if what else ()
 
     def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
         slot = seen.contender
@@ -120,10 +117,15 @@ class Rolling:
                 "back: set it to 1 or more"
             )
         sizes = _sizes(policy)
-        if sizes.surge(_replicas(slot)) + sizes.unavailable(_replicas(slot)) == 0:
+        if sizes.surge(replicas_of(slot)) + sizes.unavailable(replicas_of(slot)) == 0:
             return Refusal(
                 f"maxSurge {sizes.max_surge} and maxUnavailable {sizes.max_unavailable} both mean 0 of "
-                f"{_replicas(slot)} pods: nothing could ever move; set one of them to a number of pods"
+                f"{replicas_of(slot)} pods: nothing could ever move; set one of them to a number of pods"
+            )
+        if spec.get("minReadySeconds") == NEVER_AVAILABLE and rolling_fields.borrowed(Record(), slot) is None:
+            return Refusal(
+                f"Deployment {slot.name} still has the minReadySeconds of a held release, nobody knows from what: "
+                f'run `kubectl patch deployment {slot.name} -p \'{{"spec":{{"minReadySeconds":0}}}}\'` first'
             )
         return owned(slot.raw, _NEEDED, group="apps")
 
@@ -155,7 +157,7 @@ class Rolling:
             and claimed(seen, slot)
             and slot.claim is not None
             and slot.claim.digest == template_digest(template)
-            and not rolling_fields.differing(slot, {**_KEPT, "paused": True})
+            and not rolling_fields.differing(slot, {**rolling_moves.KEPT, "paused": True})
             and slot.observed
         )
 
@@ -170,7 +172,7 @@ class Rolling:
             return Plan()
         return Plan(
             (
-                _patch(
+                rolling_moves.patch(
                     record,
                     seen,
                     slot,
@@ -183,6 +185,9 @@ class Rolling:
         )
 
     # --------------------------------------------------------------------------------------------- movement
+
+    def meddled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
+        return None
 
     def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
         live, slot = seen.incumbent, seen.contender
@@ -199,136 +204,27 @@ class Rolling:
         if waits:
             return waits
         if stage.name == HAND_BACK:
-            field = rolling_fields.differing(slot, self._home(record, seen, slot, policy, settled=True))
-            return f"{field} of {slot.name} is not given back yet" if field else ""
-        if not slot.paused:
-            return f"{slot.name} is not paused yet"
-        return ""
+            return self._not_home(record, seen, policy)
+        return "" if slot.paused else f"{slot.name} is not paused yet"
 
     def move(self, record: Record, seen: Observation, policy: ReleasePolicySpec, *, still: bool) -> Plan:
-        slot, live = seen.contender, seen.incumbent
-        was = rolling_fields.borrowed(record, slot) if slot is not None else None
-        if slot is None or live is None or was is None:
+        scene = self._scene(record, seen, policy)
+        if scene is None:
             return Plan()
-        found = sides(record, slot, seen.replica_sets)
         if record.phase is Phase.ROLLING_BACK:
-            write = self._way_back(record, seen, policy, found)
+            write = rolling_moves.way_back(scene)
         elif record.phase not in FORWARD or self.paused_by(record, seen) is not None:
             write = None
-        elif goes_back(slot, was):
-            write = self._trimming(record, seen, policy, found, was)
-        elif self._stage(record, policy).name == HAND_BACK:
-            write = None if still else self._handing_back(record, seen, policy)
+        elif goes_back(scene.slot, scene.was):
+            write = rolling_moves.trimming(scene)
+        elif scene.stage.name == HAND_BACK:
+            write = None if still else rolling_moves.handing_back(scene)
         else:
-            write = self._forward(record, seen, policy, found, was, still=still)
-        if write is None and not _stamped(record, seen, slot):
-            write = _patch(record, seen, slot, f"claim {slot.name}", digest=_given(slot))
+            write = rolling_moves.forward(scene, still=still)
+        if write is None and not _stamped(record, seen, scene.slot):
+            slot = scene.slot
+            write = rolling_moves.patch(record, seen, slot, f"claim {slot.name}", digest=rolling_moves.given(slot))
         return Plan((write,) if write is not None else ())
-
-    def _forward(
-        self, record: Record, seen: Observation, policy: ReleasePolicySpec, found: Sides, was: Borrowed, *, still: bool
-    ) -> PatchSlot | None:
-        """One step of a batch: unpaused, at rest, paused, ready, and again."""
-        slot = seen.contender
-        assert slot is not None
-        at, split = self._goal(record, policy), _split(seen)
-        fences = rolling_fields.fences(slot) or (at.surge, max(at.depth, 0 if at.surge else 1))
-        rest = rolling_fields.held(*fences, paused=True)
-        if rolling_fields.differing(slot, {**rest, "paused": slot.paused}):
-            return _patch(record, seen, slot, f"hold {slot.name} again", digest=_bound(record), fields=rest)
-        if not slot.paused:
-            resting = slot.observed and rolling_steps.at_rest(record.desired, *fences, split)
-            if still or resting:
-                return _patch(record, seen, slot, _told("pause", slot, at, split), digest=_bound(record), fields=rest)
-            return None
-        if not slot.observed:
-            return None
-        if not rolling_steps.fits(at, split) or not _as_people_had_it(found.incumbent, was):
-            return self._trim(record, seen, policy, found, was)
-        if still or rolling_steps.reached(at, split) or not _held_back(slot, found.contender, split):
-            return None
-        depth = rolling_steps.next_depth(at, split, _sizes(policy).unavailable(record.desired))
-        if depth is None:
-            return None
-        step = rolling_fields.held(at.surge, depth, paused=False)
-        told = _told(f"unpause with maxSurge {at.surge}, maxUnavailable {depth}:", slot, at, split)
-        return _patch(record, seen, slot, told, digest=_bound(record), fields=step)
-
-    def _trim(
-        self, record: Record, seen: Observation, policy: ReleasePolicySpec, found: Sides, was: Borrowed
-    ) -> PatchSlot | None:
-        """Begin the native way back where a change of D left more contenders than were judged."""
-        slot, old = seen.contender, found.incumbent
-        if slot is None or old is None:
-            return None
-        at = self._goal(record, policy)
-        slack = _sizes(policy).unavailable(record.desired)
-        nothing = record.desired == 0
-        fences = (1, 0) if nothing else (at.surge, slack)
-        told = _told("back towards the incumbent:", slot, at, _split(seen))
-        fields = rolling_fields.backing(was, *fences, paused=nothing)
-        return _patch(record, seen, slot, told, digest=old.digest, template=old.template, fields=fields)
-
-    def _trimming(
-        self, record: Record, seen: Observation, policy: ReleasePolicySpec, found: Sides, was: Borrowed
-    ) -> PatchSlot | None:
-        """Let the native controller bring incumbents back until the split fits, then hold the contender again."""
-        slot, new = seen.contender, found.contender
-        assert slot is not None
-        at, split = self._goal(record, policy), _split(seen)
-        if not slot.observed or at.desired == 0:
-            return None
-        if not rolling_steps.fits(at, split) or not _as_people_had_it(found.incumbent, was):
-            # Somebody scaled the app up from nothing, or set a field back: the way back goes on from there.
-            slack = _sizes(policy).unavailable(record.desired)
-            fields = rolling_fields.backing(was, at.surge, slack, paused=False)
-            if not rolling_fields.differing(slot, fields):
-                return None
-            told = _told("back towards the incumbent:", slot, at, split)
-            return _patch(record, seen, slot, told, digest=_given(slot), fields=fields)
-        if new is None:
-            return None
-        fields = rolling_fields.held(at.surge, 0 if at.surge else 1, paused=True)
-        told = _told("hold the contender again:", slot, at, split)
-        return _patch(record, seen, slot, told, digest=_bound(record), template=new.template, fields=fields)
-
-    # -------------------------------------------------------------------------------------------- giving back
-
-    def _handing_back(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> PatchSlot | None:
-        """All fields as people had them, at the contender's template: every contender is Available at once."""
-        slot = seen.contender
-        assert slot is not None
-        settled = not _pods_moving(self._stage(record, policy), seen)
-        fields = self._home(record, seen, slot, policy, settled=settled)
-        if not rolling_fields.differing(slot, fields):
-            return None
-        return _patch(record, seen, slot, f"give {slot.name} back to its owners", digest=_bound(record), fields=fields)
-
-    def _way_back(self, record: Record, seen: Observation, policy: ReleasePolicySpec, found: Sides) -> PatchSlot | None:
-        """One patch: the incumbent's template and people's fields. The native controller does the rest by itself."""
-        slot, old = seen.contender, found.incumbent
-        if slot is None or old is None:
-            return None
-        settled = not _pods_moving(Stage(0, record.desired), seen)
-        fields = self._home(record, seen, slot, policy, settled=settled)
-        same = exact(template_of(slot)) == exact(old.template)
-        if same and not rolling_fields.differing(slot, fields):
-            return None
-        told = f"way back of {slot.name} to version {old.digest}"
-        return _patch(
-            record, seen, slot, told, digest=old.digest, template=None if same else old.template, fields=fields
-        )
-
-    def _home(
-        self, record: Record, seen: Observation, slot: SlotState, policy: ReleasePolicySpec, *, settled: bool
-    ) -> dict[str, Any]:
-        was = rolling_fields.borrowed(record, slot)
-        if was is None:
-            return {}
-        sizes, desired = _sizes(policy), record.desired
-        surge, slack = sizes.surge(desired), sizes.unavailable(desired)
-        fences = (surge, slack) if surge + slack else (1, 0)
-        return rolling_fields.given_back(was, desired, *fences, settled=settled)
 
     def unrestored(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
         live, slot = seen.incumbent, seen.contender
@@ -343,8 +239,7 @@ class Rolling:
             return f"{ready} of {record.desired} incumbent pods are ready"
         if slot.replicas != 0:
             return f"contender still has {slot.replicas} pods"
-        field = rolling_fields.differing(slot, self._home(record, seen, slot, policy, settled=True))
-        return f"{field} of {slot.name} is not given back yet" if field else ""
+        return self._not_home(record, seen, policy)
 
     def release_claims(self, uid: str, slots: tuple[SlotState | None, ...]) -> Plan:
         return claims.released(uid, slots)
@@ -355,9 +250,21 @@ class Rolling:
         stages = self.stages(policy, record.desired)
         return stages[min(record.stage, len(stages) - 1)]
 
-    def _goal(self, record: Record, policy: ReleasePolicySpec) -> Goal:
-        desired = record.desired
-        return goal(desired, self._stage(record, policy).contender, _sizes(policy).surge(desired))
+    def _scene(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> Scene | None:
+        slot, live = seen.contender, seen.incumbent
+        was = rolling_fields.borrowed(record, slot) if slot is not None else None
+        if slot is None or live is None or was is None:
+            return None
+        found = sides(record, slot, seen.replica_sets)
+        return Scene(record, seen, _sizes(policy), self._stage(record, policy), slot, live, found, was)
+
+    def _not_home(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
+        """What is not given back yet, or ""."""
+        scene = self._scene(record, seen, policy)
+        if scene is None:
+            return ""
+        field = rolling_fields.differing(scene.slot, rolling_moves.home(scene, settled=True))
+        return f"{field} of {scene.slot.name} is not given back yet" if field else ""
 
 
 def _sizes(policy: ReleasePolicySpec) -> BatchStrategy:
@@ -367,70 +274,36 @@ def _sizes(policy: ReleasePolicySpec) -> BatchStrategy:
     return rolling
 
 
-def _replicas(slot: SlotState) -> int:
-    found = (slot.raw.get("spec") or {}).get("replicas")
-    return 1 if found is None else int(found)
-
-
-def _split(seen: Observation) -> Split:
-    assert seen.incumbent is not None and seen.contender is not None
-    return Split(
-        incumbent=seen.incumbent.replicas,
-        contender=seen.contender.replicas,
-        ready_incumbents=seen.available("incumbent"),
-        ready_contenders=seen.available("contender"),
-        serving_incumbents=seen.ready("incumbent"),
-    )
-
-
 def _set_back(record: Record, seen: Observation, slot: SlotState) -> str:
-    """The field that somebody set back from what our claim says we left there; "" where nobody did."""
+    """What of ours somebody set back since our claim was written, as the name of a reversal; "" where nobody did."""
     claim, was = slot.claim, rolling_fields.borrowed(record, slot)
     if claims.stripped(slot, seen.uid) or claim is None:
-        return "metadata.annotations"
+        return f"the claim of {slot.name}"
     if was is None or claim.paused is None:
         return ""
+    field = ""
     if claim.phase is Phase.ROLLING_BACK:
-        if present(slot) != claim.digest:
-            return "spec.template"
-        field = rolling_fields.differing(slot, {"paused": None, "minReadySeconds": was.min_ready})
-        return f"spec.{field}" if field else ""
-    if not claim.paused:
-        return ""  # it moves: whatever differs now is written again with the pause that follows
-    if not slot.paused:
-        return "spec.paused"
-    if claim.digest == was.incumbent:
-        return ""
-    field = rolling_fields.differing(slot, _KEPT)
-    if not field and rolling_fields.fences(slot) is None:
-        field = "strategy"
-    return f"spec.{field}" if field else ""
+        home = {"paused": None, "minReadySeconds": was.min_ready}
+        field = "template" if present(slot) != claim.digest else rolling_fields.differing(slot, home)
+    elif claim.paused and not slot.paused:
+        field = "paused"
+    elif claim.paused and claim.digest != was.incumbent:
+        # While it moves, whatever differs is written again with the pause that follows.
+        field = rolling_fields.differing(slot, rolling_moves.KEPT)
+        if not field and rolling_fields.fences(slot) is None:
+            field = "strategy"
+    return f"{slot.name}.{field}" if field else ""
 
 
-_KEPT = {"minReadySeconds": NEVER_AVAILABLE, "progressDeadlineSeconds": NO_DEADLINE}
-
-
-def _held_back(slot: SlotState, new: ReplicaSetState | None, split: Split) -> bool:
-    """Whether the native controller counts no contender as Available: else its next step would go too far."""
-    status = slot.raw.get("status") or {}
-    available = int(status.get("availableReplicas") or 0)
-    running = new is not None and new.replicas > 0
-    return available <= split.incumbent and (not running or (new is not None and new.min_ready == NEVER_AVAILABLE))
-
-
-def _as_people_had_it(old: ReplicaSetState | None, was: Borrowed) -> bool:
-    """Whether the incumbent's ReplicaSet has not inherited our minReadySeconds."""
-    return old is None or old.min_ready == float(was.min_ready or 0)
-
-
-def _pods_moving(stage: Stage, seen: Observation) -> bool:
-    """Whether the pods of a stage are not all there yet, or others still are."""
-    live, slot = seen.incumbent, seen.contender
-    if live is None or slot is None or not slot.observed:
-        return True
-    if (slot.replicas, live.replicas) != (stage.contender, stage.incumbent):
-        return True
-    return seen.available("contender") < stage.contender or seen.available("incumbent") < stage.incumbent
+def _stamped(record: Record, seen: Observation, slot: SlotState) -> bool:
+    claim = slot.claim
+    return (
+        claim is not None
+        and claim.uid == seen.uid
+        and claim.epoch == record.epoch
+        and claim.desired == record.desired
+        and claim.paused is not None
+    )
 
 
 def _differs(role: Role, found: int, want: int) -> str:
@@ -445,69 +318,3 @@ def _unready(role: Role, seen: Observation, pods: tuple[PodState, ...], want: in
         return f"{len(staying)} {role} pods are there, {want} are wanted"
     troubled = next((pod for pod in staying if pod.waiting), None)
     return f"pod {troubled.name} waits: {troubled.waiting}" if troubled is not None else ""
-
-
-# ------------------------------------------------------------------------------------------------------ writing
-
-
-def _told(what: str, slot: SlotState, at: Goal, split: Split) -> str:
-    return f"{what} {slot.name} at {split.incumbent} + {split.contender} towards {at.incumbent} + {at.contender}"
-
-
-def _bound(record: Record) -> str:
-    return record.contender.digest if record.contender is not None else ""
-
-
-def _given(slot: SlotState) -> str:
-    """The digest of what we last put into the Deployment."""
-    return slot.claim.digest if slot.claim is not None else present(slot)
-
-
-def _stamped(record: Record, seen: Observation, slot: SlotState) -> bool:
-    claim = slot.claim
-    return (
-        claim is not None
-        and claim.uid == seen.uid
-        and claim.epoch == record.epoch
-        and claim.desired == record.desired
-        and claim.paused is not None
-    )
-
-
-def _patch(
-    record: Record,
-    seen: Observation,
-    slot: SlotState,
-    told: str,
-    *,
-    digest: str,
-    template: Template | None = None,
-    fields: Mapping[str, Any] | None = None,
-) -> PatchSlot:
-    """A write with the claim that says what it leaves: the template's digest, and whether it is paused by us."""
-    was = slot.claim
-    if fields is not None:
-        paused = bool(fields.get("paused"))
-    else:
-        paused = slot.paused if was is None or was.paused is None else was.paused
-    text = next((each.fields for each in record.saved if each.kind == rolling_fields.KIND and each.name == slot.name),
-                was.saved if was is not None else "")  # fmt: skip
-    return PatchSlot(
-        name=slot.name,
-        resource_version=slot.resource_version,
-        claim=Claim(
-            release=seen.release,
-            uid=seen.uid,
-            role="incumbent",
-            phase=record.phase,
-            epoch=record.epoch,
-            replicas=_replicas(slot),
-            desired=record.desired,
-            digest=digest,
-            saved=text,
-            paused=paused,
-        ),
-        summary=told,
-        template=template,
-        fields=fields,
-    )

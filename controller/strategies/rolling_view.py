@@ -63,7 +63,7 @@ def _serving(slot: SlotState, mine: Sequence[ReplicaSetState]) -> str:
 
 
 def _best(found: Sequence[ReplicaSetState], names: Sequence[str]) -> ReplicaSetState | None:
-    """Of ReplicaSets of one version (a restart makes another one) the one whose pods the release knows, or the largest."""
+    """Of the ReplicaSets of one version (a restart makes another) the one that the release knows, or the largest."""
     return max(found, key=lambda each: (each.name in names, each.replicas, each.revision), default=None)
 
 
@@ -124,6 +124,12 @@ def _on_trial(record: Record, slot: SlotState, found: Sides, was: Borrowed | Non
         present = exact(template_of(slot))
         return bound.digest if present == exact(running.template) else present
     return slot.digest
+
+
+def replicas_of(slot: SlotState) -> int:
+    """D: the Deployment's own replicas, whatever a view of it says."""
+    found = (slot.raw.get("spec") or {}).get("replicas")
+    return 1 if found is None else int(found)
 
 
 def present(slot: SlotState) -> str:

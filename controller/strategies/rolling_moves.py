@@ -1,0 +1,219 @@
+"""The next write of a rolling release: one of a step, its pause, drift put right, giving back, or the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.release import Claim, Observation, PatchSlot, Record, SlotState, Stage
+from controller.strategies import rolling_fields, rolling_steps
+from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, Borrowed
+from controller.strategies.rolling_steps import Goal, Split, goal
+from controller.strategies.rolling_view import Sides, exact, present, replicas_of, template_of
+from policies.batches import BatchStrategy
+
+KEPT = {"minReadySeconds": NEVER_AVAILABLE, "progressDeadlineSeconds": NO_DEADLINE}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One look at a rolling release: the Deployment, its two sides, the stage, and what people had set."""
+
+    record: Record
+    seen: Observation
+    sizes: BatchStrategy
+    stage: Stage
+    slot: SlotState  # the contender's view
+    live: SlotState  # the incumbent's view
+    found: Sides
+    was: Borrowed
+
+    @property
+    def desired(self) -> int:
+        return self.record.desired
+
+    @property
+    def goal(self) -> Goal:
+        return goal(self.desired, self.stage.contender, self.sizes.surge(self.desired))
+
+    @property
+    def slack(self) -> int:
+        return self.sizes.unavailable(self.desired)
+
+    @property
+    def split(self) -> Split:
+        return Split(
+            incumbent=self.live.replicas,
+            contender=self.slot.replicas,
+            ready_incumbents=self.seen.available("incumbent"),
+            ready_contenders=self.seen.available("contender"),
+            serving_incumbents=self.seen.ready("incumbent"),
+        )
+
+
+# ------------------------------------------------------------------------------------------------------ forward
+
+
+def forward(scene: Scene, *, still: bool) -> PatchSlot | None:
+    """One part of a step of a batch: unpaused, at rest, paused, ready, and again."""
+    slot, at, split = scene.slot, scene.goal, scene.split
+    fences = rolling_fields.fences(slot) or (at.surge, max(at.depth, 0 if at.surge else 1))
+    rest = rolling_fields.held(*fences, paused=True)
+    if rolling_fields.differing(slot, {**rest, "paused": slot.paused}):
+        return _bound(scene, f"hold {slot.name} again", rest)
+    if not slot.paused:
+        # Unpaused, a third template would replace both versions: as soon as the pods of a step are named, it is over.
+        resting = slot.observed and rolling_steps.at_rest(scene.desired, *fences, split)
+        return _bound(scene, _told("pause", scene), rest) if still or resting else None
+    if not slot.observed:
+        return None
+    if not rolling_steps.fits(at, split) or not _as_people_had_it(scene):
+        return _trim(scene)
+    if still or rolling_steps.reached(at, split) or not _counted_out(scene):
+        return None
+    depth = rolling_steps.next_depth(at, split, scene.slack)
+    if depth is None:
+        return None
+    told = _told(f"unpause with maxSurge {at.surge}, maxUnavailable {depth}:", scene)
+    return _bound(scene, told, rolling_fields.held(at.surge, depth, paused=False))
+
+
+def _trim(scene: Scene) -> PatchSlot | None:
+    """Begin the native way back where a change of D left more contenders than were judged."""
+    old, nothing = scene.found.incumbent, scene.desired == 0
+    if old is None:
+        return None
+    fences = (1, 0) if nothing else (scene.goal.surge, scene.slack)
+    fields = rolling_fields.backing(scene.was, *fences, paused=nothing)
+    told = _told("back towards the incumbent:", scene)
+    return patch(scene.record, scene.seen, scene.slot, told, digest=old.digest, template=old.template, fields=fields)
+
+
+def trimming(scene: Scene) -> PatchSlot | None:
+    """Let the native controller bring incumbents back until the split fits, then hold the contender again."""
+    slot, new, at = scene.slot, scene.found.contender, scene.goal
+    if not slot.observed or at.desired == 0:
+        return None
+    if not rolling_steps.fits(at, scene.split) or not _as_people_had_it(scene):
+        # Somebody scaled the app up from nothing, or set a field back: the way back goes on from there.
+        fields = rolling_fields.backing(scene.was, at.surge, scene.slack, paused=False)
+        if not rolling_fields.differing(slot, fields):
+            return None
+        told = _told("back towards the incumbent:", scene)
+        return patch(scene.record, scene.seen, slot, told, digest=given(slot), fields=fields)
+    if new is None:
+        return None
+    fields = rolling_fields.held(at.surge, 0 if at.surge else 1, paused=True)
+    return _bound(scene, _told("hold the contender again:", scene), fields, new.template)
+
+
+def _counted_out(scene: Scene) -> bool:
+    """Whether the native controller counts no contender as Available: else its next step would go too far."""
+    new, status = scene.found.contender, scene.slot.raw.get("status") or {}
+    inherits = new is None or new.replicas == 0 or new.min_ready == NEVER_AVAILABLE
+    return inherits and int(status.get("availableReplicas") or 0) <= scene.live.replicas
+
+
+def _as_people_had_it(scene: Scene) -> bool:
+    """Whether the incumbent's ReplicaSet has not inherited our minReadySeconds."""
+    old = scene.found.incumbent
+    return old is None or old.min_ready == float(scene.was.min_ready or 0)
+
+
+# -------------------------------------------------------------------------------------------------- giving back
+
+
+def home(scene: Scene, *, settled: bool) -> dict[str, Any]:
+    """All fields as people had them; a surge or unavailability beyond the policy's only once the pods have moved."""
+    surge = scene.sizes.surge(scene.desired)
+    fences = (surge, scene.slack) if surge + scene.slack else (1, 0)
+    return rolling_fields.given_back(scene.was, scene.desired, *fences, settled=settled)
+
+
+def handing_back(scene: Scene) -> PatchSlot | None:
+    """People's fields at the contender's template: every contender is Available at once, the last incumbents leave."""
+    fields = home(scene, settled=_all_there(scene, scene.stage))
+    if not rolling_fields.differing(scene.slot, fields):
+        return None
+    return _bound(scene, f"give {scene.slot.name} back to its owners", fields)
+
+
+def way_back(scene: Scene) -> PatchSlot | None:
+    """One patch: the incumbent's template and people's fields. The native controller does the rest by itself."""
+    slot, old = scene.slot, scene.found.incumbent
+    if old is None:
+        return None
+    fields = home(scene, settled=_all_there(scene, Stage(0, scene.desired)))
+    same = exact(template_of(slot)) == exact(old.template)
+    if same and not rolling_fields.differing(slot, fields):
+        return None
+    told = f"give {slot.name} back to its owners" if same else f"way back of {slot.name} to version {old.digest}"
+    template = None if same else old.template
+    return patch(scene.record, scene.seen, slot, told, digest=old.digest, template=template, fields=fields)
+
+
+def _all_there(scene: Scene, stage: Stage) -> bool:
+    """Whether the pods of a stage are all there and ready, and no others."""
+    slot, live, seen = scene.slot, scene.live, scene.seen
+    if not slot.observed or (slot.replicas, live.replicas) != (stage.contender, stage.incumbent):
+        return False
+    return seen.available("contender") >= stage.contender and seen.available("incumbent") >= stage.incumbent
+
+
+# ------------------------------------------------------------------------------------------------------ writing
+
+
+def given(slot: SlotState) -> str:
+    """The digest of what we last put into the Deployment."""
+    return slot.claim.digest if slot.claim is not None else present(slot)
+
+
+def _bound(scene: Scene, told: str, fields: Mapping[str, Any], template: Mapping[str, Any] | None = None) -> PatchSlot:
+    """A write that leaves the contender's template in the Deployment."""
+    bound = scene.record.contender
+    digest = bound.digest if bound is not None else ""
+    return patch(scene.record, scene.seen, scene.slot, told, digest=digest, template=template, fields=fields)
+
+
+def _told(what: str, scene: Scene) -> str:
+    at, split = scene.goal, scene.split
+    return f"{what} {scene.slot.name} at {split.incumbent} + {split.contender} towards {at.incumbent} + {at.contender}"
+
+
+def patch(
+    record: Record,
+    seen: Observation,
+    slot: SlotState,
+    told: str,
+    *,
+    digest: str,
+    template: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> PatchSlot:
+    """A write with the claim that says what it leaves: the template's digest, and whether it is paused by us."""
+    was = slot.claim
+    if fields is not None:
+        paused = bool(fields.get("paused"))
+    else:
+        paused = slot.paused if was is None or was.paused is None else was.paused
+    kept = (each.fields for each in record.saved if each.kind == rolling_fields.KIND and each.name == slot.name)
+    return PatchSlot(
+        name=slot.name,
+        resource_version=slot.resource_version,
+        claim=Claim(
+            release=seen.release,
+            uid=seen.uid,
+            role="incumbent",
+            phase=record.phase,
+            epoch=record.epoch,
+            replicas=replicas_of(slot),
+            desired=record.desired,
+            digest=digest,
+            saved=next(kept, was.saved if was is not None else ""),
+            paused=paused,
+        ),
+        summary=told,
+        template=template,
+        fields=fields,
+    )
