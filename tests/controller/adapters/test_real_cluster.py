@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,19 @@ from controller.cluster.login import connect
 from controller.cluster.reflector import Reflector
 from controller.cluster.shell import Cluster
 from controller.preflight import PERMISSIONS
-from controller.release import CLAIM_ANNOTATION, Claim, CreateSlot, PatchSlot, Phase, PodList
+from controller.release import (
+    CLAIM_ANNOTATION,
+    Claim,
+    CreateObject,
+    CreateSlot,
+    DeleteObject,
+    PatchObject,
+    PatchSlot,
+    Phase,
+    PodList,
+    Ref,
+)
+from controller.release import Kind as ObjectKind
 from controller.requests import (
     Answer,
     CreateRelease,
@@ -31,13 +43,16 @@ from controller.requests import (
     FailureKind,
     Neighbours,
     ReadNeighbours,
+    ReadObject,
     ReadPods,
     ReadPolicy,
     ReadRelease,
     ReadReleases,
+    ReadReplicaSets,
     ReadSlot,
     ReviewAccess,
     WriteEvent,
+    WriteObject,
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
@@ -427,6 +442,32 @@ def test_a_wrong_token_is_unauthorized(bed: Bed, tmp_path: Path) -> None:
     assert answer.kind is FailureKind.UNAUTHORIZED
 
 
+_USES: Mapping[ObjectKind, str] = {
+    "Service": "get create patch delete",
+    "Endpoints": "get",
+    "Ingress": "get create patch delete",
+    "HTTPRoute": "get patch",
+    "VirtualService": "get patch",
+    "DestinationRule": "get create patch delete",
+    "ConfigMap": "get",
+    "Job": "get create",
+    "HorizontalPodAutoscaler": "get patch",
+}
+
+
+def _beside(namespace: str) -> Iterator[ReadObject | WriteObject]:
+    """Every use of an object beside the Deployments, as the strategies, routers, companions and gates make them."""
+    for kind, verbs in _USES.items():
+        ref = Ref(kind, "nowhere")
+        writes = {
+            "create": CreateObject(ref, {"kind": kind, "metadata": {"name": "nowhere"}}, "s"),
+            "patch": PatchObject(ref, "1", {"spec": {}}, "s"),
+            "delete": DeleteObject(ref, "uid", "1", "s"),
+        }
+        for verb in verbs.split():
+            yield ReadObject(namespace, ref, fresh=True) if verb == "get" else WriteObject(namespace, writes[verb])
+
+
 def test_the_role_has_exactly_the_verbs_that_are_used(
     bed: Bed,
     installed: Path,
@@ -451,6 +492,11 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
     kind_of(cluster.perform(WritePolicyStatus(site.name, "checkout", "1", {})))
     cluster.perform(WriteEvent(site.name, f"{name}.1", name, uid, "Normal", "Queued", "waits", time.time()))
     assert cluster.perform(DeleteRelease(site.name, name, uid)) is None
+    found(cluster.perform(ReadReplicaSets(site.name, (), fresh=True)))
+    for request in _beside(site.name):
+        # Nothing of this is there, and nothing of it is valid: what matters is that we may ask.
+        answer = cluster.perform(request)
+        assert not isinstance(answer, Failure) or answer.kind is not FailureKind.FORBIDDEN, answer
     shelf = Baselines(connection, cache, bound=90.0)
     baseline = to_object(a_baseline(), namespace=site.name, name="checkout", policy_uid="")
     kept = found(shelf.keep(baseline))
