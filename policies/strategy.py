@@ -46,9 +46,7 @@ class Strategy(Part):
     )
 
     later: ClassVar[Mapping[str, str]] = {
-        "rolling": "the rolling strategy",
         "abTest": "the abTest strategy",
-        "traffic": "traffic routing",
     }
 
     def chosen(self) -> Mapping[StrategyKind, Moves]:

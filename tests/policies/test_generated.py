@@ -171,4 +171,12 @@ def test_the_policies_shown_on_the_page_are_legal() -> None:
 
 def test_examples_are_shipped_with_the_package() -> None:
     folder = Path(policies.__file__).parent / "examples"
-    assert {file.name for file in folder.glob("*.yaml")} == {"outside.yaml", "quickstart.yaml", "twin.yaml"}
+    assert {file.name for file in folder.glob("*.yaml")} == {
+        "outside.yaml",
+        "quickstart.yaml",
+        "rolling.yaml",
+        "twin-gateway-api.yaml",
+        "twin-ingress-nginx.yaml",
+        "twin-istio.yaml",
+        "twin.yaml",
+    }
