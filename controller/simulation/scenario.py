@@ -10,7 +10,7 @@ from controller.attempt import parsed
 from controller.record import RecordTooNew
 from controller.release import ENDS, AppKey, Phase, Record
 from controller.requests import Failure, Settings, WriteRecord
-from controller.simulation import manifests, outside
+from controller.simulation import manifests, outside, routing
 from controller.simulation.driver import Driver, Meddle, Ticked
 from controller.simulation.objects import Object, merged
 from controller.simulation.pods import NEVER, Behaviour
@@ -117,6 +117,7 @@ class Run:
             container=spec.target.container or "app",
         )
         outside.furnish(self.world, spec, self.namespace)
+        routing.furnish(self.world, spec, self.namespace)
         self.world.after_write += [self._watch, *laws]
         settings = settings if settings is not None else Settings(endpoints=frozenset(self.world.endpoints))
         app = AppKey(self.namespace, self.policy.name)

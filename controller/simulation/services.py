@@ -7,11 +7,13 @@ a pod that stops serving gets nothing more at once. Requests that find no pod ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from controller.release import PodState
+from controller.release import Kind as BesideKind
+from controller.release import PodState, Ref
 from controller.requests import Failure
-from controller.simulation.objects import Object, absent
+from controller.simulation.objects import Key, Object, absent
+from controller.simulation.routing import KINDS, Asked, Destination, destinations
 
 if TYPE_CHECKING:
     from controller.simulation.answers import View
@@ -49,11 +51,32 @@ def routes(world: World) -> Iterator[tuple[list[str], float]]:
     """(serving pods, requests a second) for each load on a Service and for each tester of one that exists."""
     objects = world.view_at(world.now - world.conditions.sync_lag).objects
     for (namespace, name), load in world.load.items():
-        yield _serving(world, objects.get(("Service", namespace, name)), namespace), load
+        if (namespace, name) in world.entrances:
+            yield from _routed(world, objects, namespace, name, load)
+        else:
+            yield _serving(world, objects.get(("Service", namespace, name)), namespace), load
     for (namespace, name), load in world.testers.items():
         service = objects.get(("Service", namespace, name))
         if service is not None:
             yield _serving(world, service, namespace), load
+
+
+def _routed(
+    world: World, objects: Mapping[Key, Object], namespace: str, service: str, load: float
+) -> Iterator[tuple[list[str], float]]:
+    """The load that comes in through a router, shared as its objects say."""
+    mine: dict[Ref, Object] = {}
+    for (kind, space, called), obj in objects.items():
+        if space == namespace and kind in KINDS:
+            mine[Ref(cast(BesideKind, kind), called)] = obj
+
+    def pods(to: Destination) -> list[str]:
+        found = _serving(world, objects.get(("Service", namespace, to.service)), namespace)
+        return [name for name in found if to.labels.items() <= world.pods[name].state.labels.items()]
+
+    asked = Asked(path=f"/{service}")
+    for each in destinations(world.entrances[namespace, service], mine, asked, lambda to: bool(pods(to))):
+        yield pods(each), load * each.share
 
 
 def _serving(world: World, service: Object | None, namespace: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from controller.release import PodList
+from controller.release import PodList, Ref
 from controller.requests import Answer, CallWebhook, Failure, Request, Spoken, Write
 from controller.simulation import controllers, manifests, services
 from controller.simulation.answers import View, performed, read_from
@@ -87,6 +87,7 @@ class World:
         self.behaviours: dict[str, Behaviour] = {}  # by version
         self.load: dict[tuple[str, str], float] = {}  # (namespace, Service) -> requests a second
         self.testers: dict[tuple[str, str], float] = {}  # the same of those who ask a Service whenever it exists
+        self.entrances: dict[tuple[str, str], Ref] = {}  # the router object through which a Service's load comes
         self.quota: dict[str, int] = {}  # by namespace: pods that may exist
         self.capacity: int | None = None  # pods that fit on the nodes
         self.lacking: frozenset[str] = frozenset()  # permissions, as `Permission` writes them
@@ -114,7 +115,18 @@ class World:
         other.traffic = self.traffic.fork()
         other.objects = self.objects.fork()
         other.pods = {name: pod.fork() for name, pod in self.pods.items()}
-        for name in ("replica_sets", "due", "behaviours", "load", "testers", "quota", "events", "served", "endpoints"):
+        for name in (
+            "replica_sets",
+            "due",
+            "behaviours",
+            "load",
+            "testers",
+            "entrances",
+            "quota",
+            "events",
+            "served",
+            "endpoints",
+        ):
             setattr(other, name, dict(getattr(self, name)))
         other.trace, other.after_write, other.calls = list(self.trace), list(self.after_write), list(self.calls)
         other.actors = [replace(actor) for actor in self.actors]
