@@ -48,7 +48,7 @@ class Accompanied:
 
     @property
     def reads_replica_sets(self) -> bool:
-        return self._strategy.reads_replica_sets
+        return self._strategy.reads_replica_sets or any(each.reads_replica_sets for each in self._companions)
 
     @property
     def permissions(self) -> tuple[Permission, ...]:
@@ -77,6 +77,12 @@ class Accompanied:
         return self._strategy.desired(record, seen)
 
     def noticed(self, record: Record, seen: Observation) -> tuple[int, tuple[str, ...]]:
+        live = seen.contender
+        if record.phase in FORWARD and self._hands_back(record) and live is not None and len(self.slot_names) > 1:
+            # From here on the contender's Deployment is the app's: whoever scales it, such as an autoscaler that was
+            # given back, sets D.
+            scaled = live.claim is not None and live.claim.uid == seen.uid and live.claim.replicas != live.replicas
+            return (live.replicas if scaled else record.desired), ()
         desired, reversals = self._strategy.noticed(self._bare(record), seen)
         of_companions = (name for companion in self._companions for name in companion.noticed(record, seen))
         return desired, (*reversals, *of_companions)
@@ -117,6 +123,10 @@ class Accompanied:
         for companion in self._companions:
             found = found or companion.problems(self._policy, seen, around)
         return found
+
+    def notes(self, seen: Observation) -> tuple[str, ...]:
+        """Lines for the plan, beside those about stages."""
+        return tuple(line for companion in self._companions for line in companion.notes(self._policy, seen))
 
     def saved(self, record: Record, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
         """What is borrowed, as it is now, added to what the record says already: that was before we changed it."""
@@ -160,15 +170,18 @@ class Accompanied:
         if plan.moves:
             return plan
         write: ObjectWrite | None = None
-        if self._hands_back(record) and not still:
-            bare = self._bare(record)
-            back = record.phase is Phase.ROLLING_BACK
-            why = self._strategy.unrestored if back else self._strategy.unsettled
-            if not why(bare, seen, self._policy):
-                write = self._hand_back(record, seen)
-        elif record.phase in FORWARD and not self._hands_back(record):
+        if self._is_done(record, seen):
+            write = self._hand_back(record, seen) if not still else None
+        elif record.phase in FORWARD or record.phase is Phase.ROLLING_BACK:
             write = self._prepare(record, seen)  # what somebody undid in mid-release is done again
         return replace(plan, writes=(*plan.writes, write)) if write is not None else plan
+
+    def _is_done(self, record: Record, seen: Observation) -> bool:
+        """Whether all capacity is where it shall stay, so that what was borrowed may be given back."""
+        if not self._hands_back(record):
+            return False
+        why = self._strategy.unrestored if record.phase is Phase.ROLLING_BACK else self._strategy.unsettled
+        return not why(self._bare(record), seen, self._policy)
 
     def unrestored(self, record: Record, seen: Observation) -> str:
         why = self._strategy.unrestored(self._bare(record), seen, self._policy)

@@ -35,6 +35,7 @@ from controller.release import (
 )
 from controller.requests import Failure, ReadRelease, Settings
 from controller.slots import template_digest
+from controller.strategies.claims import claimed
 from controller.surroundings import Learnt, history, learner_finding, surroundings
 from policies.schema import ReleasePolicy, ReleaseSpec
 
@@ -177,6 +178,8 @@ def _step(
     assert live is not None
     if record.saved:
         record = bound(case, record, live, spare)
+    if claimed(observed, live) and any(ref not in observed.objects for ref in case.course.reads(record)):
+        return (yield from _written(case, record, Plan()))  # the next look sees what is going to be borrowed
     if not case.course.prepared(record, observed, template):
         plan = case.course.prepare(record, observed, template)
         if plan.writes:
@@ -189,7 +192,7 @@ def _step(
     assert spare is not None
     if finding := preflight.of_prepared(spare, template):
         return (yield from _not_now(case, finding))
-    started = admitted(case, record, live, spare, notes)
+    started = admitted(case, record, live, spare, (*notes, *case.course.notes(observed)))
     if learned is not None:
         told = reliance.notes(learned, case.policy, case.attempt.uid)
         started = replace(started, baseline=reliance.relied(learned, case.policy), notes=(*started.notes, *told))

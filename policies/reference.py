@@ -78,8 +78,8 @@ def page() -> str:
         f"The name of a Deployment has at most {names.LONGEST_DEPLOYMENT} characters: pods of `<name>-twin` would else "
         "lose a part of the name\nof their ReplicaSet, by which the metrics of the two versions are told apart.\n",
         "## ReleasePolicy\n\n" + _table(ReleasePolicySpec, "spec"),
-        "## Release\n\nExactly one origin of change: `images`, `template` or `env` (also together); or `rollbackOf`; "
-        "or `restoreOf`.\n\n" + _table(ReleaseSpec, "spec"),
+        "## Release\n\nExactly one origin of change: `images`, `template`, `env` or `config` (also together); or "
+        "`rollbackOf`; or `restoreOf`.\n\n" + _table(ReleaseSpec, "spec"),
         "## Status of a Release\n\nWritten by the controller.\n\n" + _table(ReleaseStatus, "status"),
         "## Every field in one file\n\n```yaml\n" + (root / "twin.yaml").read_text(encoding="utf-8") + "```\n",
         _later(),

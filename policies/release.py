@@ -26,7 +26,9 @@ class ReleaseSpec(Part):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "anyOf": [{"required": [name]} for name in ("images", "template", "env", "rollbackOf", "restoreOf")]
+            "anyOf": [
+                {"required": [name]} for name in ("images", "template", "env", "config", "rollbackOf", "restoreOf")
+            ]
         }
     )
 
@@ -37,6 +39,11 @@ class ReleaseSpec(Part):
     )
     env: Mapping[DnsLabel, Mapping[EnvName, str]] = Field(
         default={}, description="Environment variables to set, by container."
+    )
+    config: Literal["live"] | None = Field(
+        default=None,
+        description="live: a change of the ConfigMaps of the policy (spec.config) is a release by itself. A release of "
+        "anything else takes them along as they are.",
     )
     rollback_of: ObjectName | None = Field(
         default=None, description="Goes back to what was live before this finished release."
@@ -58,10 +65,11 @@ class ReleaseSpec(Part):
     def problems(self) -> Iterator[Problem]:
         changes = [name for name, part in (("images", self.images), ("env", self.env)) if part]
         changes += ["template"] if self.template is not None else []
+        changes += ["config"] if self.config is not None else []
         origins = ["/".join(changes)] if changes else []
         origins += ["rollbackOf"] if self.rollback_of is not None else []
         origins += ["restoreOf"] if self.restore_of is not None else []
-        allowed = "exactly one of: images, template or env; rollbackOf; restoreOf"
+        allowed = "exactly one of: images, template, env or config; rollbackOf; restoreOf"
         if len(origins) != 1:
             yield Problem((), " and ".join(origins) if origins else "a release that changes nothing", allowed)
         if self.template is not None and not self.template:

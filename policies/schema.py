@@ -210,7 +210,6 @@ class ReleasePolicySpec(Part):
         "watch": "watching after the last batch",
         "window": "release windows",
         "freeze": "freezes",
-        "config": "configuration as a part of a release",
         "notify": "notifications",
         "trigger": "releases started by a change of the template",
     }

@@ -28,6 +28,9 @@ def release(
         str | None,
         typer.Option("--template", metavar="FILE", help="A Deployment, or a merge patch of its pod template (YAML)."),
     ] = None,
+    config: Annotated[
+        bool, typer.Option("--config", help="The ConfigMaps of the policy as they are now, and nothing else.")
+    ] = False,
     reason: options.Reason = None,
     skip_gates: Annotated[
         bool, typer.Option("--skip-gates", help="The emergency door: no metric gates; needs --reason.")
@@ -48,13 +51,15 @@ def release(
     from controller.cli.waiting import patience, wait_for_end
 
     seconds = patience(timeout, wait=wait)
-    if not (image or env or template):
-        raise Refusal("a release changes something: give --image, --env or --template")
+    if not (image or env or template or config):
+        raise Refusal("a release changes something: give --image, --env, --template or --config")
     if skip_gates and not (reason or "").strip():
         raise Refusal("--skip-gates needs --reason: it is recorded and reported")
     patch = _template(template) if template is not None else None
     access = Access.open(namespace, kubeconfig, context)
     spec = _spec(access, app, image or [], env or [], patch)
+    if config:
+        spec["config"] = "live"
     if reason is not None:
         spec["reason"] = reason
     if skip_gates:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from controller.companions.autoscaler import Autoscaler
 from controller.companions.companion import Companion
+from controller.companions.config import Config
 from policies.schema import ReleasePolicySpec
 
 __all__ = ["COMPANIONS", "Companion", "companions_of"]
 
-COMPANIONS: tuple[Companion, ...] = ()
+COMPANIONS: tuple[Companion, ...] = (Autoscaler(), Config())
 
 
 def companions_of(policy: ReleasePolicySpec) -> tuple[Companion, ...]:

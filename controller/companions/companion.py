@@ -16,6 +16,11 @@ Template = Mapping[str, Any]
 class Companion(Protocol):
     """Prepared before the strategy prepares its slots, given back when the release ends, whichever way."""
 
+    @property
+    def reads_replica_sets(self) -> bool:
+        """Whether every look reads the app's ReplicaSets."""
+        ...
+
     def permissions(self, policy: ReleasePolicySpec) -> tuple[Permission, ...]:
         """What it needs, forward and back alike."""
         ...
@@ -30,6 +35,10 @@ class Companion(Protocol):
 
     def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
         """Why a release could not begin."""
+        ...
+
+    def notes(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
+        """Lines for the plan: what people should know beforehand."""
         ...
 
     def saved(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:

@@ -14,6 +14,7 @@ from controller.simulation import jobs, manifests
 from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
 from controller.simulation.traffic import Hostile, doubled, empty, refusing, without
+from controller.slots import HASH_LABEL
 from policies.values import Duration
 
 Act = Callable[[Scene], None]
@@ -127,6 +128,28 @@ def _heal(scene: Scene, words: Mapping[str, str]) -> None:
 
 def _load(scene: Scene, words: Mapping[str, str]) -> None:
     scene.world.load[scene.namespace, scene.deployment] = float(words["rate"])
+
+
+def _tester(scene: Scene, words: Mapping[str, str]) -> None:
+    """Somebody asks the preview Service, whenever there is one."""
+    scene.world.testers[scene.namespace, f"{scene.deployment}-preview"] = float(words["rate"])
+
+
+def _service_selects(scene: Scene, words: Mapping[str, str]) -> None:
+    selector = {words["key"]: words["value"]}
+    scene.world.edit("Service", scene.deployment, {"spec": {"selector": selector}}, namespace=scene.namespace)
+
+
+def _service_set_back(scene: Scene, _words: Mapping[str, str]) -> None:
+    """A tool removes what it does not know from the selector."""
+    selector = {HASH_LABEL: None}
+    scene.world.edit(
+        "Service", scene.deployment, {"spec": {"selector": selector}}, namespace=scene.namespace, manager="kustomize"
+    )
+
+
+def _service_deleted(scene: Scene, _words: Mapping[str, str]) -> None:
+    scene.world.delete("Service", scene.deployment, namespace=scene.namespace)
 
 
 def _prometheus(scene: Scene, words: Mapping[str, str]) -> None:
@@ -321,6 +344,14 @@ def _push(scene: Scene, words: Mapping[str, str]) -> None:
     scene.push(words["version"])
 
 
+def _push_config(scene: Scene, _words: Mapping[str, str]) -> None:
+    """Somebody asks for a release of the ConfigMaps as they are now."""
+    name = f"{scene.policy}-config"
+    while ("Release", scene.namespace, name) in scene.world.objects.items:
+        name += "-again"
+    scene.world.create(manifests.release(scene.policy, name, "", config="live"), scene.namespace)
+
+
 def _rollback(scene: Scene, _words: Mapping[str, str]) -> None:
     scene.ask_back("rollbackOf")
 
@@ -346,6 +377,10 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
      r"prometheus (?P<mood>down|up|empty|stale|doubled|refusing)", _prometheus),
     ("prometheus loses contender|incumbent", rf"prometheus loses {_SLOT}", _loses),
     ("api down|up", r"api (?P<mood>down|up)", _api),
+    ("tester 100/s", r"tester (?P<rate>\d+(?:\.\d+)?)/s", _tester),
+    ("service selects KEY=VALUE", r"service selects (?P<key>[a-z./-]+)=(?P<value>[a-z0-9.-]+)", _service_selects),
+    ("service set back", r"service set back", _service_set_back),
+    ("service deleted", r"service deleted", _service_deleted),
     ("controller down|up", r"controller (?P<mood>down|up)", _controller),
     ("drain 2 [contender|incumbent]", rf"drain {_NUMBER}(?: {_SLOT})?", _drain),
     ("quota 8|none", r"quota (?P<bound>\d+|none)", _quota),
@@ -378,6 +413,7 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("resume", r"(?P<verb>resume)", _pause),
     ("abort [reason]", r"abort(?: (?P<reason>.+))?", _abort),
     ("promote", r"promote", _promote),
+    ("push config", r"push config", _push_config),
     ("push v43", r"push (?P<version>[a-z0-9.-]+)", _push),
     ("rollback", r"rollback", _rollback),
     ("restore", r"restore", _restore),

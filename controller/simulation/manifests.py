@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.release import GROUP
@@ -27,8 +27,17 @@ def image(app: str, version: str) -> str:
     return f"{REGISTRY}/{app}:{version}"
 
 
-def deployment(app: str, version: str, replicas: int, *, min_ready: int = 0, container: str = "app") -> Object:
-    """A Deployment as its owner applied it."""
+def deployment(
+    app: str,
+    version: str,
+    replicas: int,
+    *,
+    min_ready: int = 0,
+    container: str = "app",
+    config: Sequence[str] = (),
+) -> Object:
+    """A Deployment as its owner applied it; its container reads the ConfigMaps `config`."""
+    reads = {"envFrom": [{"configMapRef": {"name": name}} for name in config]} if config else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -39,10 +48,15 @@ def deployment(app: str, version: str, replicas: int, *, min_ready: int = 0, con
             "selector": {"matchLabels": {"app": app}},
             "template": {
                 "metadata": {"labels": {"app": app}},
-                "spec": {"containers": [{"name": container, "image": image(app, version)}]},
+                "spec": {"containers": [{"name": container, "image": image(app, version), **reads}]},
             },
         },
     }
+
+
+def config_map(name: str) -> Object:
+    """Settings of an app."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"LEVEL": "info"}}
 
 
 def service(app: str) -> Object:

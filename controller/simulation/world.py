@@ -148,7 +148,13 @@ class World:
         container: str = "app",
     ) -> None:
         """An app that has been running for a while: Deployment, Service, ready pods, and a policy unless it is {}."""
-        self.create(manifests.deployment(app, version, replicas, min_ready=min_ready, container=container), namespace)
+        config = [str(each).partition("/")[2] for each in ((policy or {}).get("spec") or {}).get("config") or ()]
+        for name in config:
+            self.create(manifests.config_map(name), namespace)
+        described = manifests.deployment(
+            app, version, replicas, min_ready=min_ready, container=container, config=config
+        )
+        self.create(described, namespace)
         self.create(manifests.service(app), namespace)
         if policy is None or policy:
             self.create(policy if policy is not None else manifests.policy(app), namespace)
