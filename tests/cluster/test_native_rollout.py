@@ -1,4 +1,4 @@
-"""The simulated Deployment controller beside the real one: the same writes, the same pods of each version after each."""
+"""The simulated Deployment controller beside the real one: the same writes, the same pods of each version."""
 
 from __future__ import annotations
 

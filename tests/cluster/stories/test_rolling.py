@@ -1,0 +1,248 @@
+"""rolling on a real control plane: one Deployment, held at exact sizes by the native controller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cluster.bed.api import MERGE, STRATEGIC
+from tests.cluster.bed.moments import is_ready
+from tests.cluster.bed.waiting import eventually
+from tests.cluster.stories.story import APP, POLICY, REGISTRY, Story
+
+SUCCEEDS_WITHIN = 240
+STAGE_WITHIN = 120
+BACK_WITHIN = 60
+
+
+def _rolling(**changes: Any) -> dict[str, Any]:
+    """A policy whose strategy is rolling: a canary of one, a batch of half and the rest, one pod of surge."""
+    rolling = {"canary": 1, "batches": 2, "maxSurge": 1, "maxUnavailable": 0, **changes}
+    return {"strategy": {"twin": None, "rolling": rolling}}
+
+
+def _split(story: Story) -> dict[str, int]:
+    """Pods ordered of each version: its ReplicaSets' replicas."""
+    found: dict[str, int] = {}
+    for item in story.site.api.read(story.site.path("replicasets"))["items"]:
+        if item["spec"]["replicas"]:
+            tag = str(item["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
+            found[tag] = found.get(tag, 0) + int(item["spec"]["replicas"])
+    return found
+
+
+def _await_split(story: Story, wanted: dict[str, int], *, within: float = STAGE_WITHIN) -> None:
+    """Waits until these pods are ordered and the Deployment is paused by us."""
+
+    def there() -> bool:
+        return _split(story) == wanted and bool(story.site.deployment(APP)["spec"].get("paused"))
+
+    eventually(there, within=within, what=f"{wanted} held", every=0.05)
+
+
+def _fields(story: Story) -> dict[str, Any]:
+    """Everything in the Deployment's spec that is people's, whatever version is there."""
+    return {key: value for key, value in story.site.deployment(APP)["spec"].items() if key != "template"}
+
+
+def _edits(story: Story, spec: dict[str, Any], manager: str) -> None:
+    path = story.site.path("deployments", APP)
+    kind = STRATEGIC if "template" in spec else MERGE
+    story.site.api.patch(path, {"spec": spec}, content_type=kind, fieldManager=manager)
+
+
+def _image(version: str) -> dict[str, Any]:
+    return {"template": {"spec": {"containers": [{"name": "app", "image": f"{REGISTRY}:{version}"}]}}}
+
+
+def _pods_at_once(story: Story) -> tuple[int, int]:
+    """(the fewest ready, the most that were there and not asked to go) of all moments since the start."""
+    there: dict[str, Any] = {}
+    fewest, most = story.desired, 0
+    for seconds, event in story.history.timed_events("Pod"):
+        uid = event.object["metadata"]["uid"]
+        if event.kind == "DELETED":
+            there.pop(uid, None)
+        else:
+            there[uid] = event.object
+        if seconds > 0:
+            staying = [pod for pod in there.values() if "deletionTimestamp" not in pod["metadata"]]
+            fewest = min(fewest, sum(is_ready(pod) for pod in staying))
+            most = max(most, len(staying))
+    return fewest, most
+
+
+def _figures(story: Story, what: str, *, batches: int = 0, back: float | None = None) -> None:
+    """Prints what the story has shown. back: seconds from an abort to the incumbent at full capacity."""
+    fewest, most = _pods_at_once(story)
+    writes = [one for one in story.writes_to_deployments() if one.startswith("patch")]
+    told = {
+        "lowest ready": f"{fewest} of D - U = {story.desired}",
+        "most pods": f"{most} of D + S = {story.desired + 1}",
+        "container restarts": sum(story.history.restarts().values()),
+        "writes": len(writes),
+        **({"writes per stage": round(len(writes) / batches, 1)} if batches else {}),
+        **({"seconds to full capacity": round(back, 1)} if back is not None else {}),
+    }
+    print(f"\n{what}: " + ", ".join(f"{key} {value}" for key, value in told.items()))
+
+
+def _judge_end(story: Story, release: str, phase: str, before: dict[str, Any], *, tag: str) -> None:
+    """This version serves alone, every field of the Deployment is people's again, nothing is claimed."""
+    story.await_serving(tag, story.desired)
+    story.await_unclaimed()
+    assert story.releases.last(release).phase == phase
+    assert _split(story) == {tag: story.desired}
+    assert _fields(story) == before
+
+
+def _judge(story: Story) -> None:
+    """S1, S2, S4, S5 and no lost request, where D stayed what it was."""
+    story.judge()
+    assert _pods_at_once(story)[1] <= story.desired + 1
+
+
+def test_a_healthy_release_replaces_every_pod_once_and_gives_every_field_back(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling())
+    before = _fields(story)
+    release = story.asks_for("v2")
+    _await_split(story, {"v1": 6, "v2": 1})
+    story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
+    _judge_end(story, release, "Succeeded", before, tag="v2")
+    assert story.history.restarts() == {}
+    assert len(story.history.created_pods(APP)) == 6  # a promotion starts no pod again
+    _judge(story)
+    _figures(story, "healthy", batches=3)
+
+
+# The first batch is clean; errors appear once the second batch takes load: back, and never batch three.
+def test_a_regression_in_the_middle_is_turned_back_by_one_patch(story: Story) -> None:
+    strict = {**POLICY["gates"][0], "tolerate": "2x"}
+    gates = {"gates": [strict, POLICY["gates"][1]]}
+    story.opens(replicas=6, policy={**_rolling(batches=[3, 4, "100%"]), **gates})
+    before = _fields(story)
+    release = story.asks_for("v2-errors5-from2")
+    turned = story.releases.await_phase(release, "RollingBack", within=STAGE_WITHIN)
+    assert turned.cause == "GateDegraded"
+    story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    _judge_end(story, release, "RolledBack", before, tag="v1")
+    assert story.releases.highest_stage(release) <= 2
+    assert story.history.restarts() == {}
+    _judge(story)
+    _figures(story, "regression in the middle")
+
+
+def test_an_abort_in_mid_batch_brings_the_incumbent_back_to_full_capacity(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling())
+    before = _fields(story)
+    release = story.asks_for("v2")
+    story.releases.await_stage(release, 1, within=STAGE_WITHIN)
+    eventually(lambda: _split(story).get("v2", 0) >= 2, within=30, what="the batch moves", every=0.02)
+    aborted = story.now()
+    story.patches_release(release, {"abort": {"reason": "wrong branch"}})
+    end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    assert end.cause == "Aborted"
+    _judge_end(story, release, "RolledBack", before, tag="v1")
+    _judge(story)
+    _figures(story, "abort", back=end.seconds - aborted)
+
+
+# Killed while a step is under way (unpaused), while it is held, and on the way to the last batch.
+def test_a_release_survives_kills_in_mid_batch(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling())
+    before = _fields(story)
+    controller = story.controller
+    assert controller is not None
+    release = story.asks_for("v2")
+
+    def unpaused() -> bool:
+        spec = story.site.deployment(APP)["spec"]
+        return spec.get("minReadySeconds", 0) > 0 and not spec.get("paused")
+
+    controller.restart_when(unpaused, within=STAGE_WITHIN, what="a step is under way")
+    controller.restart_when(lambda: _split(story).get("v2", 0) == 2, within=STAGE_WITHIN, what="the batch moves")
+    controller.restart_when(lambda: _split(story).get("v2", 0) == 4, within=STAGE_WITHIN, what="the last one moves")
+    story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
+    _judge_end(story, release, "Succeeded", before, tag="v2")
+    assert story.history.restarts() == {}
+    assert len(story.history.created_pods(APP)) == 6
+    _judge(story)
+    _figures(story, "three kills", batches=3)
+
+
+# An autoscaler, or a person, goes down and up again during a hold. The native controller spreads both over both
+# versions; contenders that nobody judged go again before anything goes on.
+def test_scaling_during_a_hold_is_followed_and_the_split_put_right(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling(advance={"canary": "auto", "batches": "manual"}))
+    before = _fields(story)
+    release = story.asks_for("v2")
+    story.releases.await_stage(release, 1, within=STAGE_WITHIN)
+    _await_split(story, {"v1": 4, "v2": 3})
+    story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
+    story.site.scale(APP, 2)
+    eventually(lambda: sum(_split(story).values()) == 3, within=30, what="it follows down")
+    story.site.scale(APP, 8)
+    _await_split(story, {"v1": 5, "v2": 4})
+    story.desired = 8
+    before["replicas"] = 8
+    story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
+    assert story.releases.highest_stage(release) == 1
+    story.commands("promote", APP)
+    eventually(lambda: _split(story).get("v2", 0) == 8, within=SUCCEEDS_WITHIN, what="the last batch is there")
+    story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
+    story.commands("promote", APP)
+    story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
+    _judge_end(story, release, "Succeeded", before, tag="v2")
+    assert story.releases.broken_laws() == []
+    fewest, most = _pods_at_once(story)
+    assert fewest >= 2  # the least that anybody has asked for
+    assert most <= 9
+
+
+# A GitOps tool applies its manifest again: its own version. That is a way back, and not an unjudged rollout.
+def test_a_template_set_back_during_a_hold_moves_nothing_and_turns_back(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling())
+    before = _fields(story)
+    release = story.asks_for("v2")
+    story.releases.await_stage(release, 1, within=STAGE_WITHIN)
+    _await_split(story, {"v1": 4, "v2": 3})
+    _edits(story, _image("v1"), "argocd-controller")
+    end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    assert end.cause == "ContenderChanged"
+    assert "argocd-controller" in story.releases.first(release, "RollingBack").because
+    _judge_end(story, release, "RolledBack", before, tag="v1")
+    _judge(story)
+    _figures(story, "template set back")
+
+
+def test_a_third_template_during_a_hold_is_never_rolled_out(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling())
+    before = _fields(story)
+    release = story.asks_for("v2")
+    _await_split(story, {"v1": 6, "v2": 1})
+    _edits(story, _image("v3"), "kubectl-set")
+    end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    assert end.cause == "ContenderChanged"
+    _judge_end(story, release, "RolledBack", before, tag="v1")
+    images = {str(pod["spec"]["containers"][0]["image"]) for pod in (e.object for e in story.history.events("Pod"))}
+    assert f"{REGISTRY}:v3" not in images
+    _judge(story)
+
+
+# Somebody resumes our hold. Once it is paused again; twice is a fight, and a person restores.
+def test_a_hold_that_is_resumed_again_and_again_ends_with_a_person_who_restores(story: Story) -> None:
+    story.opens(replicas=6, policy=_rolling(advance={"canary": "manual"}))
+    before = _fields(story)
+    release = story.asks_for("v2")
+    _await_split(story, {"v1": 6, "v2": 1})
+    story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
+    _edits(story, {"paused": None}, "kubectl-rollout")
+    _await_split(story, {"v1": 6, "v2": 1}, within=20)
+    _edits(story, {"paused": None}, "kubectl-rollout")
+    end = story.releases.await_phase(release, "NeedsHuman", within=20)
+    assert end.cause == "FieldFight"
+    assert _split(story) == {"v1": 6, "v2": 1}
+    assert set(story.claims()) == {APP}
+    story.commands("restore", APP, "--wait", "--timeout", "60s")
+    restore = story.releases.await_new({release})
+    _judge_end(story, restore, "RolledBack", before, tag="v1")
+    _judge(story)
