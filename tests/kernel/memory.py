@@ -104,6 +104,7 @@ class Memory:
     eyes: dict[str, Eyes] = field(default_factory=dict)
     lives: dict[str, Life] = field(default_factory=dict)  # by uid
     served: frozenset[str] = frozenset()  # names of available pods at the last check
+    behind: frozenset[str] = frozenset()  # names of the pods behind the Service that a release switches, then too
     level: int = 0  # pods below which availability must not fall by our hand
     excused: frozenset[str] = frozenset()  # pods that something outside took away
     lying: bool = False  # a read was answered with the past

@@ -73,11 +73,11 @@ def reached(world: World, memory: Memory) -> str:
         service = world.objects.items.get(("Service", "shop", blue.service)) if blue is not None else None
         if service is None or HASH not in selector_of(service):
             continue
-        behind = _behind(world, service)
-        could = [p for p in world.pods.values() if p.serving and selects_app(service, p.state)]
-        taken = {name for name in memory.served if name not in {pod.name for pod in behind}}
-        if not behind and could and not any(_taken_outside(world, memory, name) for name in taken):
-            return f"Service {service['metadata']['name']} is empty, {len(could)} pods could serve"
+        behind = frozenset(pod.name for pod in _behind(world, service))
+        could = sum(pod.serving and selects_app(service, pod.state) for pod in world.pods.values())
+        before, memory.behind = memory.behind, behind
+        if not behind and could and not all(_taken_outside(world, memory, name) for name in before):
+            return f"Service {service['metadata']['name']} is empty, {could} pods could serve"
     return ""
 
 

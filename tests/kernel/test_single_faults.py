@@ -48,7 +48,7 @@ def allowed(ending: Ending, story: Told, trial: Trial) -> bool:
         return True
     # A quorum read that lies about the past may show a new Deployment as absent: a release is then refused before
     # anything has moved. The real API server does not answer a quorum read so; whoever asks again is served.
-    refused = [name for name, (phase, _) in ending.releases.items() if phase == "Cancelled"]
+    refused = [name for name, (phase, cause) in ending.releases.items() if phase == "Cancelled" or cause == "Refused"]
     if not isinstance(trial.fault, Stale) or not refused:
         return False
     before = story.before(trial.index).ending()

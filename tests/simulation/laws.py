@@ -8,7 +8,8 @@ from controller.requests import Failure, WriteRecord, WriteSlot
 from controller.simulation.world import Trace, World
 from controller.transitions import MOVES
 from policies.load import from_object
-from policies.twin import Twin
+from policies.schema import ReleasePolicy
+from policies.strategy import Moves
 
 
 class LawBroken(AssertionError):
@@ -20,12 +21,12 @@ def availability(world: World, trace: Trace) -> None:
     move = _move(world, trace)
     if move is None:
         return
-    name, before, after, record, twin = move
+    name, before, after, record, moves = move
     if after >= before:
         return
-    slots = {slot.name for slot in (record.incumbent, record.contender) if slot is not None}
+    slots = _names(record)
     ready = {slot: _available(world, slot) for slot in slots}
-    floor = record.desired - twin.unavailable(record.desired)
+    floor = record.desired - moves.unavailable(record.desired)
     total, here = sum(ready.values()), ready.get(name, 0)
     if total - min(here, before - after) < floor and before - after > max(total - floor, before - here, 0):
         raise LawBroken(f"S1: {name} {before} -> {after} with {ready} available, at least {floor} must stay")
@@ -36,11 +37,11 @@ def surge(world: World, trace: Trace) -> None:
     move = _move(world, trace)
     if move is None:
         return
-    name, before, after, record, twin = move
+    name, before, after, record, moves = move
     if after <= before:
         return
-    asked = sum(_replicas(world, slot.name) for slot in (record.incumbent, record.contender) if slot is not None)
-    most = record.desired + twin.surge(record.desired)
+    asked = sum(_replicas(world, name) for name in _names(record))
+    most = record.desired + moves.surge(record.desired)
     if asked > most:
         raise LawBroken(f"S2: {name} {before} -> {after} makes {asked} pods, at most {most} may be")
 
@@ -61,24 +62,37 @@ def one_outcome(_world: World, trace: Trace) -> None:
         raise LawBroken(f"the epoch fell from {was.record.epoch} to {is_now.record.epoch}")
 
 
-def blast_radius(_world: World, trace: Trace) -> None:
-    """S13: a template is put only into a slot without pods, and nothing of a slot but our own fields changes."""
+_BORROWED = {
+    "twin": {"replicas", "template", "minReadySeconds"},
+    "twin behind a router": {"replicas", "template", "minReadySeconds", "paused"},
+    "blueGreen": {"replicas", "template", "minReadySeconds", "paused"},
+    "recreate": {"replicas", "template", "paused"},
+    "rolling": {"template", "minReadySeconds", "progressDeadlineSeconds", "strategy", "paused"},
+}
+
+
+def blast_radius(world: World, trace: Trace) -> None:
+    """S13: only the fields of its strategy change; of two slots, only one without pods gets a template."""
     if not isinstance(trace.request, WriteSlot) or not isinstance(trace.request.write, PatchSlot) or not trace.applied:
         return
     assert trace.before is not None and trace.after is not None
     before, after = trace.before["spec"], trace.after["spec"]
     changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
-    if changed - {"replicas", "template", "minReadySeconds"}:
+    policy = _policy(world)
+    if policy is None:
+        return
+    kind = "twin behind a router" if policy.spec.strategy.traffic is not None else policy.spec.strategy.kind
+    if changed - _BORROWED[kind]:
         raise LawBroken(f"S13: a patch of {trace.request.write.name} changed {sorted(changed)}")
-    if "template" in changed and int(before.get("replicas", 1)) != 0:
+    if kind not in ("recreate", "rolling") and "template" in changed and int(before.get("replicas", 1)) != 0:
         raise LawBroken(f"S13: a template was put into {trace.request.write.name} with {before['replicas']} replicas")
 
 
 ALL = (availability, surge, one_outcome, blast_radius)
 
 
-def _move(world: World, trace: Trace) -> tuple[str, int, int, Record, Twin] | None:
-    """(slot, replicas before, after, the record behind the write, the twin policy) of an applied change of capacity."""
+def _move(world: World, trace: Trace) -> tuple[str, int, int, Record, Moves] | None:
+    """(slot, replicas before, after, the record, its strategy) of a write that changed capacity."""
     request = trace.request
     if not isinstance(request, WriteSlot) or not isinstance(request.write, PatchSlot) or not trace.applied:
         return None
@@ -86,13 +100,23 @@ def _move(world: World, trace: Trace) -> tuple[str, int, int, Record, Twin] | No
         return None
     assert trace.before is not None and trace.after is not None
     release = world.objects.items.get(("Release", request.namespace, request.write.claim.release))
-    policies = [obj for key, obj in world.objects.items.items() if key[0] == "ReleasePolicy"]
-    if release is None or not policies:
+    policy = _policy(world)
+    if release is None or policy is None:
         return None
-    twin = from_object(policies[0]).spec.strategy.twin
-    assert twin is not None
+    moves = policy.spec.strategy.moves
     before, after = int(trace.before["spec"]["replicas"]), int(trace.after["spec"]["replicas"])
-    return request.write.name, before, after, parsed(release).record, twin
+    return request.write.name, before, after, parsed(release).record, moves
+
+
+def _names(record: Record) -> set[str]:
+    """The Deployments of a release: two slots, or one for both versions."""
+    return {slot.name for slot in (record.incumbent, record.contender) if slot is not None}
+
+
+def _policy(world: World) -> ReleasePolicy | None:
+    """The policy of a world of one app, while it is there."""
+    found = [obj for key, obj in world.objects.items.items() if key[0] == "ReleasePolicy"]
+    return from_object(found[0]) if found else None
 
 
 def _replicas(world: World, name: str) -> int:
