@@ -235,6 +235,9 @@ FOLDS = 6
 LATEST_SECONDS = 3600.0
 """Learning on the last hours after noise has changed: pods differ at least as much as in the very last stretch."""
 
+FEW_PODS_VILLE = 0.15
+"""Learning on the last hours: part of Ville's bound e^-x that evidence G of healthy releases is taken to reach."""
+
 PRESENT_SECONDS = 300.0
 """Noise of the last hour against history: pods are compared in blocks of this length."""
 

@@ -22,7 +22,7 @@ from analysis.learned import AgeCurve, Calibration, LearnedCounts, Noise, NotLea
 from analysis.learning.ages import youthful
 from analysis.learning.history import CountHistory
 from analysis.learning.kinds import Family, Paths
-from analysis.learning.present import usual
+from analysis.learning.present import unevenness, usual, worth
 from analysis.learning.replay import Cast, Replay, cast, played, smoothed
 from analysis.learning.tails import tail_scale
 from analysis.learning.variation import fit_noise
@@ -63,6 +63,16 @@ class Counts:
         )
         age = history.ages[0] if history.ages else None
         return CountModel(settings, noise, events / exposure, age, history.mix, usual(history.segments, noise))
+
+    def worth(self, model: CountModel, history: CountHistory) -> FloatArray:
+        """Beside the last hour where noise has changed."""
+        if not history.latest:
+            return np.ones(len(history.segments))
+        return worth([unevenness(one, model.noise) for one in history.segments], history.latest)
+
+    def temper(self, model: CountModel) -> float:
+        """As the margin test has it."""
+        return model.noise.temper
 
     def silent(self, model: CountModel, on_trial: int) -> str | None:
         """Incumbents of the same windows are there in every stage."""

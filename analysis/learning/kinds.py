@@ -55,6 +55,12 @@ class Kind(Protocol[HistoryT, ModelT]):
     def fit(self, history: HistoryT, settings: Settings) -> ModelT | NotLearned:
         """The noise of healthy pods, or why it cannot be known."""
 
+    def worth(self, model: ModelT, history: HistoryT) -> FloatArray:
+        """What each segment counts for, one at most: less than one where it says little about today's noise."""
+
+    def temper(self, model: ModelT) -> float:
+        """How far the second statistic runs ahead of the first, as `raised` has learned it; 1 where it does not."""
+
     def silent(self, model: ModelT, on_trial: int) -> str | None:
         """Why a stage with so many pods on trial cannot be replayed, in numbers; None where it can."""
 

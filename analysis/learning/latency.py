@@ -30,7 +30,7 @@ from analysis.learned import (
 from analysis.learning.counts import spread_out, tempered
 from analysis.learning.history import LatencyHistory
 from analysis.learning.kinds import Family, Paths
-from analysis.learning.present import latency_unevenness, usual_of
+from analysis.learning.present import latency_unevenness, usual_of, worth
 from analysis.learning.replay import Replay, cast, played
 from analysis.learning.tails import tail_scale
 from analysis.learning.variation import fit_noise
@@ -75,6 +75,17 @@ class Latency:
         noises = [(one.seconds, one.noise) for one in learned]
         usual = usual_of([latency_unevenness(segment, noises) for segment in history.segments])
         return LatencyModel(settings, learned, history.ages[0] if history.ages else None, usual)
+
+    def worth(self, model: LatencyModel, history: LatencyHistory) -> FloatArray:
+        """Beside the last hour where noise has changed."""
+        if not history.latest:
+            return np.ones(len(history.segments))
+        noises = [(one.seconds, one.noise) for one in model.learned]
+        return worth([latency_unevenness(one, noises) for one in history.segments], history.latest)
+
+    def temper(self, model: LatencyModel) -> float:
+        """That of the boundary where it is most: the mean over boundaries is led by it."""
+        return max(one.noise.temper for one in model.learned)
 
     def silent(self, model: LatencyModel, on_trial: int) -> str | None:
         """Incumbents of the same windows are there in every stage."""

@@ -112,6 +112,14 @@ class LevelKind:
         )
         return LevelModel(learned, settings, totals, counts)
 
+    def worth(self, model: LevelModel, history: LevelHistory) -> FloatArray:
+        """Levels are compared with all of history."""
+        return np.ones(len(history.segments))
+
+    def temper(self, model: LevelModel) -> float:
+        """Ranks of levels run ahead of nothing."""
+        return 1.0
+
     def silent(self, model: LevelModel, on_trial: int) -> str | None:
         """Pods on trial are left out of the reference, and 12 must stay in it."""
         known = len(model.learned.levels)

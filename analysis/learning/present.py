@@ -16,6 +16,7 @@ from analysis.contrast import log_variances
 from analysis.learned import LearnedCounts, LearnedLatency, LearnedLevels, Noise
 from analysis.levels import Levels
 from analysis.samples import Histogram, Tally
+from analysis.special import FloatArray
 
 
 class Present(StrEnum):
@@ -62,6 +63,16 @@ def usual_of(values: Sequence[float | None]) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(known, PRESENT_BAND)
     return float(low), float(high)
+
+
+def worth(values: Sequence[float | None], latest: int) -> FloatArray:
+    """How much each stretch says about the noise of the last ones: 1 for one as uneven, less for a calmer one.
+
+    values: D of each stretch in order of time, under one noise. latest: how many the last ones are, 0 for none.
+    """
+    known = [value for value in values[len(values) - latest :] if value]
+    last = float(np.mean(known)) if known else 0.0
+    return np.array([min(value / last, 1.0) if value is not None and last else 1.0 for value in values])
 
 
 def latency_unevenness(histogram: Histogram, noises: Sequence[tuple[float, Noise]]) -> float | None:

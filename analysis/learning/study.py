@@ -131,7 +131,15 @@ def study(
         models[name], raised = kind.raised(model, histories[name], mine[name], looks, rng)
         paths = kind.paths(models[name], histories[name], mine[name], looks, rng)
         cut = (_until(values, over[rows]) for values in (paths.first, paths.second, paths.margin))
-        samples[name] = Sample(kind.family(settings[name]), rows, Paths(*cut), _until(raised, over[rows]))
+        worth = kind.worth(models[name], histories[name])[[one.segment for one in mine[name]]]
+        samples[name] = Sample(
+            kind.family(settings[name]),
+            rows,
+            Paths(*cut),
+            _until(raised, over[rows]),
+            worth,
+            kind.temper(models[name]),
+        )
     segments = np.array([one.segment for one in replays])
     latest = _latest(replays) if guarantee is Guarantee.NOISE_CHANGED else None
     found = calibrate(samples, segments, alpha=alpha, pause_alpha=pause_alpha, latest=latest)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from analysis.assumptions import LEAST_SPREAD, TAIL_SHARE
 from analysis.learned import Scale
+from analysis.samples import BoolArray
 from analysis.special import FloatArray
 
 
@@ -21,13 +23,30 @@ def tail_scale(maxima: FloatArray) -> Scale:
     return Scale(u, max(float((above - u).mean()) if above.size else 0.0, LEAST_SPREAD))
 
 
-def tail(scale: Scale, share: float, segments: int) -> float:
-    """The value exceeded by so small a share, with the tail beyond u exponential: u + β (1 + 1/√(.2 n)) ln(.2 / share).
+def tail(scale: Scale, share: float, segments: float, gates: float = 1.0) -> float:
+    """The value exceeded by so small a share, with the tail beyond u exponential: u + β c ln(.2 / share).
 
-    segments: how many distinct stretches of history the sample comes from; the fewer, the more β is distrusted.
+    c = 1 + √((1 + ln K)/(.2 n)) is how far β is distrusted. segments: n, how many distinct stretches of history the
+    sample comes from. gates: K, of how many gates that err apart it is the maximum. Each has a scale of its own from
+    the same few stretches, and the maximum is found where one of them was taken too small: of K errors of equal size
+    the largest grows as √(ln K).
     """
-    caution = 1.0 + 1.0 / math.sqrt(TAIL_SHARE * max(segments, 1))
+    caution = 1.0 + math.sqrt((1.0 + math.log(max(gates, 1.0))) / (TAIL_SHARE * max(segments, 1.0)))
     return scale.location + scale.spread * caution * math.log(TAIL_SHARE / share)
+
+
+def apart(above: Sequence[BoolArray]) -> float:
+    """How many gates that err independently would reach beyond their 80 % points as often as these together.
+
+    above: of each gate, which replays do; (replays,). One for gates that always err together, their number for gates
+    that never depend on one another: the K with (1 - p)^K = share of replays in which none does, p being theirs alone.
+    """
+    none = 1.0 - float(np.any(above, axis=0).mean())
+    alone = [1.0 - float(one.mean()) for one in above]
+    if min(none, *alone) <= 0.0:
+        return float(len(above))
+    usual = sum(math.log(one) for one in alone) / len(alone)
+    return min(max(math.log(none) / usual, 1.0), float(len(above))) if usual < 0.0 else 1.0
 
 
 def clopper_pearson(hits: float, trials: float, level: float = 0.95) -> tuple[float, float]:

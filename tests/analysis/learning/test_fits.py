@@ -11,7 +11,7 @@ from scipy import optimize, special, stats
 from analysis.assumptions import VARIATION_FLOOR
 from analysis.learned import Scale
 from analysis.learning.counts import rate_upper_bounds
-from analysis.learning.tails import beta_quantile, clopper_pearson, incomplete_beta, tail, tail_scale
+from analysis.learning.tails import apart, beta_quantile, clopper_pearson, incomplete_beta, tail, tail_scale
 from analysis.learning.variation import fit_rho, fit_variation, measured_variation, nnls
 from analysis.rates import rate_upper_bound
 from tests.analysis.learning.histories import count_history, counts
@@ -67,6 +67,21 @@ def test_a_tail_is_u_plus_the_mean_excess_stretched_for_few_segments() -> None:
     caution = 1.0 + 1.0 / math.sqrt(0.2 * 84)
     assert tail(scale, 0.01, 84) == pytest.approx(scale.location + scale.spread * caution * math.log(20.0))
     assert tail(scale, 0.01, 6) > tail(scale, 0.01, 84) > tail(scale, 0.05, 84)
+    # Of eight gates that err apart, one is likely to have been taken for too calm.
+    caution = 1.0 + math.sqrt((1.0 + math.log(8.0)) / (0.2 * 84))
+    assert tail(scale, 0.01, 84, 8.0) == pytest.approx(scale.location + scale.spread * caution * math.log(20.0))
+
+
+def test_gates_count_for_as_many_as_err_apart() -> None:
+    rng = np.random.default_rng(8)
+    alone = rng.random((8, 20_000)) < 0.2
+    assert apart(list(alone)) == pytest.approx(8.0, rel=0.05)
+    assert apart([alone[0]] * 8) == pytest.approx(1.0)
+    assert apart([alone[0], alone[0], alone[1]]) == pytest.approx(2.0, rel=0.05)
+    assert apart([alone[0]]) == pytest.approx(1.0)
+    # Gates that are never beyond, or of which one always is.
+    assert apart([np.zeros(9, dtype=bool)] * 2) == 1.0
+    assert apart([np.ones(9, dtype=bool)] * 2) == 2.0
 
 
 def test_the_tail_of_an_exponential_sample_is_not_exceeded_too_often() -> None:

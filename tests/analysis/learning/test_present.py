@@ -19,7 +19,7 @@ from analysis.learned import (
     Variation,
 )
 from analysis.learning import Present, compared, learn
-from analysis.learning.present import unevenness, usual_of
+from analysis.learning.present import unevenness, usual_of, worth
 from analysis.levels import Levels
 from analysis.samples import Tally
 from tests.analysis.learning.histories import PLAN, count_history, counts, idle, latency_history
@@ -103,6 +103,13 @@ def test_d_is_the_formula_written_out() -> None:
     assert unevenness(counts(n, x), noise) == pytest.approx(np.mean(terms))
     assert usual_of([None, 1.0, 3.0, None]) == pytest.approx((1.1, 2.9))
     assert usual_of([None]) is None
+
+
+def test_a_stretch_calmer_than_the_last_ones_is_worth_less() -> None:
+    assert worth([0.5, None, 1.0, 3.0, 2.0, None, 2.0], 3).tolist() == [0.25, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0]
+    assert worth([0.5, 1.0], 0).tolist() == [1.0, 1.0]
+    assert worth([0.5, None], 1).tolist() == [1.0, 1.0]
+    assert worth([0.0, 0.0], 1).tolist() == [1.0, 1.0]
 
 
 def test_latency_is_compared_boundary_by_boundary() -> None:

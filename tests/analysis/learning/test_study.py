@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.assumptions import VARIATION_FLOOR
+from analysis.assumptions import FEW_PODS_VILLE, VARIATION_FLOOR
 from analysis.comparisons import error_settings, latency_settings, throughput_settings
 from analysis.engine import Worse
 from analysis.learned import (
     AgeCurve,
+    Calibration,
     Guarantee,
     Learned,
     LearnedCounts,
@@ -121,7 +122,7 @@ def test_gates_are_calibrated_together_and_one_of_them_alone_is_less_strict() ->
     for number in range(8):
         first, second = rng.exponential(size=(480, 20)), rng.exponential(size=(480, 20)) * (1.0 + number)
         paths = Paths(first, second, np.full((480, 20), -99.0))
-        samples[f"g{number}"] = Sample(Family.ERRORS, np.arange(480), paths, np.zeros((480, 20)) - 1.0)
+        samples[f"g{number}"] = Sample(Family.ERRORS, np.arange(480), paths, np.zeros((480, 20)) - 1.0, np.ones(480))
     together = calibrate(samples, segments, alpha=0.01, pause_alpha=0.05)
     alone = calibrate({"g3": samples["g3"]}, segments, alpha=0.01, pause_alpha=0.05)["g3"]
     assert alone.change < together["g3"].change
@@ -134,6 +135,35 @@ def test_gates_are_calibrated_together_and_one_of_them_alone_is_less_strict() ->
     low, high = realised(samples, segments, alpha=0.01, pause_alpha=0.05)
     assert low == 0.0, "the margin test holds all of them back"
     assert high == pytest.approx(1.0 - 0.025 ** (1 / 80), abs=1e-6)
+
+
+def test_replays_of_few_calm_pods_do_not_make_a_gate_keen() -> None:
+    """Six stretches of one fleet whose pods, by luck, hardly differ: the gate asks for what its noise alone says."""
+    rng = np.random.default_rng(5)
+    segments = np.repeat(np.arange(6), 24)
+    latest = segments >= 4
+    first, second = 0.1 * rng.exponential(size=(2, 144, 20))
+    paths = Paths(first, second, np.zeros((144, 20)))
+    calm = Sample(Family.ERRORS, np.arange(144), paths, np.zeros((144, 20)), np.ones(144), temper=4.0)
+
+    def taught(one: Sample, *, few: bool = True) -> Calibration:
+        given = latest if few else None
+        return calibrate({"e": one}, segments, alpha=0.01, pause_alpha=0.05, latest=given)["e"]
+
+    usual, careful = taught(calm, few=False), taught(calm)
+    asked = careful.first.location + careful.first.spread * careful.change
+    assert asked == pytest.approx(math.log(FEW_PODS_VILLE / 0.01))
+    assert asked > usual.first.location + usual.first.spread * usual.change
+    assert careful.second.spread == 4.0 * careful.first.spread > usual.second.spread
+    assert careful.pause < careful.change
+    # Pods that differ say more than Ville's bound; calmer hours before then leave less to go by.
+    loud = replace(paths, first=30.0 * paths.first, second=30.0 * paths.second)
+    all_alike = replace(calm, paths=loud)
+    assert taught(replace(all_alike, worth=np.where(latest, 1.0, 0.2))).change > taught(all_alike).change
+    assert taught(all_alike).first.location + taught(all_alike).first.spread * taught(all_alike).change > asked
+    # Two gates share the chance.
+    both = calibrate({"a": calm, "b": calm}, segments, alpha=0.01, pause_alpha=0.05, latest=latest)["a"]
+    assert both.first.location + both.first.spread * both.change == pytest.approx(math.log(FEW_PODS_VILLE / 0.005))
 
 
 def test_a_gate_that_saw_only_some_segments_takes_part_in_those() -> None:
