@@ -127,7 +127,8 @@ class Istio:
             ]
         saved = [Saved(ref.kind, ref.name, sides.uid_of(own), sides.saved_text({_SAVED: references}))]
         if rule is not None and not sides.made_by_us(rule):
-            fields = {_SAVED_SUBSETS: None if "subsets" not in (rule.get("spec") or {}) else "present"}
+            kept = [each for each in _subsets(rule) if each.get("name") not in SUBSETS.values()]
+            fields: Mapping[str, Any] = {f"{_SAVED_SUBSETS}[*]": kept} if kept else {_SAVED_SUBSETS: None}
             saved.append(Saved("DestinationRule", _rule(policy).name, sides.uid_of(rule), sides.saved_text(fields)))
         return tuple(saved)
 
@@ -148,7 +149,7 @@ class Istio:
                 "spec": {"host": service_of(policy), "subsets": wanted},
             }
             return CreateObject(ref, manifest, f"create {ref} with a subset for each version")
-        found = list((rule.get("spec") or {}).get("subsets") or ())
+        found = _subsets(rule)
         subsets = [*(each for each in found if each.get("name") not in SUBSETS.values()), *wanted]
         if subsets == found:
             return None
@@ -204,10 +205,10 @@ class Istio:
         rule = seen.objects.get(ref)
         if rule is None or sides.made_by_us(rule):
             return sides.deletion(seen, ref)
-        found = list((rule.get("spec") or {}).get("subsets") or ())
+        found = _subsets(rule)
         subsets: list[Any] | None = [each for each in found if each.get("name") not in SUBSETS.values()]
-        if not subsets and sides.saved_fields(record, ref).get(_SAVED_SUBSETS, "present") is None:
-            subsets = None
+        if not subsets and _SAVED_SUBSETS in sides.saved_fields(record, ref):
+            subsets = None  # there was no such field
         changed = {"subsets": subsets} if subsets != found else {}
         return sides.let_go(ref, rule, changed, f"{ref} without our subsets")
 
@@ -257,6 +258,10 @@ def _dialect(policy: ReleasePolicySpec, own: Object) -> _Http:
 
 def _rules(own: Object) -> list[Rule]:
     return list((own.get("spec") or {}).get("http") or ())
+
+
+def _subsets(rule: Object) -> list[Any]:
+    return list((rule.get("spec") or {}).get("subsets") or ())
 
 
 def _headers(match: Match) -> dict[str, dict[str, str]]:

@@ -168,9 +168,12 @@ def saved_fields(record: Record, ref: Ref) -> Mapping[str, Any]:
 
 
 def service_reads(policy: ReleasePolicySpec) -> tuple[Ref, ...]:
-    """The app's Service and both sides' Services, with the endpoints behind each."""
-    names = [service_of(policy), *(side_name(service_of(policy), role) for role in ROLES)]
-    return tuple(Ref(kind, name) for name in names for kind in ("Service", "Endpoints"))
+    """The app's Service, and both sides' Services with the endpoints behind each."""
+    names = [side_name(service_of(policy), role) for role in ROLES]
+    return (
+        Ref("Service", service_of(policy)),
+        *(Ref(kind, name) for name in names for kind in ("Service", "Endpoints")),
+    )
 
 
 def service_problems(policy: ReleasePolicySpec, seen: Observation, *, sides: bool) -> str:

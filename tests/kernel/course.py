@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from controller.release import HoldReason, Phase, Record
@@ -82,12 +83,23 @@ def given_back(world: World, record: Record, namespace: str = "shop") -> str:
         if obj is None or obj["metadata"]["uid"] != saved.uid:
             continue  # somebody else took it away
         for path, value in json.loads(saved.fields).items():
-            found: Any = obj
-            for step in path.split("."):
-                found = found.get(step) if isinstance(found, dict) else None
-            if found != value:
+            if path == "spec.scaleTargetRef" and record.phase is Phase.SUCCEEDED and record.contender is not None:
+                value = {**value, "name": record.contender.name}  # it follows the app
+            found = _found(obj, path.split("."))
+            if (found != [value]) if "[*]" not in path else any(each not in found for each in value):
                 return f"{path} of {saved.kind} {saved.name} is {found!r}, it was {value!r}"
     return ""
+
+
+def _found(obj: Any, steps: Sequence[str]) -> list[Any]:
+    """What stands at a path; a step that ends with [*] goes on with every item of its list."""
+    if not steps:
+        return [obj]
+    name = steps[0].removesuffix("[*]")
+    inner = obj.get(name) if isinstance(obj, dict) else None
+    if name == steps[0]:
+        return _found(inner, steps[1:])
+    return [found for each in inner or () for found in _found(each, steps[1:])]
 
 
 def lent(now: Moment) -> str:

@@ -54,8 +54,10 @@ def blast_radius(now: Moment) -> str:
     if before is None or after is None:
         return f"{request.write.name} was deleted"
     fields = {key for key in {*before["spec"], *after["spec"]} if before["spec"].get(key) != after["spec"].get(key)}
-    kind = pinned_by(now.life.record).spec.strategy.kind if now.life is not None and now.life.record.policy else "twin"
-    allowed = _BORROWED[kind]
+    strategy = pinned_by(now.life.record).spec.strategy if now.life is not None and now.life.record.policy else None
+    allowed = _BORROWED[strategy.kind if strategy is not None else "twin"]
+    if strategy is not None and strategy.traffic is not None:
+        allowed = allowed | {"paused"}
     claim = claim_of(after)
     prepared = claim is not None and claim.role == "contender" and claim.phase is Phase.PREFLIGHT
     if prepared and before["spec"]["replicas"] == 0:
@@ -77,7 +79,7 @@ _BORROWED = {
 # The same of the objects beside it.
 _BESIDE = {
     "Service": {"selector"},
-    "HorizontalPodAutoscaler": {"behavior", "scaleTargetRef"},
+    "HorizontalPodAutoscaler": {"behavior", "minReplicas", "scaleTargetRef"},
     "Ingress": {"rules", "defaultBackend"},
     "HTTPRoute": {"rules"},
     "VirtualService": {"http"},
@@ -156,7 +158,8 @@ def bounded_tick(now: Moment) -> str:
 def _objects(now: Moment) -> int:
     """What a look of this release reads beside its Deployments and pods."""
     if now.life is None or not now.life.record.policy:
-        return 6  # before its start nobody knows yet
+        return 8  # before its start nobody knows yet: as many as the strategy that reads most
     record = now.life.record
     course = Accompanied(pinned_by(record).spec)
-    return len(course.reads(record)) + course.reads_replica_sets
+    asking = sum(len(gate.asks()) for gate in pinned_by(record).spec.gates)  # each a Job and its template, or a call
+    return len(course.reads(record)) + course.reads_replica_sets + 2 * asking

@@ -251,7 +251,7 @@ def test_objects_that_do_not_lead_to_the_app_are_refused(case: str) -> None:
 def test_a_service_that_does_not_lead_to_the_app_is_refused(case: str) -> None:
     service = Ref("Service", "checkout")
     for selector, found in (
-        ({"app": "nobody"}, "no ready pod"),
+        ({"app": "nobody"}, "selects no pod"),
         ({}, "no selector"),
         ({"app": "checkout", "pod-template-hash": "5d9f7c6b8"}, "pod-template-hash"),
     ):

@@ -1,0 +1,86 @@
+"""twin behind each router: every single fault at every request of every story, and a paused writer at every request.
+
+Beside the laws: no request is lost, whatever strikes, and at the end every route is as people had it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.requests import Write
+from controller.simulation.driver import Freeze
+from tests.kernel.faults import single_faults
+from tests.kernel.night import Ending, Night, told, with_faults
+from tests.kernel.route_scenarios import ROUTED, beside, route_of
+from tests.kernel.scenarios import Scenario, phase
+from tests.kernel.test_single_faults import LONGEST, allowed
+
+
+def _wrong(scenario: Scenario, night: Night) -> str:
+    """What a night has done to requests and to other people's objects."""
+    world = night.world
+    if world.traffic.lost:
+        return f"{world.traffic.lost:.1f} requests lost"
+    if any(phase(world, name) not in ("Succeeded", "RolledBack") for name in scenario.ends):
+        return ""  # in the very state of a night that was told to its end already
+    before, after = beside(scenario.build()), beside(world)
+    if "deleted" in scenario.name:
+        before.pop(route_of(scenario.name.removesuffix(" deleted")))
+    return "" if before == after else f"left behind: {[key for key in after if after[key] != before.get(key)]}"
+
+
+@pytest.mark.parametrize("scenario", ROUTED.values(), ids=lambda each: each.name)
+def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
+    night = scenario.night()
+    assert told(night, LONGEST).ending.phases == scenario.ends
+    assert _wrong(scenario, night) == ""
+
+
+@pytest.mark.parametrize("scenario", ROUTED.values(), ids=lambda each: each.name)
+def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
+    story = told(scenario.night(), LONGEST)
+    points = story.points_after(scenario.alike)
+    covered = runs = 0
+    wrong: list[str] = []
+    for trial in single_faults(points):
+        runs += 1
+        covered += trial.stands_for
+        try:
+            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"{trial}: {broken}")
+            continue
+        if not night.struck:
+            wrong.append(f"{trial}: never struck")
+        elif not allowed(ending, story, trial):
+            wrong.append(f"{trial}: ended {ending}")
+        elif problem := _wrong(scenario, night):
+            wrong.append(f"{trial}: {problem}")
+    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("name", ["ingressNginx healthy", "gatewayAPI regression", "istio abort at 100"])
+def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
+    scenario = ROUTED[name]
+    story = told(scenario.night(), LONGEST)
+    wrong: list[str] = []
+    nights = 0
+    for point in story.points_after(scenario.alike):
+        for seconds in (5.0, 40.0, 130.0) if isinstance(point.request, Write) else (40.0,):
+            nights += 1
+            what = f"frozen for {seconds:.0f} s at request {point.index}"
+            try:
+                night, ending = with_faults(story, {point.index: Freeze(seconds, "b")}, LONGEST)
+            except AssertionError as broken:
+                wrong.append(f"{what}: {broken}")
+                continue
+            problem = _wrong(scenario, night)
+            if ending != story.ending or problem:
+                wrong.append(f"{what}: {_differs(ending, story.ending)} {problem}")
+    print(f"paused writer in {name}: {nights} nights, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+def _differs(ending: Ending, wanted: Ending) -> str:
+    return "" if ending == wanted else f"ended {ending}"
