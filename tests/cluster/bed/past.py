@@ -9,7 +9,9 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import erf, exp, log, sqrt
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -97,12 +99,14 @@ def write_openmetrics(fleet: Fleet, file: Path) -> int:
 
 
 def _levels(fleet: Fleet, version: Version) -> list[float | None]:
-    """Each pod's own share of failed requests where the mean of the version is given, else None."""
+    """Each pod's own share of failed requests where the mean of the version is given, else None.
+
+    They lie at even quantiles: a fleet that is neither more nor less alike than fleets of this kind are.
+    """
     if version.errors is None:
         return [None] * version.pods
-    rng = np.random.default_rng([fleet.seed, *version.replica_set.encode()])
-    own = np.exp(fleet.pod_sd * rng.standard_normal(version.pods))
-    return [float(level) for level in version.errors * own / own.mean()]
+    own = [exp(fleet.pod_sd * NormalDist().inv_cdf((n + 0.5) / version.pods)) for n in range(version.pods)]
+    return [version.errors * one * version.pods / sum(own) for one in own]
 
 
 class _Pod:
@@ -174,8 +178,6 @@ def _ar1(rng: np.random.Generator, size: int, memory: float) -> Floats:
 
 
 def _below(seconds: float) -> float:
-    from math import erf, log, sqrt
-
     return 0.5 * (1.0 + erf(log(seconds / 0.08) / (0.8 * sqrt(2.0))))
 
 

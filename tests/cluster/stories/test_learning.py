@@ -171,7 +171,8 @@ def begins_with_an_unlucky_pod(story: Story, image: str) -> str:
 # them, and the five that follow it happen to be the worse ones of the fleet, too: once all are new, the app as a whole
 # has half as many errors again. New pods do that, and the gates know it.
 def test_a_healthy_version_of_a_noisy_fleet_passes(story: Story) -> None:
-    with with_a_past(story, replicas=6, image="v1-errors2", errors=0.018, pod_sd=0.6, present=0.02) as prometheus:
+    past = with_a_past(story, replicas=6, image="v1-errors2", errors=0.018, pod_sd=0.6, present=0.02, days=12.0)
+    with past as prometheus:
         opens(story, prometheus, replicas=6, observe={"atMost": "40s"})
         await_learned(story)
         await_traffic(story)
