@@ -76,7 +76,7 @@ class Sizes:
     harmful: int
 
 
-WHOLE = Sizes(services=24, healthy=120, harmful=25)
+WHOLE = Sizes(services=16, healthy=150, harmful=38)
 QUICK = Sizes(services=4, healthy=50, harmful=15)
 
 
