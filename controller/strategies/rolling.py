@@ -141,10 +141,8 @@ class Rolling:
         return writer_of(slot.raw, "spec", "paused"), slot.name
 
     def saved(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[Saved, ...]:
-        slot, live = seen.contender, seen.incumbent
-        if slot is None or live is None or (slot.claim is not None and slot.claim.saved):
-            return ()
-        return (rolling_fields.saved(slot, live.digest),)
+        slot = seen.contender
+        return (rolling_fields.saved(slot),) if slot is not None else ()
 
     # ------------------------------------------------------------------------------------------ preparation
 

@@ -1,8 +1,8 @@
 """What the rolling strategy borrows of its Deployment, what it writes there meanwhile, and how it gives it back.
 
 Borrowed are minReadySeconds, progressDeadlineSeconds, paused, and the surge and unavailability of the Deployment's own
-rolling update. They are saved in the record and in our claim before they are changed; beside them stands the digest of
-the incumbent's template, because the template itself is kept by the incumbent's ReplicaSet.
+rolling update. They are saved in the record and in our claim before they are changed; in the claim beside the digest of
+the incumbent's template, for a way back without a record. The template itself is kept by the incumbent's ReplicaSet.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.release import Record, Saved, SlotState
@@ -46,30 +46,44 @@ class Borrowed:
         return _rolling(self.strategy).get("maxUnavailable", _SHARE)
 
 
-def text_of(slot: SlotState, incumbent: str) -> str:
-    """The fields of a Deployment that will be borrowed, as `Saved.fields`. `incumbent`: digest of what serves."""
+def saved(slot: SlotState) -> Saved:
+    """What is borrowed of a Deployment: as our claim says it was, or as it is now."""
+    if slot.claim is not None and read(slot.claim.saved) is not None:
+        claimed = {key: value for key, value in json.loads(slot.claim.saved).items() if key != _INCUMBENT}
+        return Saved(KIND, slot.name, slot.uid, json.dumps(claimed, sort_keys=True, separators=(",", ":")))
     spec = slot.raw.get("spec") or {}
     told = {
         _MIN_READY: spec.get("minReadySeconds"),
         _PROGRESS: spec.get("progressDeadlineSeconds"),
         _STRATEGY: spec.get("strategy"),
         _PAUSED: spec.get("paused"),
-        _INCUMBENT: incumbent,
     }
-    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return Saved(KIND, slot.name, slot.uid, json.dumps(told, sort_keys=True, separators=(",", ":")))
 
 
-def saved(slot: SlotState, incumbent: str) -> Saved:
-    """What is borrowed of a Deployment, as it is now."""
-    return Saved(KIND, slot.name, slot.uid, text_of(slot, incumbent))
+def of_record(record: Record, name: str) -> str:
+    """What the record says was borrowed of a Deployment, or ""."""
+    return next((each.fields for each in record.saved if each.kind == KIND and each.name == name), "")
+
+
+def claim_text(record: Record, slot: SlotState, incumbent: str) -> str:
+    """The same for our claim, with the version that served then; an older claim of ours is kept as it is."""
+    if slot.claim is not None and slot.claim.saved:
+        return slot.claim.saved
+    text = of_record(record, slot.name)
+    if not text:
+        return ""
+    return json.dumps({**json.loads(text), _INCUMBENT: incumbent}, sort_keys=True, separators=(",", ":"))
 
 
 def borrowed(record: Record, slot: SlotState) -> Borrowed | None:
     """What was borrowed of a Deployment: the record says it, or our claim where the record was lost."""
-    text = next((each.fields for each in record.saved if each.kind == KIND and each.name == slot.name), "")
-    if not text and slot.claim is not None:
-        text = slot.claim.saved
-    return read(text)
+    claimed = read(slot.claim.saved) if slot.claim is not None else None
+    found = read(of_record(record, slot.name)) or claimed
+    if found is None or found.incumbent:
+        return found
+    known = record.incumbent.digest if record.incumbent is not None else ""
+    return replace(found, incumbent=known or (claimed.incumbent if claimed is not None else ""))
 
 
 def read(text: str) -> Borrowed | None:
@@ -78,13 +92,13 @@ def read(text: str) -> Borrowed | None:
         told = json.loads(text)
         strategy = told[_STRATEGY]
         return Borrowed(
-            incumbent=str(told[_INCUMBENT]),
+            incumbent=str(told.get(_INCUMBENT, "")),
             min_ready=None if told[_MIN_READY] is None else int(told[_MIN_READY]),
             deadline=None if told[_PROGRESS] is None else int(told[_PROGRESS]),
             paused=bool(told[_PAUSED]),
             strategy=strategy if isinstance(strategy, Mapping) else None,
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -197,7 +197,7 @@ def patch(
         paused = bool(fields.get("paused"))
     else:
         paused = slot.paused if was is None or was.paused is None else was.paused
-    kept = (each.fields for each in record.saved if each.kind == rolling_fields.KIND and each.name == slot.name)
+    incumbent = record.incumbent or seen.incumbent
     return PatchSlot(
         name=slot.name,
         resource_version=slot.resource_version,
@@ -210,7 +210,7 @@ def patch(
             replicas=replicas_of(slot),
             desired=record.desired,
             digest=digest,
-            saved=next(kept, was.saved if was is not None else ""),
+            saved=rolling_fields.claim_text(record, slot, incumbent.digest if incumbent is not None else ""),
             paused=paused,
         ),
         summary=told,

@@ -42,7 +42,7 @@ def sides(record: Record, slot: SlotState, replica_sets: Sequence[ReplicaSetStat
     was = borrowed(record, slot)
     if record.incumbent is not None:
         known = record.incumbent.digest
-    elif was is not None:
+    elif was is not None and was.incumbent:
         known = was.incumbent
     else:
         known = _serving(slot, mine)
@@ -140,4 +140,6 @@ def present(slot: SlotState) -> str:
 def goes_back(slot: SlotState, was: Borrowed | None) -> bool:
     """Whether the Deployment holds the incumbent's template by our own hand."""
     claim = slot.claim
-    return was is not None and claim is not None and claim.digest == was.incumbent == present(slot)
+    return (
+        was is not None and bool(was.incumbent) and claim is not None and claim.digest == was.incumbent == present(slot)
+    )

@@ -96,14 +96,17 @@ def _real(site: Site) -> dict[str, int]:
 def test_the_same_writes_leave_the_same_pods(site: Site, steps: list[Step]) -> None:
     site.deploy(replicas=8, image=f"{REGISTRY}:v1")
     path = site.path("deployments", APP)
-    seen = []
+    seen: list[dict[str, int]] = []
     for (version, fields), wanted in zip(steps, _simulated(steps), strict=True):
         spec = dict(fields)
         if version:
             # Template and fields in one patch, as the strategy writes them.
             spec["template"] = {"spec": {"containers": [{"name": "app", "image": f"{REGISTRY}:{version}"}]}}
         site.api.patch(path, {"spec": spec}, content_type=STRATEGIC if version else MERGE)
-        eventually(lambda wanted=wanted: _real(site) == wanted, within=40, what=f"{wanted} after {version} {fields}: "
-                   f"{seen}")  # fmt: skip
+        _await(site, wanted, f"{version} {fields} after {seen}")
         seen.append(wanted)
     print("\n" + " -> ".join(str(one) for one in seen))
+
+
+def _await(site: Site, wanted: dict[str, int], what: str) -> None:
+    eventually(lambda: _real(site) == wanted, within=40, what=f"{wanted} with {what}")
