@@ -12,14 +12,14 @@ import pytest
 from controller.requests import Write
 from controller.simulation.driver import Freeze, at
 from tests.kernel.events import EVENTS, Event, rotating_crash
-from tests.kernel.night import told, with_faults
+from tests.kernel.night import with_faults
 from tests.kernel.scenarios import SCENARIOS
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.test_single_faults import LONGEST, story_of
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_a_crash_and_an_event_at_every_tick(event: Event) -> None:
-    story = told(SCENARIOS["healthy"].night(), LONGEST)
+    story = story_of(SCENARIOS["healthy"])
     ends: dict[str, int] = {}
     wrong: list[str] = []
     for tick, (first, before) in enumerate(story.forks.items()):
@@ -44,7 +44,7 @@ def test_a_crash_and_an_event_at_every_tick(event: Event) -> None:
 @pytest.mark.parametrize("name", ["healthy", "abort in mid-batch", "errors in batch 2"])
 def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
     scenario = SCENARIOS[name]
-    story = told(scenario.night(), LONGEST)
+    story = story_of(scenario)
     points = story.points_after(scenario.alike)
     wrong: list[str] = []
     nights = 0
@@ -64,7 +64,7 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
 
 @pytest.mark.parametrize("event", [each for each in EVENTS if "clock" not in each.name], ids=lambda event: event.name)
 def test_k14_k15_a_paused_writer_wakes_after_somebody_changed_the_plan(event: Event) -> None:
-    story = told(SCENARIOS["healthy"].night(), LONGEST)
+    story = story_of(SCENARIOS["healthy"])
     wrong: list[str] = []
     nights = 0
     for point in story.points:
