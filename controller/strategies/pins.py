@@ -131,7 +131,7 @@ def set_selector(
 ) -> PatchObject:
     """Lets a Service select something else, in one patch with our annotation."""
     name = str((service.get("metadata") or {}).get("name", ""))
-    gone: dict[str, str | None] = dict.fromkeys(set(selector_of(service)) - set(wanted))
+    gone: dict[str, str | None] = dict.fromkeys(sorted(set(selector_of(service)) - set(wanted)))
     return PatchObject(
         ref=Ref("Service", name),
         resource_version=version_of(service),
@@ -146,7 +146,7 @@ def set_selector(
 def give_back(service: Object, own: Selector) -> PatchObject:
     """The owner's selector again, and our annotation gone."""
     name = str((service.get("metadata") or {}).get("name", ""))
-    gone: dict[str, str | None] = dict.fromkeys(set(selector_of(service)) - set(own))
+    gone: dict[str, str | None] = dict.fromkeys(sorted(set(selector_of(service)) - set(own)))
     return PatchObject(
         ref=Ref("Service", name),
         resource_version=version_of(service),

@@ -172,8 +172,10 @@ def test_the_policies_shown_on_the_page_are_legal() -> None:
 def test_examples_are_shipped_with_the_package() -> None:
     folder = Path(policies.__file__).parent / "examples"
     assert {file.name for file in folder.glob("*.yaml")} == {
+        "bluegreen.yaml",
         "outside.yaml",
         "quickstart.yaml",
+        "recreate.yaml",
         "rolling.yaml",
         "twin-gateway-api.yaml",
         "twin-ingress-nginx.yaml",
