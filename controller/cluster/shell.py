@@ -314,7 +314,7 @@ class Cluster:
                     break
             if isinstance(listed, Failure):
                 return listed
-            # What stands in a list does not say itself what it is.
+            # What stands in a list does not say itself in which version.
             found.append([{**one, "apiVersion": resource.api_version} for one in listed])
         policies, autoscalers, services = found
         return Neighbours(policies, autoscalers, services)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from controller.requests import Failure, FailureKind, Spoken
-from controller.simulation import jobs, manifests
+from controller.simulation import autoscaling, jobs, manifests
 from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
 from controller.simulation.traffic import Hostile, doubled, empty, refusing, without
@@ -319,7 +319,39 @@ def _gitops(scene: Scene, words: Mapping[str, str]) -> None:
 
 
 def _autoscaler(scene: Scene, words: Mapping[str, str]) -> None:
-    scene.world.create(manifests.autoscaler(scene.deployment, words["target"]), scene.namespace)
+    """An autoscaler, and the controller that obeys it."""
+    least, most = int(words.get("least", 1)), int(words.get("most", 20))
+    scene.world.create(manifests.autoscaler(scene.deployment, words["target"], least, most), scene.namespace)
+    scene.world.add_actor(autoscaling.PERIOD, autoscaling.sync)
+
+
+def _edit_autoscaler(scene: Scene, words: Mapping[str, str]) -> None:
+    change: dict[str, Any] = {}
+    if "wants" in words:
+        change = {"metadata": {"annotations": {autoscaling.WANTS: words["wants"]}}}
+    if "owner" in words:
+        change = {
+            "metadata": {"ownerReferences": [{"kind": words["owner"], "name": words["name"], "controller": True}]}
+        }
+    if "change" in words:
+        change = {"spec": mapping(words["change"])}
+    scene.world.edit("HorizontalPodAutoscaler", scene.deployment, change, namespace=scene.namespace)
+
+
+def _delete_autoscaler(scene: Scene, _words: Mapping[str, str]) -> None:
+    scene.world.delete("HorizontalPodAutoscaler", scene.deployment, namespace=scene.namespace)
+
+
+def _autoscaler_set_back(scene: Scene, words: Mapping[str, str]) -> None:
+    """A tool applies the autoscaler of its source again and again: without what it does not know."""
+    bare = {"spec": {"behavior": None, "minReplicas": int(words["least"])}}
+
+    def revert(_: object) -> None:
+        namespace, name = scene.namespace, scene.deployment
+        scene.world.edit("HorizontalPodAutoscaler", name, bare, namespace=namespace, manager="kustomize-controller")
+
+    lasts = seconds(words["lasts"]) if "lasts" in words else NEVER
+    scene.world.add_actor(seconds(words["every"]), revert, until=scene.world.now + lasts)
 
 
 def _second_policy(scene: Scene, _words: Mapping[str, str]) -> None:
@@ -407,7 +439,15 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("recreate contender|incumbent", rf"recreate {_SLOT}", _recreate),
     ("gitops sets 10 every 30s [for 5m]",
      rf"gitops sets {_NUMBER} every (?P<every>\w+)(?: for (?P<lasts>\w+))?", _gitops),
-    ("autoscaler on DEPLOYMENT", r"autoscaler on (?P<target>[a-z0-9-]+)", _autoscaler),
+    ("autoscaler on DEPLOYMENT [4 to 20]",
+     r"autoscaler on (?P<target>[a-z0-9-]+)(?: (?P<least>\d+) to (?P<most>\d+))?", _autoscaler),
+    ("autoscaler wants 12", r"autoscaler wants (?P<wants>\d+)", _edit_autoscaler),
+    ("autoscaler belongs to KIND NAME",
+     r"autoscaler belongs to (?P<owner>[A-Za-z]+) (?P<name>[a-z0-9-]+)", _edit_autoscaler),
+    ("edit autoscaler {...}", r"edit autoscaler (?P<change>\{.*\})", _edit_autoscaler),
+    ("delete autoscaler", r"delete autoscaler", _delete_autoscaler),
+    ("autoscaler set back to 4 every 30s [for 5m]",
+     r"autoscaler set back to (?P<least>\d+) every (?P<every>\w+)(?: for (?P<lasts>\w+))?", _autoscaler_set_back),
     ("second policy", r"second policy", _second_policy),
     ("pause", r"(?P<verb>pause)", _pause),
     ("resume", r"(?P<verb>resume)", _pause),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.release import GROUP
+from controller.simulation import autoscaling
 from controller.simulation.objects import Kind, Object
 
 REGISTRY = "registry.example"
@@ -68,12 +69,17 @@ def service(app: str) -> Object:
     }
 
 
-def autoscaler(app: str, target: str) -> Object:
+def autoscaler(app: str, target: str, least: int = 1, most: int = 20, **spec: Any) -> Object:
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": app},
-        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+            "minReplicas": least,
+            "maxReplicas": most,
+            **spec,
+        },
     }
 
 
@@ -96,6 +102,8 @@ def release(app: str, name: str, version: str, **spec: Any) -> Object:
 
 def completed(kind: Kind, obj: Object) -> Object:
     """The defaults that the API server itself fills in; only those that a pod template's digest would see."""
+    if kind == "HorizontalPodAutoscaler":
+        return autoscaling.completed(obj)
     if kind != "Deployment":
         return obj
     spec = obj["spec"]

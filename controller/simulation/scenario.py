@@ -10,7 +10,7 @@ from controller.attempt import parsed
 from controller.record import RecordTooNew
 from controller.release import ENDS, AppKey, Phase, Record
 from controller.requests import Failure, Settings, WriteRecord
-from controller.simulation import manifests, outside, routing
+from controller.simulation import autoscaling, manifests, outside, routing
 from controller.simulation.driver import Driver, Meddle, Ticked
 from controller.simulation.objects import Object, merged
 from controller.simulation.pods import NEVER, Behaviour
@@ -252,6 +252,11 @@ class Run:
         sizes = ", ".join(f"{name} {replicas} {version}" for name, replicas, version in self.scene.sizes())
         least, most = self._extremes()
         lines = [f"pods: {sizes}" if sizes else "pods: none", f"ready never below {least}, pods never above {most}"]
+        lines += [
+            f"autoscaler: {autoscaling.told(obj)}"
+            for (kind, space, _), obj in sorted(self.world.objects.items.items())
+            if kind == "HorizontalPodAutoscaler" and space == self.namespace
+        ]
         return tuple(lines if rested else [*lines, f"not at rest after {self.script.lasts / 3600:g}h"])
 
     def _extremes(self) -> tuple[int, int]:

@@ -142,14 +142,6 @@ class Twin:
         for slot in filter(None, (live, spare)):
             if finding := owned(slot.raw, (("spec", "replicas"), ("spec", "template")), group="apps"):
                 return finding
-        for scaler in around.autoscalers:
-            ref = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-            if ref.get("kind") == "Deployment" and ref.get("name") in self.slot_names(policy.target.deployment):
-                name = (scaler.get("metadata") or {}).get("name")
-                return Refusal(
-                    f"HorizontalPodAutoscaler {name} scales Deployment {ref.get('name')} and would fight the batches: "
-                    "this version cannot release under an autoscaler; delete it for the time of the release"
-                )
         return cannot_move(_twin(policy), live.replicas)
 
     def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:

@@ -155,11 +155,16 @@ def test_w23_two_policies_on_one_app_are_refused_naming_the_other(target: str) -
     assert isinstance(finding, Refusal) and "other" in finding.because
 
 
-def test_w10_an_autoscaler_on_a_slot_is_refused() -> None:
-    scaler = {"metadata": {"name": "cpu"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "checkout"}}}
+def test_w10_an_autoscaler_that_cannot_be_suspended_is_refused() -> None:
+    scaler: dict[str, Any] = {
+        "apiVersion": "autoscaling/v1",
+        "metadata": {"name": "cpu"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "checkout"}},
+    }
     finding = found(before_start(), around=Neighbours(autoscalers=[scaler]))
     assert isinstance(finding, Refusal) and "HorizontalPodAutoscaler cpu" in finding.because
-    scaler["spec"]["scaleTargetRef"]["name"] = "another"  # type: ignore[index]
+    assert found(before_start(), around=Neighbours(autoscalers=[{**scaler, "apiVersion": "autoscaling/v2"}])) is None
+    scaler["spec"]["scaleTargetRef"]["name"] = "another"
     assert found(before_start(), around=Neighbours(autoscalers=[scaler])) is None
 
 

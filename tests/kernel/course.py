@@ -82,9 +82,10 @@ def given_back(world: World, record: Record, namespace: str = "shop") -> str:
                     if (kind, space, name) == (saved.kind, namespace, saved.name)), None)  # fmt: skip
         if obj is None or obj["metadata"]["uid"] != saved.uid:
             continue  # somebody else took it away
-        for path, value in json.loads(saved.fields).items():
-            if path == "spec.scaleTargetRef" and record.phase is Phase.SUCCEEDED and record.contender is not None:
-                value = {**value, "name": record.contender.name}  # it follows the app
+        fields = json.loads(saved.fields)
+        if "spec.scaleTargetRef" in fields and record.phase is Phase.SUCCEEDED and record.contender is not None:
+            fields["spec.scaleTargetRef"]["name"] = record.contender.name  # it follows the app
+        for path, value in fields.items():
             found = _found(obj, path.split("."))
             if (found != [value]) if "[*]" not in path else any(each not in found for each in value):
                 return f"{path} of {saved.kind} {saved.name} is {found!r}, it was {value!r}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.release import ENDS, AppKey
-from controller.requests import Answer, Settings, WriteEvent
+from controller.requests import Answer, Settings, Write, WriteEvent
 from controller.simulation.driver import Driver, Fault, Meddle, Point, Stale
 from controller.simulation.world import Trace, World
 from controller.slots import template_digest
@@ -21,10 +21,11 @@ Ready = Callable[[World], bool]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is left of a night: phase and cause of each release, and each slot's replicas, version and claim."""
+    """What is left of a night: phase and cause of each release, each slot, what is beside."""
 
     releases: Mapping[str, tuple[str, str]]
     slots: Mapping[str, tuple[int, str, bool]]
+    beside: Mapping[str, str] = field(default_factory=dict)  # autoscalers: their spec and annotations
     minutes: float = field(compare=False, default=0.0)
 
     @property
@@ -43,6 +44,7 @@ class Night:
     struck: tuple[tuple[Point, Fault], ...] = ()
     points: list[Point] | None = None
     last_write: float = 0.0
+    judged: tuple[str, int, float] | None = None  # controller, tick and time of the last look at the standing laws
 
     @property
     def world(self) -> World:
@@ -76,7 +78,11 @@ class Night:
 
     def _answered(self, point: Point, answer: Answer) -> None:
         self.memory.of(point.controller).saw(point.request, answer)
-        judge_standing(self.world, self.memory)
+        # No read changes the world: within a tick and without time passing, only a write can break them again.
+        now = (point.controller, point.tick, self.world.now)
+        if now != self.judged or isinstance(point.request, Write):
+            self.judged = now
+            judge_standing(self.world, self.memory)
 
     def _wrote(self, world: World, entry: Trace) -> None:
         self.last_write = world.now
@@ -138,6 +144,7 @@ class Night:
     def ending(self) -> Ending:
         slots = {}
         ends = {}
+        beside = {}
         for (kind, _, name), obj in sorted(self.world.objects.items.items()):
             if kind == "Deployment":
                 digest = template_digest(obj["spec"]["template"])
@@ -145,7 +152,9 @@ class Night:
             elif kind == "Release":
                 status: Mapping[str, Any] = obj.get("status") or {}
                 ends[name] = (str(status.get("phase")), str(status.get("cause")))
-        return Ending(ends, slots, (self.world.now - self.world.started) / 60.0)
+            elif kind == "HorizontalPodAutoscaler":
+                beside[name] = repr((obj["spec"], obj["metadata"].get("annotations") or {}))
+        return Ending(ends, slots, beside, (self.world.now - self.world.started) / 60.0)
 
     def same_as(self, other: Night) -> bool:
         """Whether both worlds are in the same state, so that both nights go on alike."""
@@ -173,7 +182,9 @@ def begin(
     settings: Settings | None = None,
 ) -> Night:
     """A night over a world, with one controller."""
-    night = Night(Driver(world, settings or Settings(), apps), over, last_write=world.now)
+    night = Night(
+        Driver(world, settings or Settings(endpoints=frozenset(world.endpoints)), apps), over, last_write=world.now
+    )
     night.attach()
     return night
 

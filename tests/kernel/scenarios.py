@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.simulation import manifests
+from controller.simulation import autoscaling, manifests
 from controller.simulation.traffic import QUIET
 from controller.simulation.world import Conditions, World
 from tests.kernel.laws import SECRET
@@ -172,6 +172,32 @@ def _undo_replicas(world: World) -> None:
     world.edit("Deployment", f"{APP}-twin", {"spec": {"replicas": 0}}, manager="argocd-controller")
 
 
+def _autoscaled(wants: int | None = None) -> World:
+    """An autoscaler whose minimum is above what a batch leaves in its slot; `wants`: the pods that metrics ask for."""
+    world = _healthy()
+    scaler = manifests.autoscaler(APP, APP, 3, 8)
+    if wants is not None:
+        scaler["metadata"]["annotations"] = {autoscaling.WANTS: str(wants)}
+    world.create(scaler)
+    world.add_actor(autoscaling.PERIOD, autoscaling.sync)
+    return world
+
+
+def _autoscaled_to_the_end() -> World:
+    # It wants what is there: one that would raise D in mid-preparation makes each interleaving a story of its own.
+    return _autoscaled(wants=4)
+
+
+def _autoscaled_abort() -> World:
+    world = _autoscaled()
+    whenever(
+        world,
+        lambda there: in_batch(there, 1) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
+        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
+    )
+    return world
+
+
 def _before(batch: int) -> Callable[[World], bool]:
     return lambda world: (
         phase(world) in ("", "Queued", "Preflight", "Canary")
@@ -203,6 +229,8 @@ SCENARIOS = {
             _first_of_two,
         ),
         Scenario("second release", _second_release, {"first": "Succeeded", "second": "Succeeded"}, _first_of_two),
+        Scenario("HPA", _autoscaled_to_the_end, {"first": "Succeeded"}),
+        Scenario("HPA and abort", _autoscaled_abort, {"first": "RolledBack"}, _before(1)),
         Scenario("restore", _restore, {"first": "NeedsHuman", "again": "RolledBack"}, _before(1)),
     )
 }

@@ -1,0 +1,61 @@
+"""rolling: every single fault at every request of every story, and a paused writer at every request."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.requests import Write
+from controller.simulation.driver import Freeze
+from tests.kernel.faults import single_faults
+from tests.kernel.hold_scenarios import HELD
+from tests.kernel.night import told, with_faults
+from tests.kernel.scenarios import Scenario
+from tests.kernel.test_single_faults import LONGEST, allowed
+
+
+@pytest.mark.parametrize("scenario", HELD.values(), ids=lambda each: each.name)
+def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
+    assert told(scenario.night(), LONGEST).ending.phases == scenario.ends
+
+
+@pytest.mark.parametrize("scenario", HELD.values(), ids=lambda each: each.name)
+def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
+    story = told(scenario.night(), LONGEST)
+    points = story.points_after(scenario.alike)
+    covered = runs = 0
+    wrong: list[str] = []
+    for trial in single_faults(points):
+        runs += 1
+        covered += trial.stands_for
+        try:
+            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"{trial}: {broken}")
+            continue
+        if not night.struck:
+            wrong.append(f"{trial}: never struck")
+        if not allowed(ending, story, trial):
+            wrong.append(f"{trial}: ended {ending}")
+    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("name", ["rolling healthy", "rolling abort in mid-batch", "rolling down and up in a hold"])
+def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
+    scenario = HELD[name]
+    story = told(scenario.night(), LONGEST)
+    points = story.points_after(scenario.alike)
+    wrong: list[str] = []
+    nights = 0
+    for point in points:
+        for seconds in (5.0, 40.0, 130.0) if isinstance(point.request, Write) else (40.0,):
+            nights += 1
+            try:
+                _, ending = with_faults(story, {point.index: Freeze(seconds, "b")}, LONGEST)
+            except AssertionError as broken:
+                wrong.append(f"frozen for {seconds:.0f} s at request {point.index}: {broken}")
+                continue
+            if ending != story.ending:
+                wrong.append(f"frozen for {seconds:.0f} s at request {point.index}: {ending}")
+    print(f"paused writer in {name}: {len(points)} requests, {nights} nights, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
