@@ -21,9 +21,7 @@ from analysis.assumptions import MOST_STRATA
 from analysis.samples import REST, BoolArray, CounterSeries, Frame, Histogram, Strata, Tally, lately
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Freshness, NoData
-
-ALIGNMENT = 0.01
-"""Seconds by which an instant may miss the common grid."""
+from analysis.windows import ALIGNMENT
 
 MOST_INSTANTS = 20_000
 """More instants than this is a malformed answer: a week of 30 s windows."""

@@ -25,12 +25,13 @@ from analysis.assumptions import (
     RESTART_SECONDS,
     RESTARTS,
 )
-from analysis.counting import ALIGNMENT, MOST_INSTANTS
+from analysis.counting import MOST_INSTANTS
 from analysis.engine import Margin, Worse
 from analysis.question import Settings
 from analysis.samples import BoolArray, CounterSeries, Frame, lately
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Exposure, Freshness, NoData
+from analysis.windows import ALIGNMENT, ContenderWindows
 
 IntArray = npt.NDArray[np.int64]
 
@@ -87,6 +88,11 @@ class Levels:
     def seen(self) -> BoolArray:
         """Where there is a reading."""
         return np.isfinite(self.values)
+
+    def contender_windows(self) -> ContenderWindows:
+        """Where the contender was seen; a reading asks for no request."""
+        seen = np.any(self.seen[self.contender], axis=0)
+        return ContenderWindows(self.instants - self.window, seen, seen)
 
     def keep_instants(self, keep: BoolArray) -> Levels:
         """The same readings at fewer instants."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from analysis.assumptions import STALE_WINDOWS
 from analysis.special import FloatArray
 from analysis.verdict import Exposure, Freshness
+from analysis.windows import ContenderWindows
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -146,6 +147,12 @@ class Tally:
             seen=self.seen[keep],
             strata=None if self.strata is None else self.strata.keep_pods(keep),
         )
+
+    def contender_windows(self) -> ContenderWindows:
+        """Where the contender was seen and asked. A counter without requests beside it counts each window it ran."""
+        ours = self.contender
+        seen, asked = np.any(self.seen[ours], axis=0), np.any(self.exposure[ours], axis=0)
+        return ContenderWindows(self.ends - self.window, seen, asked)
 
     def summary(self) -> Exposure:
         """Totals per side over these windows."""

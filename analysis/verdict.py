@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from analysis.learned import Standing
+from analysis.windows import ContenderWindows
 
 
 class Verdict(StrEnum):
@@ -135,7 +136,7 @@ class Evidence:
     leaning: the evidence is above the threshold at which a release stops going on by itself. could_hide: the largest
     harm that is not ruled out, in the gate's own measure (a ratio of error rates, of latencies, of throughputs); None
     when nothing is ruled out. boundary, quantiles: latency only, in seconds; quantiles is ((name, contender,
-    incumbent), ...).
+    incumbent), ...). windows: those that were counted, None where there is no usable one; no part of what is stored.
     """
 
     verdict: Verdict
@@ -157,6 +158,7 @@ class Evidence:
     boundary: float | None = None
     quantiles: tuple[tuple[str, float | None, float | None], ...] = ()
     warnings: tuple[str, ...] = ()
+    windows: ContenderWindows | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON types, four significant digits, empty fields left out; at most about 1 KiB as JSON."""

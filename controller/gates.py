@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from analysis.comparisons import COMPARISONS, ComparisonInput, Settings, error_settings, latency_settings
-from analysis.counting import ALIGNMENT, count_buckets, count_events, count_rate
 from analysis.engine import Worse
 from analysis.learned import Learned, LearnedCounts, NotLearned
-from analysis.levels import Levels, gauge_settings, read_levels
+from analysis.levels import gauge_settings
 from analysis.question import throughput_settings
-from analysis.samples import BoolArray, CounterSeries, Frame, Groups, Histogram, Tally
-from analysis.special import FloatArray
+from analysis.samples import CounterSeries, Frame, Groups
 from analysis.verdict import Absence, Evidence, NoData
 from controller import before, versions
 from controller.release import GateVerdict, Observation, Record
@@ -151,8 +147,8 @@ def judge(
     frame = Frame(groups, tuple(span for span in _spans(record, seen.now) if span[0] >= since), source.window)
     asked = ComparisonInput(frame, settings(gate, policy), terms, unread, learned)
     evidence: Evidence = COMPARISONS[gate.kind](asked)
-    usage = _usage(gate, terms, frame) if unread is None else None
-    soak, batch = (usage.since(at) if usage is not None else 0 for at in (_span_start(record), record.stage_since))
+    seen_in = evidence.windows
+    soak, batch = (seen_in.since(at) if seen_in is not None else 0 for at in (_span_start(record), record.stage_since))
     return GateVerdict(
         gate=gate.name,
         verdict=evidence.verdict,
@@ -212,50 +208,6 @@ def _spans(record: Record, now: float) -> tuple[tuple[float, float], ...]:
 
 def _span_start(record: Record) -> float:
     return record.observing[-1].start if record.observing else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Usage:
-    """Where the contender was seen: `begun` are the windows' beginnings in seconds, the others are per window."""
-
-    begun: FloatArray
-    seen: BoolArray
-    asked: BoolArray
-
-    def since(self, at: float) -> int:
-        """Windows that began at `at` or later with usable data of the contender; 0 while no request reached it.
-
-        Time in which nobody asked the contender anything is no observation, however well its counters were scraped.
-        """
-        kept = self.begun >= at - ALIGNMENT
-        return int(self.seen[kept].sum()) if self.asked[kept].any() else 0
-
-
-def _usage(gate: Gate, terms: Mapping[str, Sequence[CounterSeries]], frame: Frame) -> _Usage | None:
-    """The gate's own windows; None where there is no usable one."""
-    if not frame.settled:
-        return None
-    if gate.gauge is not None:
-        levels = read_levels(terms.get("readings", ()), frame)
-        return _usage_of_levels(levels) if isinstance(levels, Levels) else None
-    counted: Tally | Histogram | Absence
-    if gate.latency is not None:
-        counted = count_buckets(terms.get("buckets", ()), frame)
-    elif gate.throughput is not None:
-        counted = count_rate(terms.get("events", ()), frame)
-    else:
-        counted = count_events(terms.get("requests", ()), terms.get("errors", ()), frame)
-    if isinstance(counted, Absence):
-        return None
-    tally = counted.tally if isinstance(counted, Histogram) else counted
-    ours = tally.contender
-    # A counter of events has no requests beside it, and counts each window: a pod that gets nothing done is its point.
-    return _Usage(tally.ends - tally.window, np.any(tally.seen[ours], axis=0), np.any(tally.exposure[ours], axis=0))
-
-
-def _usage_of_levels(levels: Levels) -> _Usage:
-    seen = np.any(levels.seen[levels.contender], axis=0)
-    return _Usage(levels.instants - levels.window, seen, seen)
 
 
 def _groups(record: Record, seen: Observation, terms: Mapping[str, Sequence[CounterSeries]]) -> Groups:

@@ -37,7 +37,8 @@ def compare(request: ComparisonInput) -> Evidence:
     levels = read_levels(request.term("readings"), request.frame)
     if isinstance(levels, Absence):
         return blind(levels)
-    return judge(levels, request.settings, request.frame, request.learned)
+    told = judge(levels, request.settings, request.frame, request.learned)
+    return replace(told, windows=levels.contender_windows())
 
 
 def judge(levels: Levels, settings: Settings, frame: Frame, learned: Learned | NotLearned | None = None) -> Evidence:

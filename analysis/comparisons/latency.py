@@ -53,7 +53,8 @@ def compare(request: ComparisonInput) -> Evidence:
     histogram = count_buckets(request.term("buckets"), request.frame)
     if isinstance(histogram, Absence):
         return blind(histogram)
-    return judge(histogram, request.settings, request.frame, request.learned)
+    told = judge(histogram, request.settings, request.frame, request.learned)
+    return replace(told, windows=histogram.tally.contender_windows())
 
 
 def judge(

@@ -38,7 +38,8 @@ def compare(request: ComparisonInput) -> Evidence:
     tally = count_rate(request.term("events"), request.frame)
     if isinstance(tally, Absence):
         return blind(tally)
-    return judge(tally, request.settings, request.frame, request.learned)
+    told = judge(tally, request.settings, request.frame, request.learned)
+    return replace(told, windows=tally.contender_windows())
 
 
 def judge(tally: Tally, settings: Settings, frame: Frame, learned: Learned | NotLearned | None = None) -> Evidence:
