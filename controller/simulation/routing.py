@@ -298,7 +298,7 @@ def objects_of(kind: EntranceKind, service: str) -> Iterator[dict[str, Any]]:
                 "rules": [
                     {
                         "matches": [{"path": {"type": "PathPrefix", "value": f"/{name}"}}],
-                        "backendRefs": [{"group": "", "kind": "Service", "name": name, "port": 80, "weight": 1}],
+                        "backendRefs": [{"kind": "Service", "name": name, "port": 80, "weight": 1}],
                     }
                     for name in ("cart", service)
                 ],

@@ -105,12 +105,7 @@ class Load:
                 self._stop.wait(RECONNECT_SECONDS)
 
     def _take(self, endpoints: Object) -> None:
-        found = [
-            (address.get("targetRef", {}).get("name", address["ip"]), (local_address(address["ip"]), port["port"]))
-            for subset in endpoints.get("subsets") or []
-            for address in subset.get("addresses") or []
-            for port in subset["ports"][:1]
-        ]
+        found = ready_addresses(endpoints)
         self._endpoints = found
         if found:
             self._found.set()
@@ -132,12 +127,17 @@ class Load:
                 with self._lock:
                     self._totals.skipped += missed * self._burst
 
-    def _exchange(self, draw: random.Random) -> None:
+    def _chosen(self, draw: random.Random) -> tuple[str, tuple[str, int]] | None:
+        """A pod and its address, or None where there is no ready endpoint."""
         endpoints = self._endpoints
-        if not endpoints:
+        return draw.choice(endpoints) if endpoints else None
+
+    def _exchange(self, draw: random.Random) -> None:
+        chosen = self._chosen(draw)
+        if chosen is None:
             self._note_loss("the Service has no ready endpoint", self._burst)
             return
-        pod, address = draw.choice(endpoints)
+        pod, address = chosen
         try:
             codes = _ask(address, self._burst)
             reason = "the connection ended early"
@@ -169,6 +169,16 @@ class _Tally:
 
     def frozen(self) -> Totals:
         return Totals(self.answered, self.lost, self.skipped, dict(self.by_pod), dict(self.by_code), tuple(self.losses))
+
+
+def ready_addresses(endpoints: Object) -> list[tuple[str, tuple[str, int]]]:
+    """(pod, its address on the wire) of each ready address of an Endpoints object."""
+    return [
+        (address.get("targetRef", {}).get("name", address["ip"]), (local_address(address["ip"]), port["port"]))
+        for subset in endpoints.get("subsets") or []
+        for address in subset.get("addresses") or []
+        for port in subset["ports"][:1]
+    ]
 
 
 def _ask(address: tuple[str, int], burst: int) -> list[str]:
