@@ -36,6 +36,7 @@ from controller.release import (
     Proceed,
     Record,
     RollBack,
+    SlotRecord,
 )
 from controller.revise import closed
 from controller.transitions import moved
@@ -260,10 +261,7 @@ def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str,
             for v in record.verdicts
         ],
         "slots": {
-            role: {"name": slot.name, "uid": slot.uid, "digest": slot.digest, "replicaSets": list(slot.replica_sets)}
-            if slot is not None
-            else None
-            for role, slot in (("incumbent", record.incumbent), ("contender", record.contender))
+            role: _slot_view(slot) for role, slot in (("incumbent", record.incumbent), ("contender", record.contender))
         },
         "policyDigest": record.policy_digest or None,
         "epoch": record.epoch,
@@ -280,6 +278,15 @@ def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str,
         ],
     }
     return {**view, "record": _within_bounds(record)}
+
+
+def _slot_view(slot: SlotRecord | None) -> dict[str, Any] | None:
+    """A slot that does not exist yet has a name only: neither an empty text nor a null is a uid to an API server."""
+    if slot is None:
+        return None
+    known = {"uid": slot.uid, "digest": slot.digest}
+    return {"name": slot.name, **{key: text for key, text in known.items() if text},
+            "replicaSets": list(slot.replica_sets)}  # fmt: skip
 
 
 def _held_view(held: Held | None) -> dict[str, Any] | None:
