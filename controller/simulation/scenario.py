@@ -119,7 +119,6 @@ class Run:
         outside.furnish(self.world, spec, self.namespace)
         routing.furnish(self.world, spec, self.namespace)
         self.world.after_write += [self._watch, *laws]
-        settings = settings if settings is not None else Settings(endpoints=frozenset(self.world.endpoints))
         app = AppKey(self.namespace, self.policy.name)
         self.driver = Driver(self.world, settings, apps=(app,), meddle=meddle, on_tick=self._ticked)
         self.scene = Scene(self.world, self.driver, self.namespace, self.policy.name, spec.target.deployment)
@@ -199,12 +198,7 @@ class Run:
         if result.record is None or not result.release:
             return
         record, world = result.record, self.world
-        sizes = {name: replicas for name, replicas, _ in self.scene.sizes()}
-        cast = {
-            "contender": record.contender.name if record.contender is not None else self.scene.slot("contender"),
-            "incumbent": record.incumbent.name if record.incumbent is not None else self.scene.slot("incumbent"),
-        }
-        ready = {role: sum(pod.serving for pod in world.pods_of(name, self.namespace)) for role, name in cast.items()}
+        pods, ready = self._sides(record)
         snapshot = Snapshot(
             story=self.name,
             minute=round((ticked.at - world.started) / 60.0, 2),
@@ -214,9 +208,9 @@ class Run:
             batch=record.stage,
             batches=record.stages,
             desired=record.desired,
-            contender_pods=sizes.get(cast["contender"], 0),
+            contender_pods=pods["contender"],
             contender_ready=ready["contender"],
-            incumbent_pods=sizes.get(cast["incumbent"], 0),
+            incumbent_pods=pods["incumbent"],
             incumbent_ready=ready["incumbent"],
             verdicts=tuple((v.gate, v.verdict.value, v.because) for v in record.verdicts),
             because=record.held.because if record.held is not None else record.because,
@@ -224,6 +218,29 @@ class Run:
         self.series.append(snapshot)
         if self.on_step is not None:
             self.on_step(snapshot)
+
+    def _sides(self, record: Record) -> tuple[dict[str, int], dict[str, int]]:
+        """Pods asked for, and pods that serve, by role."""
+        scene, world = self.scene, self.world
+        old, new = record.incumbent, record.contender
+        cast = {
+            "contender": new.name if new is not None else scene.slot("contender"),
+            "incumbent": old.name if old is not None else scene.slot("incumbent"),
+        }
+        if cast["contender"] != cast["incumbent"]:
+            sizes = {name: replicas for name, replicas, _ in scene.sizes()}
+            pods = {role: sizes.get(name, 0) for role, name in cast.items()}
+            return pods, {role: sum(pod.serving for pod in world.pods_of(name, self.namespace))
+                          for role, name in cast.items()}  # fmt: skip
+        known = {"contender": new.replica_sets if new is not None else (),
+                 "incumbent": old.replica_sets if old is not None else ()}  # fmt: skip
+        sets = scene.replica_sets(cast["incumbent"])
+        there = world.pods_of(cast["incumbent"], self.namespace)
+        return (
+            {role: sum(each.replicas for each in sets if each.name in names) for role, names in known.items()},
+            {role: sum(pod.serving for pod in there if pod.state.replica_set in names)
+             for role, names in known.items()},
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ telling
 
@@ -249,7 +266,7 @@ class Run:
 
     def _ending(self, rested: bool) -> tuple[str, ...]:
         """What is left, and what everybody could see meanwhile."""
-        sizes = ", ".join(f"{name} {replicas} {version}" for name, replicas, version in self.scene.sizes())
+        sizes = ", ".join(f"{name} {pods}" for name, pods in self.scene.versions())
         least, most = self._extremes()
         lines = [f"pods: {sizes}" if sizes else "pods: none", f"ready never below {least}, pods never above {most}"]
         lines += [
@@ -262,11 +279,14 @@ class Run:
     def _extremes(self) -> tuple[int, int]:
         """(fewest serving pods, most pods asked for by both slots) at any instant of the run."""
         least, most = self.script.pods, 0
+        held = self.policy.spec.strategy.rolling is not None  # then the ReplicaSets say how many
         for view in self.world.views[self.views_from :]:
             serving = [pod for space, pod in view.pods if space == self.namespace and pod.ready and not pod.terminating]
             least = min(least, len(serving))
             asked = [
-                int(obj["spec"]["replicas"])
+                sum(each.replicas for each in view.replica_sets.get(obj["metadata"]["uid"], ()))
+                if held
+                else int(obj["spec"]["replicas"])
                 for (kind, space, _), obj in view.objects.items()
                 if kind == "Deployment" and space == self.namespace
             ]
@@ -297,7 +317,8 @@ def _policy(policy: ReleasePolicy | None, script: Script) -> ReleasePolicy:
         )  # fmt: skip
     spec: Mapping[str, Any] = merged(copy.deepcopy(obj["spec"]), dict(script.policy))
     if script.strategy:
-        spec = merged(spec, {"strategy": {"twin": dict(script.strategy)}})
+        kind = "rolling" if spec["strategy"].get("rolling") is not None else "twin"
+        spec = merged(spec, {"strategy": {kind: dict(script.strategy)}})
     try:
         return from_object({**obj, "spec": spec})
     except PolicyRefused as error:

@@ -9,10 +9,12 @@ from controller.attempt import parsed
 from controller.record import RecordTooNew
 from controller.release import ENDS, Phase, Record
 from controller.simulation import manifests
+from controller.simulation.deployments import ReplicaSet
 from controller.simulation.driver import Driver
 from controller.simulation.objects import Object
 from controller.simulation.pods import version_of
 from controller.simulation.world import World
+from controller.slots import template_digest
 
 SPARE = "-twin"
 
@@ -103,10 +105,21 @@ class Scene:
         obj = self.object(self.slot(word))
         if obj is None:
             raise ValueError(f"there is no {word}")
+        record = next((r for r in reversed(self.records().values()) if r.incumbent is not None), None)
+        if word == "incumbent" and moving and record is not None and record.incumbent is not None:
+            # Where one Deployment plays both roles, its template is the contender's.
+            for each in self.replica_sets(record.incumbent.name):
+                if template_digest(each.template) == record.incumbent.digest:
+                    return version_of(each.template)
         return version_of(obj["spec"]["template"])
 
     def object(self, deployment: str) -> Object | None:
         return self.world.objects.items.get(("Deployment", self.namespace, deployment))
+
+    def replica_sets(self, deployment: str) -> tuple[ReplicaSet, ...]:
+        """The ReplicaSets of a Deployment, none where it does not exist."""
+        obj = self.object(deployment)
+        return self.world.replica_sets.get(obj["metadata"]["uid"], ()) if obj is not None else ()
 
     def edit(self, deployment: str, spec: Mapping[str, Any], manager: str) -> None:
         self.world.edit("Deployment", deployment, {"spec": spec}, namespace=self.namespace, manager=manager)
@@ -125,6 +138,17 @@ class Scene:
         return str(obj["spec"]["template"]["spec"]["containers"][0]["name"]) if obj is not None else "app"
 
     # ------------------------------------------------------------------------------------------------ measures
+
+    def versions(self) -> list[tuple[str, str]]:
+        """(name, pods of each version) of each slot that exists; more than one version where a rollout is held."""
+        found = []
+        for name, replicas, version in self.sizes():
+            running = [each for each in self.replica_sets(name) if each.replicas > 0]
+            told = f"{replicas} {version}"
+            if len(running) > 1:
+                told = " + ".join(f"{each.replicas} {version_of(each.template)}" for each in running)
+            found.append((name, told))
+        return found
 
     def sizes(self) -> list[tuple[str, int, str]]:
         """(name, replicas, version) of each slot that exists."""
