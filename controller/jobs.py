@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from analysis.verdict import Verdict
-from controller.release import GROUP, CreateObject, Inquiry, Observation, Record, Ref
+from controller.release import GROUP, MADE_BY, CreateObject, Inquiry, Observation, Record, Ref
 from controller.requests import Failure, FailureKind, Permission
 from controller.slots import HASH_LABEL, match_labels
 from policies.schema import Gate, Job
@@ -124,7 +124,7 @@ def manifest(
     metadata, spec = made.get("metadata") or {}, made["spec"]
     made["metadata"] = {
         "name": ref.name,
-        "labels": {**(metadata.get("labels") or {}), **ours},
+        "labels": {**(metadata.get("labels") or {}), **MADE_BY, **ours},
         "annotations": metadata.get("annotations") or {},
         "ownerReferences": [
             {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Release", "name": release, "uid": uid, "controller": True}

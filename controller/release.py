@@ -19,6 +19,7 @@ from analysis.verdict import Verdict
 RECORD_VERSION = 1
 GROUP = "nightferry.dev"
 CLAIM_ANNOTATION = f"{GROUP}/claim"
+MADE_BY = {"app.kubernetes.io/managed-by": "nightferry"}  # labels of what we make beside the Deployments
 SLOT_LABEL = f"{GROUP}/slot"
 CLOCK_SET_BACK = 60.0  # seconds; a pod that became ready that far in the future was ready before a clock was set back
 

@@ -24,6 +24,7 @@ from controller.findings import Finding, Refusal
 from controller.release import (
     FORWARD,
     GROUP,
+    MADE_BY,
     CreateObject,
     DeleteObject,
     ObjectWrite,
@@ -62,7 +63,7 @@ def manifest(name: str, source: str, content: Object) -> dict[str, Any]:
     made = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": {COPY_LABEL: "copy"}, "annotations": {COPY_OF: source}},
+        "metadata": {"name": name, "labels": {**MADE_BY, COPY_LABEL: "copy"}, "annotations": {COPY_OF: source}},
         "immutable": True,
     }
     return made | {field: content[field] for field in ("data", "binaryData") if content.get(field)}

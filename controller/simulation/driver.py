@@ -123,7 +123,7 @@ class Driver:
         on_answer: Callable[[Point, Answer], None] | None = None,
     ) -> None:
         self.world = world
-        self.settings = settings if settings is not None else Settings()
+        self.settings = settings if settings is not None else Settings(endpoints=frozenset(world.endpoints))
         self.apps = tuple(apps)
         self.meddle = meddle
         self.on_tick = on_tick

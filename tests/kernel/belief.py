@@ -9,6 +9,7 @@ from controller.requests import (
 )
 from controller.slots import template_digest
 from controller.strategies import targets_of
+from tests.kernel.asking import unproven
 from tests.kernel.memory import (
     Moment,
     pinned_by,
@@ -47,6 +48,10 @@ def evidence(now: Moment) -> str:
         allowed = (Verdict.HEALTHY, Verdict.UNDECIDED) if doubtful else (Verdict.HEALTHY,)
         if verdict.verdict not in allowed:
             return f"gate {gate.name} said {verdict.verdict}"
+        if gate.asks():
+            if lacking := unproven(now.world, gate, was, str(now.entry.after["metadata"]["uid"])):
+                return f"gate {gate.name}: {lacking}"
+            continue
         if now.world.traffic.hostile is not None:
             return f"gate {gate.name} believed a hostile store"
         if lacking := _lacking(now, gate.name, len(gate.selectors()), record):

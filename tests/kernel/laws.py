@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.simulation.world import World
+from tests.kernel.asking import readable
 from tests.kernel.belief import evidence, monotonous, one_version, soak
 from tests.kernel.capacity import availability, availability_of_a_write, settling, surge_of_a_write
 from tests.kernel.course import direction_of_ignorance, ended_hold, legal_moves, lent, one_end, one_writer, restored
@@ -77,6 +78,7 @@ class Standing:
 
 STANDING_LAWS = (
     Standing("S1 availability", "Nothing of ours takes the app below D - U.", availability),
+    Standing("S4 settings", "No version that should run names a ConfigMap that is not there.", readable),
     Standing("W24 traffic", "A Service that something could serve is never empty by our hand.", reached),
     Standing("S15 settling", "Remembers since when a stage has all its pods.", settling),
 )

@@ -1,0 +1,98 @@
+"""Smoke tests, webhooks and released settings: every single fault at every request, and a paused writer everywhere.
+
+Beside the laws: a stage has one Job and never two, a webhook hears no question of a stage under two ids for one try,
+and what is left of the settings is what the versions of the app read.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.companions.config import named_in
+from controller.release import CreateObject
+from controller.requests import Write, WriteObject
+from controller.simulation.driver import Freeze
+from controller.simulation.world import World
+from tests.kernel.faults import single_faults
+from tests.kernel.night import Night, told, with_faults
+from tests.kernel.outside_scenarios import OUTSIDE, copies
+from tests.kernel.scenarios import Scenario
+from tests.kernel.test_single_faults import LONGEST, allowed
+
+
+def _wrong(night: Night) -> str:
+    """What a night has left behind, or done twice."""
+    world = night.world
+    made = [each.request.write for each in world.trace if each.applied and isinstance(each.request, WriteObject)]
+    names = [str(write.ref) for write in made if isinstance(write, CreateObject)]
+    if len(set(names)) != len(names):
+        return f"created twice: {sorted(name for name in set(names) if names.count(name) > 1)}"
+    ids: dict[str, object] = {}
+    for call in world.calls:
+        if ids.setdefault(call.id, call.payload) != call.payload:
+            return f"two questions under one id: {call.payload}"
+    # A night that has come to a state whose ending is known is not run on.
+    if night.driver.ended and (unread := set(copies(world)) - _read(world)):
+        return f"copies that no version reads: {sorted(unread)}"
+    return ""
+
+
+def _read(world: World) -> set[str]:
+    """What the Deployments name, and the ReplicaSets that are kept for the way back."""
+    named: set[str] = set()
+    for key, obj in world.objects.items.items():
+        if key[0] == "Deployment":
+            named |= named_in(obj["spec"]["template"])
+            for each in world.replica_sets.get(obj["metadata"]["uid"], ()):
+                named |= named_in(each.template)
+    return named
+
+
+@pytest.mark.parametrize("scenario", OUTSIDE.values(), ids=lambda each: each.name)
+def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
+    night = scenario.night()
+    night.run(LONGEST)
+    assert night.ending().phases == scenario.ends
+    assert _wrong(night) == ""
+    night.stay_idle()
+
+
+@pytest.mark.parametrize("scenario", OUTSIDE.values(), ids=lambda each: each.name)
+def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
+    story = told(scenario.night(), LONGEST)
+    points = story.points_after(scenario.alike)
+    covered = runs = 0
+    wrong: list[str] = []
+    for trial in single_faults(points):
+        runs += 1
+        covered += trial.stands_for
+        try:
+            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"{trial}: {broken}")
+            continue
+        if not night.struck:
+            wrong.append(f"{trial}: never struck")
+        elif not allowed(ending, story, trial):
+            wrong.append(f"{trial}: ended {ending}")
+        elif problem := _wrong(night):
+            wrong.append(f"{trial}: {problem}")
+    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("scenario", OUTSIDE.values(), ids=lambda each: each.name)
+def test_k4_a_writer_that_was_paused_before_any_write(scenario: Scenario) -> None:
+    story = told(scenario.night(), LONGEST)
+    wrong: list[str] = []
+    for point in story.points_after(scenario.alike):
+        if not isinstance(point.request, Write):
+            continue
+        try:
+            night, ending = with_faults(story, {point.index: Freeze(90.0)}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"{point.request}: {broken}")
+            continue
+        if ending.phases != scenario.ends or _wrong(night):
+            wrong.append(f"{point.request}: ended {ending} {_wrong(night)}")
+    assert not wrong, "\n".join(wrong[:10])
