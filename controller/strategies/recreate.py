@@ -43,6 +43,7 @@ from policies.schema import ReleasePolicySpec
 
 STAGE = "recreate"
 _PAUSED = json.dumps({"spec.paused": None}, sort_keys=True, separators=(",", ":"))
+_SERVED = "incumbent"  # the digest in our claim, beside what is borrowed
 _RESUMED: Mapping[str, Any] = {"paused": None}
 
 
@@ -144,7 +145,7 @@ class Recreate:
         if whole is None:
             return Plan()
         if not claims.holds(seen, whole):
-            return Plan((claims.stamp(record, seen, whole, "incumbent"),))
+            return Plan((_stamp(record, seen, whole),))
         if self.prepared(record, seen, template) or not whole.observed:
             return Plan()
         digest = template_digest(template)
@@ -153,7 +154,7 @@ class Recreate:
                 PatchSlot(
                     name=whole.name,
                     resource_version=whole.resource_version,
-                    claim=claims.claim(record, seen, "incumbent", whole.replicas, digest, _PAUSED),
+                    claim=_claim(record, seen, whole.replicas, digest, paused=True),
                     summary=f"pause {whole.name} and put version {digest} into it",
                     template=template,
                     fields={"paused": True},
@@ -180,7 +181,7 @@ class Recreate:
         else:
             write = None if still else _forward(record, seen, whole)
         if write is None and not claims.stamped(record, seen, whole):
-            return Plan((claims.stamp(record, seen, whole, "incumbent"),))
+            return Plan((_stamp(record, seen, whole),))
         return Plan((write,) if write is not None else ())
 
     def unrestored(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
@@ -259,17 +260,35 @@ def _patch(
         what.append("with the old template")
     elif fields is not None:
         what.append("with the new version")
-    borrowed = whole.paused and fields is None and _paused_by_us(seen, whole)
     held: Claim | None = whole.claim
     digest = template_digest(template) if template is not None else held.digest if held is not None else ""
     return PatchSlot(
         name=whole.name,
         resource_version=whole.resource_version,
-        claim=claims.claim(record, seen, "incumbent", replicas, digest, _PAUSED if borrowed else ""),
+        claim=_claim(record, seen, replicas, digest, paused=fields is None and _paused_by_us(seen, whole)),
         summary=" ".join(what),
         replicas=replicas,
         template=template,
         fields=fields,
+    )
+
+
+def _claim(record: Record, seen: Observation, replicas: int, digest: str, *, paused: bool) -> Claim:
+    """Our claim: what was put into the Deployment, whether the pause is ours, and which version served before."""
+    served = record.incumbent or seen.incumbent
+    saved = {_SERVED: served.digest if served is not None else "", "spec.paused": None}
+    text = json.dumps(saved, sort_keys=True, separators=(",", ":"))
+    return replace(claims.claim(record, seen, "incumbent", replicas, digest, text), paused=paused)
+
+
+def _stamp(record: Record, seen: Observation, whole: SlotState) -> PatchSlot:
+    held = whole.claim
+    digest = held.digest if held is not None else ""
+    return PatchSlot(
+        name=whole.name,
+        resource_version=whole.resource_version,
+        claim=_claim(record, seen, whole.replicas, digest, paused=_paused_by_us(seen, whole)),
+        summary=f"claim {whole.name}",
     )
 
 
@@ -280,15 +299,25 @@ def _whole(seen: Observation) -> SlotState | None:
 
 
 def _paused_by_us(seen: Observation, whole: SlotState) -> bool:
-    return claims.claimed(seen, whole) and whole.claim is not None and bool(whole.claim.saved)
+    return claims.claimed(seen, whole) and whole.claim is not None and bool(whole.claim.paused)
 
 
 def _old_digest(record: Record, slot: SlotState, sets: Sequence[ReplicaSetState]) -> str:
-    """The version that serves: the recorded one, else that of the ReplicaSet that has the pods."""
+    """The version that serves: as recorded, as claimed, else that of the ReplicaSet that has the pods."""
     if record.incumbent is not None:
         return record.incumbent.digest
+    if served := _served(slot):
+        return served
     running = [each for each in sets if each.replicas > 0]
     return max(running, key=lambda each: (each.replicas, each.revision)).digest if running else slot.digest
+
+
+def _served(slot: SlotState) -> str:
+    """The version that served when our claim was written, or ""."""
+    try:
+        return str(json.loads(slot.claim.saved)[_SERVED]) if slot.claim is not None and slot.claim.saved else ""
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def _template_of(digest: str, sets: Sequence[ReplicaSetState]) -> Template | None:
