@@ -1,0 +1,152 @@
+"""recreate on a real control plane: all pods go before the new ones come, and never do both versions run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.cluster.bed.api import STRATEGIC
+from tests.cluster.bed.waiting import eventually
+from tests.cluster.stories.endpoints import Endpoints
+from tests.cluster.stories.story import APP, REGISTRY, Story
+
+PODS = 3
+SUCCEEDS_WITHIN = 120
+BACK_WITHIN = 90
+
+
+class Whole:
+    """A story of one Deployment whose pods all go and all come back, its real Endpoints watched."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.reached = Endpoints(story.bed.admin, story.site.name, APP)
+        self.fields: dict[str, Any] = {}
+
+    def opens(self, image: str = "v2") -> str:
+        """The app under load for a while, then a release of this image -> its name."""
+        self.story.opens(replicas=PODS, policy={"strategy": {"twin": None, "recreate": {}}})
+        self.reached.start()
+        load = self.story.load
+        assert load is not None
+        eventually(lambda: load.totals().answered >= 4000, within=60, what="the app has served 4000 requests")
+        self.fields = self._fields()
+        return self.story.asks_for(image)
+
+    def _fields(self) -> dict[str, Any]:
+        spec = self.story.site.deployment(APP)["spec"]
+        return {key: value for key, value in spec.items() if key != "template"}
+
+    def together(self) -> list[float]:
+        """Instants at which pods of two versions existed, terminating ones included."""
+        there: dict[str, str] = {}
+        found = []
+        for seconds, event in self.story.history.timed_events("Pod"):
+            uid = event.object["metadata"]["uid"]
+            if event.kind == "DELETED":
+                there.pop(uid, None)
+            else:
+                there[uid] = str(event.object["spec"]["containers"][0]["image"])
+            if len(set(there.values())) > 1:
+                found.append(seconds)
+        return found
+
+    def away(self) -> float:
+        """Seconds without one ready pod, as long as the longest time of it."""
+        moments = self.reached.moments()
+        longest = 0.0
+        for one, following in pairwise(moments):
+            if not one.pods:
+                longest = max(longest, following.seconds - one.seconds)
+        return longest
+
+    def judge(self, release: str, phase: str, *, tag: str, what: str) -> None:
+        """This version serves alone, every field of the Deployment is as it was, and both never ran at once."""
+        story = self.story
+        story.await_serving(tag, PODS, within=60)
+        story.await_unclaimed()
+        assert story.releases.last(release).phase == phase
+        assert self._fields() == self.fields
+        assert story.releases.broken_laws() == []
+        assert self.together() == []
+        assert story.history.highest_replicas().total_replicas == PODS
+        writes = [one for one in story.writes_to_deployments() if one.startswith("patch")]
+        print(
+            f"\nrecreate, {what}: longest time without a ready pod {self.away():.1f} s, moments with both versions 0, "
+            f"most pods {PODS} of {PODS}, patches of the Deployment {len(writes)}"
+        )
+
+
+@pytest.fixture
+def whole(story: Story) -> Iterator[Whole]:
+    made = Whole(story)
+    yield made
+    made.reached.stop()
+
+
+def test_all_pods_go_and_all_come_back_as_the_new_version(whole: Whole) -> None:
+    story, release = whole.story, whole.opens()
+    story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
+    assert story.history.replicas_of(APP) == [PODS, 0, PODS]
+    assert story.history.restarts() == {}
+    whole.judge(release, "Succeeded", tag="v2", what="healthy")
+
+
+def test_a_version_that_fails_goes_and_the_old_one_comes_back(whole: Whole) -> None:
+    story, release = whole.story, whole.opens("v2-errors20")
+    end = story.releases.await_phase(release, "RolledBack", within=SUCCEEDS_WITHIN)
+    assert end.cause == "GateDegraded"
+    assert story.history.replicas_of(APP) == [PODS, 0, PODS, 0, PODS]
+    whole.judge(release, "RolledBack", tag="v1", what="regression")
+
+
+def test_a_version_that_crashes_goes_and_the_old_one_comes_back(whole: Whole) -> None:
+    story, release = whole.story, whole.opens("v2-crash1")
+    end = story.releases.await_phase(release, "RolledBack", within=SUCCEEDS_WITHIN)
+    assert end.cause == "CrashLoop"
+    whole.judge(release, "RolledBack", tag="v1", what="crash loop")
+
+
+def test_an_abort_while_nothing_is_there_brings_the_old_version(whole: Whole) -> None:
+    story, release = whole.story, whole.opens("v2-slowstart5")
+    eventually(lambda: story.replicas(APP) == 0, within=60, what="the pods go", every=0.02)
+    story.patches_release(release, {"abort": {"reason": "wrong branch"}})
+    end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    assert end.cause == "Aborted"
+    whole.judge(release, "RolledBack", tag="v1", what="abort in the middle")
+
+
+def test_a_kill_while_the_pods_go_and_while_they_come(whole: Whole) -> None:
+    story, release = whole.story, whole.opens("v2-slowstart3")
+    controller = story.controller
+    assert controller is not None
+    controller.restart_when(
+        lambda: story.site.deployment(APP)["spec"].get("paused") is True, within=30, what="the template is in it"
+    )
+    controller.restart_when(lambda: story.replicas(APP) == 0, within=60, what="the pods go")
+    controller.restart_when(
+        lambda: story.replicas(APP) == PODS and story.image(APP) == "v2-slowstart3", within=60, what="the pods come"
+    )
+    story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
+    whole.judge(release, "Succeeded", tag="v2-slowstart3", what="killed three times")
+
+
+def test_a_third_version_by_a_person_is_turned_back_unjudged(whole: Whole) -> None:
+    story, release = whole.story, whole.opens()
+    eventually(lambda: story.serving() == {"v2": PODS}, within=90, what="the new version serves", every=0.1)
+    template = {"spec": {"containers": [{"name": "app", "image": f"{REGISTRY}:v3"}]}}
+    story.site.api.patch(
+        story.site.path("deployments", APP),
+        {"spec": {"template": template}},
+        content_type=STRATEGIC,
+        fieldManager="kubectl-edit",
+    )
+    end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    assert end.cause == "ContenderChanged"
+    assert "kubectl-edit" in story.releases.first(release, "RollingBack").because
+    story.await_serving("v1", PODS)
+    story.await_unclaimed()
+    assert whole.fields == {k: v for k, v in story.site.deployment(APP)["spec"].items() if k != "template"}
