@@ -143,7 +143,7 @@ def test_a_release_relies_on_the_baseline_that_was_checked_for_it_and_says_so() 
     assert (began.baseline.digest, began.baseline.learned_at) == (baseline.digest, baseline.learned_at)
     assert not any(entry.kind == "HoldLearning" for entry in began.decisions)
     told = "\n".join(began.notes)
-    assert "baseline version 1" in told and ", checked against the last hour" in told
+    assert "baseline version 2" in told and ", checked against the last hour" in told
     assert "gate errors: calibrated: 1 % calibrated on 6 segments" in told
     end = run.ended()
     assert end.phase is Phase.SUCCEEDED
