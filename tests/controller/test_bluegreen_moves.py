@@ -349,3 +349,21 @@ def test_keep_nothing_has_no_stage_of_its_own() -> None:
     names = [stage.name for stage in BLUE.stages(a_blue_green(keep="0s").spec, 3)]
     assert names == ["preview", "switch", "hand back"]
     assert [stage.name for stage in BLUE.stages(POLICY, 3)] == list(STAGES)
+
+
+def test_pods_leave_only_when_the_endpoints_say_so_however_the_selector_reads() -> None:
+    """The controllers that make Endpoints lag behind the selector: until then the other side still gets requests."""
+
+    def lagging(world: World, behind: str) -> Observation:
+        seen = look(world)
+        pods = seen.incumbents if behind == "incumbent" else seen.contenders
+        return replace(seen, objects={**seen.objects, Ref("Endpoints", "checkout"): some_endpoints(pods)})
+
+    last, back = the_record(3), the_record(1, back=True)
+    assert BLUE.move(last, lagging(goal(2, 3), "incumbent"), POLICY, still=False).writes == ()
+    (write,) = BLUE.move(last, lagging(goal(2, 3), "contender"), POLICY, still=False).writes
+    assert isinstance(write, PatchSlot) and (write.name, write.replicas) == (LIVE, 0)
+    pinned_back = goal(0, 3)
+    assert BLUE.move(back, lagging(pinned_back, "contender"), POLICY, still=False).writes == ()
+    (write,) = BLUE.move(back, lagging(pinned_back, "incumbent"), POLICY, still=False).writes
+    assert isinstance(write, PatchSlot) and (write.name, write.replicas) == (SPARE, 0)
