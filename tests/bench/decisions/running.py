@@ -29,9 +29,14 @@ class Sizes:
     margin: int
     harmful: int
 
-    def of(self, kind: Kind) -> int:
+    def taught(self, study: Study) -> int:
+        """Services of a study."""
+        return self.services * study.spread
+
+    def of(self, study: Study, kind: Kind) -> int:
         """Releases per service and cell."""
-        return {Kind.HEALTHY: self.healthy, Kind.MARGIN: self.margin}.get(kind, self.harmful)
+        whole = {Kind.HEALTHY: self.healthy, Kind.MARGIN: self.margin}.get(kind, self.harmful)
+        return -(-whole // study.spread)
 
 
 WHOLE = Sizes(services=24, healthy=175, margin=84, harmful=25)
@@ -63,7 +68,7 @@ def run_service(number: int, service: int, seed: int, sizes: Sizes) -> Ran:
         cells = {}
         for cell in study.cells:
             rng = seeded(seed, study, service, cell.name)
-            cells[cell.name] = cell.releases(rng, taught, sizes.of(cell.kind))
+            cells[cell.name] = cell.releases(rng, taught, sizes.of(study, cell.kind))
     except Exception:  # one broken service must not hide the others; it is named in the report
         return Ran(number, service, {}, "", traceback.format_exc(limit=8))
     return Ran(number, service, cells, taught.standing)
@@ -73,7 +78,7 @@ def run_studies(
     numbers: Sequence[int], seed: int, sizes: Sizes, workers: int | None = None
 ) -> Iterator[tuple[int, list[Ran]]]:
     """Studies as they are finished: the number of each and its services in order."""
-    tasks = [(number, service) for number in numbers for service in range(sizes.services)]
+    tasks = [(number, service) for number in numbers for service in range(sizes.taught(STUDIES[number]))]
     found: dict[int, list[Ran]] = {number: [] for number in numbers}
     done = 0
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
@@ -83,7 +88,7 @@ def run_studies(
             done += 1
             found[ran.study].append(ran)
             print(f"\r{done} of {len(tasks)} services", end="", file=sys.stderr, flush=True)
-            if len(found[ran.study]) == sizes.services:
+            if len(found[ran.study]) == sizes.taught(STUDIES[ran.study]):
                 yield ran.study, sorted(found.pop(ran.study), key=lambda one: one.service)
     print(file=sys.stderr)
 

@@ -87,12 +87,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Services of one sort and their releases."""
+    """Services of one sort and their releases.
+
+    spread: by how much the same releases are spread over more services, where what a service has learned from little is
+    most of what chance does to its rate.
+    """
 
     group: str
     name: str
     teach: Callable[[np.random.Generator], Service]
     cells: tuple[Cell, ...]
+    spread: int = 1
 
 
 def erring(draw: Callable[[np.random.Generator, Service, int], Batch]) -> Releases:
@@ -225,7 +230,7 @@ def _present_only() -> Study:
         last = fleets.one_fleet(rng, [(360, MODERATE)])
         return Service((learners.learned_present(last, rng),), usual_rate((last,)), MODERATE)
 
-    return Study("thin history", "3 h of one fleet", taught, (healthy(), harmful("errors x3", Harm(3.0))))
+    return Study("thin history", "3 h of one fleet", taught, (healthy(), harmful("errors x3", Harm(3.0))), spread=3)
 
 
 THIN = (
@@ -240,7 +245,7 @@ def _changed(name: str, looks: int, goal: str = KEPT) -> Study:
         last = fleets.one_fleet(rng, [(360 - looks, MODERATE), (looks, HEAVY)] if looks < 360 else [(360, HEAVY)])
         return Service((learners.learned_and_checked(history, last, rng),), usual_rate(history), HEAVY)
 
-    return Study("noise changed", name, taught, (healthy(goal), harmful("errors x3", Harm(3.0))))
+    return Study("noise changed", name, taught, (healthy(goal), harmful("errors x3", Harm(3.0))), spread=3)
 
 
 CHANGED = (_changed("from S1 to S2 an hour before", 120), _changed("from S1 to S2 three hours before", 360))
