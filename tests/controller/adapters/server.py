@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,7 @@ class Server:
     """Answers each request with the next answer of its list, and the last one again and again."""
 
     answers: list[Answer]
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
     _listener: socket.socket = field(default_factory=socket.socket)
@@ -142,7 +144,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def start(self) -> None:
         self._listener.bind(("127.0.0.1", 0))
@@ -169,6 +171,11 @@ class Server:
 
     def _serve(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls is not None:
+            try:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                return  # the client does not like our certificate
         line = Line(sock, self._stopped)
         with contextlib.suppress(OSError), sock, sock.makefile("rb") as incoming:
             while line.keep and (asked := _read_request(incoming)) is not None:
@@ -195,9 +202,9 @@ def _read_request(incoming: Any) -> Asked | None:
 
 
 @contextlib.contextmanager
-def serving(*answers: Answer) -> Iterator[Server]:
+def serving(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """A server with these answers, for the length of the block."""
-    server = Server(list(answers))
+    server = Server(list(answers), tls)
     server.start()
     try:
         yield server
