@@ -13,10 +13,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from analysis.learned import NotLearned
 from analysis.samples import CounterSeries, Groups
 from controller.release import Record
 from controller.requests import Source
 
+# Thresholds were learned from pods of the same minutes: they promise nothing of other ones.
+NOT_COVERED = NotLearned("BeforeAndAfter", "held against the incumbent's minutes before the release, not beside it")
 MOST = 1800.0  # seconds before the release that stand in
 
 

@@ -143,6 +143,7 @@ def judge(
     groups = _groups(record, seen, terms) if gate.by is None else versions.groups(sides_of(gate.by, record), seen)
     if not beside:
         terms, groups = before.paired(terms, groups, record, source, seen.now)
+        learned = before.NOT_COVERED if learned is not None else None
     since = -math.inf if beside else record.stage_since
     frame = Frame(groups, tuple(span for span in _spans(record, seen.now) if span[0] >= since), source.window)
     asked = ComparisonInput(frame, settings(gate, policy), terms, unread, learned)

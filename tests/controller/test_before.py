@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.learned import Learned, NotLearned
 from analysis.samples import CounterSeries
 from analysis.verdict import Verdict
 from controller import before
 from controller.gates import judge, questions, replica_sets
 from controller.release import GateVerdict, Observation, Phase, Record, Span
-from controller.requests import Counts, FetchCounts, Source
+from controller.requests import Counts, Failure, FetchCounts, Source
 from tests.controller.builders import a_policy, a_record, an_observation
 
 SOURCE = Source(scrape=15.0, window=30.0)
@@ -21,10 +22,10 @@ NOW = SWITCHED + 600.0
 RATE = 100.0  # requests a second and pod
 
 
-def after_the_switch(**changes: object) -> Record:
+def after_the_switch() -> Record:
     record = a_record(Phase.BATCH, 1, started=STARTED, stage_since=SWITCHED)
     earlier = Span(STARTED + 60.0, SWITCHED - 5.0)
-    return replace(record, observing=(earlier, Span(SWITCHED + 5.0)), **changes)
+    return replace(record, observing=(earlier, Span(SWITCHED + 5.0)))
 
 
 def counted(pod: str, ask: FetchCounts, errors: float, *, since: float, until: float) -> CounterSeries:
@@ -39,14 +40,20 @@ def counted(pod: str, ask: FetchCounts, errors: float, *, since: float, until: f
     return CounterSeries(pod, None, tuple(times), tuple(values))
 
 
-def look(errors_after: float, *, errors_before: float = 0.001, errors_in_preview: float = 0.001) -> GateVerdict:
+def look(
+    errors_after: float,
+    *,
+    errors_before: float = 0.001,
+    errors_in_preview: float = 0.001,
+    learned: Learned | NotLearned | None = None,
+) -> GateVerdict:
     """The verdict ten minutes after the switch; the incumbent had all requests up to it and none since."""
     policy, record = a_policy(), after_the_switch()
     seen = replace(an_observation(10, 10), now=NOW)
     gate = policy.spec.gates[0]
     span = before.instants(record, SOURCE, NOW)
     assert span is not None
-    answers = {}
+    answers: dict[str, Counts | Failure] = {}
     for ask in questions(policy, gate, "shop", replica_sets(record), SOURCE, *span):
         assert isinstance(ask, FetchCounts)
         series = [
@@ -63,7 +70,7 @@ def look(errors_after: float, *, errors_before: float = 0.001, errors_in_preview
             )
             series.append(replace(preview, values=values))
         answers[ask.term] = Counts(tuple(series))
-    return judge(gate, policy, record, seen, SOURCE, answers, beside=False)
+    return judge(gate, policy, record, seen, SOURCE, answers, learned, beside=False)
 
 
 def test_a_version_that_fails_only_on_live_traffic_is_degraded() -> None:
@@ -76,6 +83,11 @@ def test_a_version_that_is_as_good_as_the_one_before_is_healthy() -> None:
     verdict = look(0.001)
     assert verdict.verdict is Verdict.HEALTHY
     assert verdict.observed == pytest.approx(570.0, abs=30.0)
+
+
+def test_no_learned_threshold_is_promised_for_a_before_and_after() -> None:
+    verdict = look(0.001, learned=NotLearned("TooLittleHistory", "whatever was learned"))
+    assert any("BeforeAndAfter" in warning for warning in verdict.evidence["warnings"])
 
 
 def test_what_the_preview_saw_is_not_counted_for_or_against_the_live_stage() -> None:
@@ -98,7 +110,7 @@ def test_an_incumbent_whose_minutes_are_not_in_the_store_blinds() -> None:
     gate = policy.spec.gates[0]
     span = before.instants(record, SOURCE, NOW)
     assert span is not None
-    answers = {}
+    answers: dict[str, Counts | Failure] = {}
     for ask in questions(policy, gate, "shop", replica_sets(record), SOURCE, *span):
         assert isinstance(ask, FetchCounts)
         answers[ask.term] = Counts(

@@ -157,7 +157,7 @@ def following(world: World, write: object) -> World:
         case PatchSlot(replicas=int(replicas)):
             return replace(world, c=replicas, ready_c=min(world.ready_c, replicas))
         case PatchSlot(name=name, fields={"paused": paused}):
-            return replace(world, **{"paused_i" if name == LIVE else "paused_c": bool(paused)})
+            return replace(world, paused_i=bool(paused)) if name == LIVE else replace(world, paused_c=bool(paused))
         case PatchObject(ref=Ref("Service", "checkout"), patch=patch):
             selector = patch.get("spec", {}).get("selector")
             marked = patch["metadata"]["annotations"]["nightferry.dev/claim"] is not None
