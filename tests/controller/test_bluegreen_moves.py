@@ -243,7 +243,7 @@ def goal(stage: int, desired: int) -> World:
 
 
 @pytest.mark.parametrize("desired", [1, 2, 3])
-def test_every_stage_and_the_way_back_keep_both_laws_in_every_order_of_events(desired: int) -> None:
+def test_w24_every_stage_and_the_way_back_keep_both_laws_in_every_order_of_events(desired: int) -> None:
     start = World(desired, 0, desired, 0)
     visited = 0
     for stage in range(len(STAGES)):
