@@ -196,7 +196,8 @@ def patch(
     if fields is not None:
         paused = bool(fields.get("paused"))
     else:
-        paused = slot.paused if was is None or was.paused is None else was.paused
+        # A stamp takes the Deployment as it is, but it makes nobody else's pause ours.
+        paused = slot.paused and (was is None or was.paused is not False)
     incumbent = record.incumbent or seen.incumbent
     return PatchSlot(
         name=slot.name,
