@@ -153,13 +153,18 @@ class Routed(Twin):
             return pin
         if _hashes_missing(seen):
             return None  # the contender's ReplicaSet comes with the Deployment's controller
-        if not shown.pinned and shown.weight == 0 and self._ready(seen, policy, "incumbent") < _floor(policy, record):
+        reached = sum(self._ready(seen, policy, role) for role in ROLES)
+        if not shown.pinned and shown.weight == 0 and reached < record.desired - _slack(policy, record):
             return None  # the endpoints of a new side come a moment after it
         stage = self.stages(policy, record.desired)[record.stage]
         weight = self._weight(record, seen, policy, shown, stage.weight or 0, still=still)
         if write := self._router.steer(policy, record, seen, weight, matches=weight > 0):
             return write
-        return change if change is not None and self._bears(record, seen, policy, shown, change) else None
+        if change is None or self._bears(record, seen, policy, shown, change):
+            return change
+        # Without surge the last incumbents can leave only once maxUnavailable bears a part of the contender's share.
+        more = self._bearable(record, seen, policy, stage.weight or 0, lent=True)
+        return self._router.steer(policy, record, seen, more, matches=True) if more > shown.weight else None
 
     def _back(
         self, record: Record, seen: Observation, policy: ReleasePolicySpec, change: PatchSlot | None
@@ -206,9 +211,15 @@ class Routed(Twin):
         """Pods that a side's requests reach, and that are ready for as long as they have to be."""
         return min(seen.available(role), self._router.reached(policy, seen, role))
 
-    def _bearable(self, record: Record, seen: Observation, policy: ReleasePolicySpec, wish: int) -> int:
+    def _bearable(
+        self, record: Record, seen: Observation, policy: ReleasePolicySpec, wish: int, *, lent: bool = False
+    ) -> int:
+        """`lent`: maxUnavailable is lent to the contender's side instead of the incumbent's."""
         contenders, incumbents = (self._ready(seen, policy, role) for role in ("contender", "incumbent"))
-        return bearable(wish, record.desired, contenders, incumbents, _slack(policy, record))
+        slack = _slack(policy, record)
+        if lent and contenders > 0:
+            return bearable(wish, record.desired, contenders + slack, incumbents, 0)
+        return bearable(wish, record.desired, contenders, incumbents, slack)
 
     def _weight(
         self, record: Record, seen: Observation, policy: ReleasePolicySpec, shown: Shown, wish: int, *, still: bool
@@ -219,12 +230,15 @@ class Routed(Twin):
         is there is ready, so that a batch is a few writes, and while everything stands still only back to what the
         stage had already.
         """
-        if shown.weight == self._bearable(record, seen, policy, shown.weight):
-            spare = seen.contender
-            complete = spare is not None and self._ready(seen, policy, "contender") >= spare.replicas
-            if not complete or (still and super().unsettled(record, seen, policy)):
-                return shown.weight
-        return self._bearable(record, seen, policy, wish)
+        wanted = self._bearable(record, seen, policy, wish)
+        borne = (self._bearable(record, seen, policy, shown.weight, lent=lent) for lent in (False, True))
+        if shown.weight not in borne:
+            return wanted
+        spare = seen.contender
+        complete = spare is not None and self._ready(seen, policy, "contender") >= spare.replicas
+        if not complete or (still and super().unsettled(record, seen, policy)):
+            return shown.weight
+        return wanted if shown.weight > wish else max(wanted, shown.weight)
 
     def _bears(
         self, record: Record, seen: Observation, policy: ReleasePolicySpec, shown: Shown, change: PatchSlot
@@ -291,10 +305,6 @@ def bearable(wish: int, desired: int, contenders: int, incumbents: int, slack: i
 
 def _slack(policy: ReleasePolicySpec, record: Record) -> int:
     return policy.strategy.moves.unavailable(record.desired)
-
-
-def _floor(policy: ReleasePolicySpec, record: Record) -> int:
-    return record.desired - _slack(policy, record)
 
 
 def _both(seen: Observation) -> tuple[SlotState, ...]:
