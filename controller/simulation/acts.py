@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from controller.requests import Failure, FailureKind, Spoken
-from controller.simulation import autoscaling, jobs, manifests
+from controller.simulation import autoscaling, jobs, manifests, routing
 from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
 from controller.simulation.traffic import Hostile, doubled, empty, refusing, without
@@ -150,6 +150,14 @@ def _service_set_back(scene: Scene, _words: Mapping[str, str]) -> None:
 
 def _service_deleted(scene: Scene, _words: Mapping[str, str]) -> None:
     scene.world.delete("Service", scene.deployment, namespace=scene.namespace)
+
+
+def _route_deleted(scene: Scene, _words: Mapping[str, str]) -> None:
+    routing.delete_route(scene.world, scene.namespace, scene.deployment)
+
+
+def _route_set_back(scene: Scene, _words: Mapping[str, str]) -> None:
+    routing.set_route_back(scene.world, scene.namespace, scene.deployment, "kustomize-controller")
 
 
 def _prometheus(scene: Scene, words: Mapping[str, str]) -> None:
@@ -392,6 +400,11 @@ def _restore(scene: Scene, _words: Mapping[str, str]) -> None:
     scene.ask_back("restoreOf")
 
 
+def _home(scene: Scene, _words: Mapping[str, str]) -> None:
+    """Somebody brings the app back to its first Deployment."""
+    scene.world.create(manifests.release(scene.policy, f"{scene.policy}-home", "", home=True), scene.namespace)
+
+
 # ------------------------------------------------------------------------------------------------ the table
 
 _ROWS: tuple[tuple[str, str, Effect], ...] = (
@@ -413,6 +426,8 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("service selects KEY=VALUE", r"service selects (?P<key>[a-z./-]+)=(?P<value>[a-z0-9.-]+)", _service_selects),
     ("service set back", r"service set back", _service_set_back),
     ("service deleted", r"service deleted", _service_deleted),
+    ("route deleted", r"route deleted", _route_deleted),
+    ("route set back", r"route set back", _route_set_back),
     ("controller down|up", r"controller (?P<mood>down|up)", _controller),
     ("drain 2 [contender|incumbent]", rf"drain {_NUMBER}(?: {_SLOT})?", _drain),
     ("quota 8|none", r"quota (?P<bound>\d+|none)", _quota),
@@ -457,6 +472,7 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("push v43", r"push (?P<version>[a-z0-9.-]+)", _push),
     ("rollback", r"rollback", _rollback),
     ("restore", r"restore", _restore),
+    ("home", r"home", _home),
 )  # fmt: skip
 _TABLE = tuple((re.compile(pattern), effect) for _, pattern, effect in _ROWS)
 USAGES = tuple(usage for usage, _, _ in _ROWS)
