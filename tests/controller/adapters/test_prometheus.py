@@ -154,6 +154,18 @@ def test_a_path_prefix_is_kept() -> None:
         assert server.asked[0].path == "/tenant/a/api/v1/query_range"
 
 
+def test_versions_are_asked_for_by_whole_values_and_no_other_one_is_believed() -> None:
+    by = replace(ASK, pod_label="version", replica_sets=(), values=("v1.0", "v2"))
+    edge = [{"metric": {"version": each}, "values": [[START, "1"], [START + 30, "2"]]} for each in ("v1.0", "v2")]
+    found, (asked,) = fetched(obj(matrix(*edge)), by)
+    assert isinstance(found, Counts)
+    assert [one.pod for one in found.series] == ["v1.0", "v2"]
+    assert 'version=~"v1\\\\.0|v2"' in asked.form["query"]
+    for stranger in ("v1x0", "v22", "v1.0-abcde"):
+        told = failure(obj(matrix({**edge[0], "metric": {"version": stranger}})), by).message
+        assert f"{stranger}, which was not asked for" in told
+
+
 def test_without_replica_sets_there_is_nothing_to_ask() -> None:
     found, asked = fetched(hang_up, replace(ASK, replica_sets=()))
     assert (found, asked) == (Counts(()), [])
