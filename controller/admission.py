@@ -15,7 +15,7 @@ def admitted(case: Case, record: Record, live: SlotState, spare: SlotState, note
     """Bind the release to two versions by digest, to D and to the policy, and begin its first stage."""
     record = bound(case, record, live, spare)
     stages = case.course.stages(record)
-    stage = 0 if case.origin == "change" else last_batch(stages)
+    stage = 0 if case.origin in ("change", "home") else last_batch(stages)
     sizes = ", ".join(each.name or str(each.contender) for each in stages)
     plan = f"{record.desired} pods, contender targets {sizes}"
     record = replace(

@@ -80,6 +80,8 @@ def begin(
 def _origin(spec: ReleaseSpec) -> Origin:
     if spec.restore_of is not None:
         return "restore"
+    if spec.home:
+        return "home"
     return "rollback" if spec.rollback_of is not None else "change"
 
 
@@ -129,7 +131,7 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
     paused = case.course.paused_by(case.attempt.record, observed)
     digest = template_digest(template)
     finding = preflight.of_slots(observed, case.origin, digest=digest, target=target, paused=paused)
-    if finding is None and case.origin == "change":
+    if finding is None and case.origin in ("change", "home"):
         return preflight.of_template(observed, template)
     return finding
 

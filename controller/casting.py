@@ -9,7 +9,7 @@ from controller import preflight
 from controller.attempt import Attempt, Seen, observation
 from controller.case import Case
 from controller.findings import Refusal
-from controller.release import Observation, Phase, Record
+from controller.release import Observation, Phase, Record, SlotState
 from controller.templates import TemplateRefused, changed
 
 Template = dict[str, Any]
@@ -27,6 +27,8 @@ def casting(case: Case, seen: Seen) -> tuple[Observation, Template] | Refusal:
             return _nothing_to_restore(case, observed) or (observed, {})
         case "rollback":
             return _back_to_warm(case, observed)
+        case "home":
+            return _homeward(case, observed, live)
         case "change":
             template = (live.raw.get("spec") or {}).get("template") or {}
             spec = case.attempt.spec
@@ -70,6 +72,16 @@ def _nothing_to_restore(case: Case, observed: Observation) -> Refusal | None:
     if since := next((each for each in case.attempts if _is_later(each, named)), None):
         return Refusal(f"nothing to restore: release {since.name} ended {since.record.phase} since release {of}")
     return None
+
+
+def _homeward(case: Case, observed: Observation, live: SlotState) -> tuple[Observation, Template] | Refusal:
+    """The version that serves from the second Deployment, for the first one."""
+    names = case.course.slot_names
+    if len(names) < 2:
+        return Refusal(f"{live.name} is the app's only Deployment: it is at home always")
+    if live.name == names[0]:
+        return Refusal(f"{live.name} serves already: the app is at home")
+    return observed, dict((live.raw.get("spec") or {}).get("template") or {})
 
 
 def _is_later(one: Attempt, than: Attempt) -> bool:

@@ -52,7 +52,7 @@ def of_slots(
         return Refusal(f"{live.name} has 0 replicas: there is nothing to release; scale it up first")
     if origin == "change" and digest and digest == live.digest:
         return Refusal(f"{live.name} serves this version already (digest {digest}): nothing to release")
-    if origin != "change":
+    if origin == "rollback":
         return None  # going back from a bad version: its health is the reason, not an obstacle
     if not live.observed:
         return Wait(HoldReason.NOT_OBSERVED, f"the last change of {live.name} has not been acted upon yet")

@@ -94,7 +94,7 @@ Kind = Literal[
     "Service", "Endpoints", "Ingress", "HTTPRoute", "VirtualService", "DestinationRule", "ConfigMap", "Job",
     "HorizontalPodAutoscaler",
 ]  # fmt: skip
-Origin = Literal["change", "rollback", "restore"]
+Origin = Literal["change", "rollback", "restore", "home"]
 
 
 @dataclass(frozen=True, slots=True)

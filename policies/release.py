@@ -27,7 +27,7 @@ class ReleaseSpec(Part):
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
-                {"required": [name]} for name in ("images", "template", "env", "config", "rollbackOf", "restoreOf")
+                {"required": [name]} for name in ("images", "template", "env", "config", "rollbackOf", "restoreOf", "home")
             ]
         }
     )
@@ -51,6 +51,11 @@ class ReleaseSpec(Part):
     restore_of: ObjectName | None = Field(
         default=None, description="Brings the app back to the state this release left as the good one."
     )
+    home: bool = Field(
+        default=False,
+        description="true brings an app that is served by its second Deployment back to its first one, in batches, "
+        "with the version that it has: the way out of Nightferry.",
+    )
     skip_gates: Reason | None = Field(
         default=None, description="The emergency door: metric gates are skipped; pod health still counts."
     )
@@ -69,7 +74,8 @@ class ReleaseSpec(Part):
         origins = ["/".join(changes)] if changes else []
         origins += ["rollbackOf"] if self.rollback_of is not None else []
         origins += ["restoreOf"] if self.restore_of is not None else []
-        allowed = "exactly one of: images, template, env or config; rollbackOf; restoreOf"
+        origins += ["home"] if self.home else []
+        allowed = "exactly one of: images, template, env or config; rollbackOf; restoreOf; home"
         if len(origins) != 1:
             yield Problem((), " and ".join(origins) if origins else "a release that changes nothing", allowed)
         if self.template is not None and not self.template:

@@ -106,6 +106,21 @@ class Access:
             raise _raised(answer)
         return _decoded(answer)
 
+    def delete_deployment(self, found: Object) -> None:
+        """Deletes a Deployment with its ReplicaSets, if nobody wrote to it since. Raises Refusal, Unanswered."""
+        metadata = found["metadata"]
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            # Never orphans: the other Deployment of the app would adopt them.
+            "propagationPolicy": "Background",
+        }
+        path = DEPLOYMENTS.item(self.namespace, str(metadata["name"]))
+        answer = self.connection.request("DELETE", path, body=options)
+        if isinstance(answer, Failure) and answer.kind is not FailureKind.ABSENT:
+            raise _raised(answer)
+
     def patch_release(self, name: str, wanted: Callable[[Object], Object | None]) -> Object:
         """Merge-patches a release's spec with what `wanted` says of the object as it is now (None: nothing) -> object.
 

@@ -28,7 +28,7 @@ def rollback(
 
     seconds = patience(timeout, wait=wait)
     access = Access.open(namespace, kubeconfig, context)
-    releases = _at_rest(access, app)
+    releases = at_rest(access, app)
     good = next((one for one in releases if phase(one) == "Succeeded"), None)
     if good is None:
         _known(access, app)
@@ -52,7 +52,7 @@ def restore(
 
     seconds = patience(timeout, wait=wait)
     access = Access.open(namespace, kubeconfig, context)
-    releases = _at_rest(access, app)
+    releases = at_rest(access, app)
     of = _stranded(releases) or _claimed(access, app, releases)
     if of is None:
         _known(access, app)
@@ -60,7 +60,7 @@ def restore(
     _ask(access, app, {"restoreOf": of}, reason, wait=wait, seconds=seconds, restore=True)
 
 
-def _at_rest(access: Access, app: str) -> list[Object]:
+def at_rest(access: Access, app: str) -> list[Object]:
     """The app's releases, newest first; refuses while one of them is under way."""
     from controller.cli.access import current, ended, name_of, phase
     from controller.cli.ends import Refusal

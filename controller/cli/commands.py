@@ -17,6 +17,7 @@ from controller.cli.back import restore, rollback
 from controller.cli.backtest import backtest
 from controller.cli.demo import demo, simulate
 from controller.cli.explain import explain
+from controller.cli.home import home
 from controller.cli.learn import learn
 from controller.cli.plan import plan
 from controller.cli.release import release
@@ -43,6 +44,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (abort, _BACK),
     (rollback, _BACK),
     (restore, _BACK),
+    (home, _BACK),
     (suggest, _HISTORY),
     (learn, _HISTORY),
     (plan, _HISTORY),

@@ -119,7 +119,12 @@ def _asked(release: Object, record: Record) -> Facts:
     for container, variables in (spec.get("env") or {}).items():
         # Values may be secrets of the app; the names say enough.
         yield "environment", f"{container}: {', '.join(variables)}"
-    for key, word in (("template", "a change of the pod template"), ("rollbackOf", ""), ("restoreOf", "")):
+    for key, word in (
+        ("template", "a change of the pod template"),
+        ("rollbackOf", ""),
+        ("restoreOf", ""),
+        ("home", "to the first Deployment"),
+    ):
         if spec.get(key):
             yield key, word or str(spec[key])
     if record.skip_gates:

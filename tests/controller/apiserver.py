@@ -152,6 +152,9 @@ class ApiServer:
             if method == "GET":
                 return 200, found
             if method == "DELETE":
+                asked = body.get("preconditions", {}) if isinstance(body, dict) else {}
+                if any(found["metadata"].get(one) != value for one, value in asked.items()):
+                    return _fault(409, "Conflict", "the object has been modified")
                 return 200, self.objects.pop(key)
             if body["metadata"].get("resourceVersion") not in (None, found["metadata"]["resourceVersion"]):
                 return _fault(409, "Conflict", "the object has been modified")

@@ -172,6 +172,16 @@ def _undo_replicas(world: World) -> None:
     world.edit("Deployment", f"{APP}-twin", {"spec": {"replicas": 0}}, manager="argocd-controller")
 
 
+def _home() -> World:
+    world = _healthy()
+    whenever(
+        world,
+        lambda there: phase(there) == "Succeeded" and ("Release", "shop", "home") not in there.objects.items,
+        lambda there: ask(there, "", "home", home=True),
+    )
+    return world
+
+
 def _autoscaled(wants: int | None = None) -> World:
     """An autoscaler whose minimum is above what a batch leaves in its slot; `wants`: the pods that metrics ask for."""
     world = _healthy()
@@ -229,6 +239,7 @@ SCENARIOS = {
             _first_of_two,
         ),
         Scenario("second release", _second_release, {"first": "Succeeded", "second": "Succeeded"}, _first_of_two),
+        Scenario("home", _home, {"first": "Succeeded", "home": "Succeeded"}, _first_of_two),
         Scenario("HPA", _autoscaled_to_the_end, {"first": "Succeeded"}),
         Scenario("HPA and abort", _autoscaled_abort, {"first": "RolledBack"}, _before(1)),
         Scenario("restore", _restore, {"first": "NeedsHuman", "again": "RolledBack"}, _before(1)),

@@ -59,7 +59,7 @@ def test_the_emergency_door_is_written_with_its_reason(app: ApiServer, nightferr
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["release", "checkout"], "give --image, --env or --template"),
+        (["release", "checkout"], "give --image, --env, --template or --config"),
         (["release", "checkout", "--image", "proxy=r.test/app:v2"], "no container proxy; the Deployment has: app"),
         (["release", "checkout", "--image", "two words"], "spec.images.app: found 'two words'"),
         (["release", "checkout", "--image", "app="], "spec.images.app"),
