@@ -164,7 +164,7 @@ def _a_world() -> World:
 @pytest.fixture
 def toy_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     toy: Strategy = Handover()
-    monkeypatch.setitem(strategies.STRATEGIES, "twin", toy)  # type: ignore[arg-type]
+    monkeypatch.setitem(strategies.STRATEGIES, "twin", toy)
 
 
 @pytest.mark.usefixtures("toy_strategy")
@@ -201,7 +201,7 @@ def test_a_toy_strategy_turns_a_worse_version_back_under_all_laws() -> None:
 
 
 def test_a_toy_router_turns_a_worse_version_back_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(routers.ROUTERS, "gatewayAPI", Signpost())  # type: ignore[arg-type]
+    monkeypatch.setitem(routers.ROUTERS, "gatewayAPI", Signpost())
     world = a_routed("gatewayAPI")
     world.behave("v2", errors=0.2)
     ask(world)
