@@ -115,9 +115,9 @@ def one_version(now: Moment) -> str:
     reached = replicas(now.world, record.contender.name)
     if (reached, left) != (record.desired, 0):
         return f"contender {reached} of {record.desired}, incumbent {left}"
-    strangers = {pod.state.replica_set for pod in now.world.pods_of(record.contender.name)} - set(
-        record.contender.replica_sets
-    )
+    strangers = {
+        pod.state.replica_set for pod in now.world.pods_of(record.contender.name) if not pod.terminating
+    } - set(record.contender.replica_sets)
     return f"pods of {strangers} were never judged" if strangers else ""
 
 

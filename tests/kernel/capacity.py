@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from controller.release import FORWARD
-from controller.simulation.deployments import hash_of
 from controller.simulation.world import World
+from tests.kernel.holds import current_sets, is_held, min_ready_of
 from tests.kernel.memory import (
     Memory,
     Moment,
@@ -79,10 +79,9 @@ def availability(world: World, memory: Memory) -> str:
             assert obj is not None
             claim = claim_of(obj)
             moved = moved or claim is None or claim.replicas != int(obj["spec"]["replicas"])
-            min_ready = float(obj["spec"].get("minReadySeconds") or 0)
             states = [pod.state for pod in world.pods_of(name)]
-            ready |= {pod.name for pod in available_in(states, name, world.now, min_ready)}
-            current.add(_current_set(world, name))
+            ready |= {pod.name for pod in available_in(states, name, world.now, min_ready_of(obj))}
+            current |= current_sets(world, name, record)
     outside = sum(_lost_outside(world, memory, name, current) for name in memory.served - ready)
     before, memory.served = memory.level, ready
     memory.level = min(len(ready), need)
@@ -99,19 +98,15 @@ def _lost_outside(world: World, memory: Memory, name: str, current: set[str]) ->
     return not pod.state.terminating or pod.state.replica_set not in current
 
 
-def _current_set(world: World, name: str) -> str:
-    """The ReplicaSet of the present template: pods of another one go because somebody edited it."""
-    obj = slot(world, name)
-    return f"{name}-{hash_of(obj['spec']['template'])}" if obj is not None else ""
-
-
 def settling(world: World, memory: Memory) -> str:
     """Remembers when each stage was last seen without all its pods; breaks nothing itself."""
     for _, life in memory.moving:
         record = life.record
         if record.phase in FORWARD and record.contender is not None:
             target = stage_of(record).contender
-            states = (pod.state for pod in world.pods_of(record.contender.name))
+            theirs = set(record.contender.replica_sets)
+            pods = world.pods_of(record.contender.name)
+            states = [pod.state for pod in pods if not is_held(record) or pod.state.replica_set in theirs]
             if len(available_in(states, record.contender.name, world.now, 0.0)) < target:
                 life.unsettled = world.now
     return ""

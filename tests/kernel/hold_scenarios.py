@@ -128,7 +128,9 @@ def _resumed_twice() -> World:
     whenever(world, at_rest, _patches(paused=None))
     whenever(
         world,
-        lambda there: phase(there) == "NeedsHuman" and ("Release", "shop", "again") not in there.objects.items,
+        lambda there: (
+            phase(there) in ("NeedsHuman", "Cancelled") and ("Release", "shop", "again") not in there.objects.items
+        ),
         lambda there: ask(there, "", "again", restoreOf="first"),
     )
     return world

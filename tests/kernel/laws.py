@@ -15,6 +15,7 @@ from tests.kernel.asking import readable
 from tests.kernel.belief import evidence, monotonous, one_version, soak
 from tests.kernel.capacity import availability, availability_of_a_write, settling, surge_of_a_write
 from tests.kernel.course import direction_of_ignorance, ended_hold, legal_moves, lent, one_end, one_writer, restored
+from tests.kernel.holds import alone, judged, step
 from tests.kernel.memory import Memory, Moment
 from tests.kernel.routes import forward_in_ignorance, reached, reached_by_a_write
 from tests.kernel.writing import SECRET, blast_radius, bounded_record, bounded_tick, intent_first, no_secret
@@ -64,7 +65,12 @@ ROUTE_LAWS = (
         reached_by_a_write),
     Law("S7 traffic in ignorance", "Who cannot read sends no request to the contender.", forward_in_ignorance),
 )  # fmt: skip
-WRITE_LAWS = CORE_LAWS + ROUTE_LAWS
+# Of a rollout that is held by its own fields.
+HOLD_LAWS = (
+    Law("S1 S2 a step", "A step ends within its stage, and takes no incumbent that is needed.", step),
+    Law("S6 one version is left", "After a rollout that was held, one version runs.", alone),
+)
+WRITE_LAWS = CORE_LAWS + ROUTE_LAWS + HOLD_LAWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ STANDING_LAWS = (
     Standing("S1 availability", "Nothing of ours takes the app below D - U.", availability),
     Standing("S4 settings", "No version that should run names a ConfigMap that is not there.", readable),
     Standing("W24 traffic", "A Service that something could serve is never empty by our hand.", reached),
+    Standing("S2 judged", "No contender beyond its stage comes by our hand.", judged),
     Standing("S15 settling", "Remembers since when a stage has all its pods.", settling),
 )
 
@@ -101,6 +108,7 @@ def judge_standing(world: World, memory: Memory) -> None:
 
 __all__ = [
     "CORE_LAWS",
+    "HOLD_LAWS",
     "ROUTE_LAWS",
     "SECRET",
     "STANDING_LAWS",

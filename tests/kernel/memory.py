@@ -109,6 +109,7 @@ class Memory:
     excused: frozenset[str] = frozenset()  # pods that something outside took away
     lying: bool = False  # a read was answered with the past
     skew: float = 0.0  # seconds that the controllers' clock is ahead
+    contenders: Mapping[str, int] = field(default_factory=dict)  # of a held rollout at the last check, by Deployment
 
     def fork(self) -> Memory:
         return replace(
