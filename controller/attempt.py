@@ -94,7 +94,7 @@ class Attempt:
         """Digest of the version that the release asks for, without the verbs beside it."""
         # A digest that is on record must not change with the program: what came later counts where it is said.
         version = self.spec.model_dump(mode="json", include={"images", "template", "env", "rollback_of", "restore_of"})
-        later = self.spec.model_dump(mode="json", include={"config", "home"}, exclude_defaults=True)
+        later = self.spec.model_dump(mode="json", include={"config", "home", "adopt"}, exclude_defaults=True)
         version |= later
         return hashlib.sha256(json.dumps(version, sort_keys=True).encode()).hexdigest()[:12]
 

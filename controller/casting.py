@@ -10,6 +10,8 @@ from controller.attempt import Attempt, Seen, observation
 from controller.case import Case
 from controller.findings import Refusal
 from controller.release import Observation, Phase, Record, SlotState
+from controller.slots import template_digest
+from controller.strategies.claims import claimed
 from controller.templates import TemplateRefused, changed
 
 Template = dict[str, Any]
@@ -30,13 +32,29 @@ def casting(case: Case, seen: Seen) -> tuple[Observation, Template] | Refusal:
         case "home":
             return _homeward(case, observed, live)
         case "change":
-            template = (live.raw.get("spec") or {}).get("template") or {}
             spec = case.attempt.spec
+            if spec.adopt is not None:
+                return _adopted(case, observed, spec.adopt)
+            template = (live.raw.get("spec") or {}).get("template") or {}
             try:
                 wanted = changed(template, images=spec.images, env=spec.env, patch=spec.template)
             except TemplateRefused as error:
                 return Refusal(str(error))
             return observed, dict(case.course.template(observed, wanted))
+
+
+def _adopted(case: Case, observed: Observation, digest: str) -> tuple[Observation, Template] | Refusal:
+    """The template that the Deployment holds already, paused, while the version before it serves."""
+    slot, live = observed.contender, observed.incumbent
+    if slot is None or live is None or case.policy.spec.trigger != "template":
+        return Refusal("a release that adopts the Deployment's template needs a policy with `trigger: template`")
+    held = dict((slot.raw.get("spec") or {}).get("template") or {})
+    if not claimed(observed, slot) and template_digest(held) != digest:
+        return Refusal(
+            f"the template of {slot.name} holds version {template_digest(held)} by now and not {digest}: a release of "
+            "the newer one follows"
+        )
+    return observed, dict(case.course.template(observed, held))
 
 
 def known_before(case: Case, seen: Seen) -> Record:

@@ -28,7 +28,7 @@ def tidy(
     app: AppKey, policy: ReleasePolicy | None, attempts: Sequence[Attempt], now: float
 ) -> Reading[TickResult | None]:
     """At most one thing per tick; None when there was nothing to do."""
-    known = policy if policy is not None else _pinned_last(attempts)
+    known = policy if policy is not None else pinned_last(attempts)
     if known is None:
         return None
     course = Accompanied(known.spec)
@@ -60,7 +60,7 @@ def _forgot(owner: Attempt, claim: Claim) -> bool:
     return owner.record.phase is Phase.CANCELLED and claim.phase in MOVED
 
 
-def _pinned_last(attempts: Sequence[Attempt]) -> ReleasePolicy | None:
+def pinned_last(attempts: Sequence[Attempt]) -> ReleasePolicy | None:
     """The policy that the last release began under: where the policy itself is gone, its claims still have to go."""
     for each in reversed(attempts):
         if each.record.policy:

@@ -504,6 +504,7 @@ class PatchSlot:
     template: Mapping[str, Any] | None = None
     min_ready: float | None = None
     fields: Mapping[str, Any] | None = None  # further fields of `spec` as a merge patch (paused, strategy, ...)
+    annotations: Mapping[str, str | None] | None = None  # further annotations of ours, None where one goes
 
 
 @dataclass(frozen=True, slots=True)

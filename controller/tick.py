@@ -19,7 +19,7 @@ from typing import Any
 from controller.attempt import Attempt, Reading, Step, TickResult, parsed
 from controller.begin import begin
 from controller.drive import drive
-from controller.housekeeping import tidy
+from controller.housekeeping import pinned_last, tidy
 from controller.record import RecordTooNew, invalid_ending, to_status
 from controller.release import AppKey, Phase
 from controller.requests import (
@@ -32,6 +32,7 @@ from controller.requests import (
     WritePolicyStatus,
     WriteRecord,
 )
+from controller.trigger import watch_template
 from policies.load import PolicyRefused, from_object
 from policies.schema import ReleasePolicy
 
@@ -62,7 +63,8 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
     if active is None and (tidied := (yield from tidy(app, policy, attempts, now))) is not None:
         return tidied
     if active is None and not queued:
-        return TickResult(app)
+        known = policy if policy is not None else pinned_last(attempts)
+        return (yield from watch_template(app, policy, known, attempts)) or TickResult(app)
     # A restore goes first; else the newest wish wins, and the wishes it replaces are told so by `begin`.
     chosen = active or next((each for each in queued if each.spec.restore_of is not None), queued[-1])
     if chosen.deleting:

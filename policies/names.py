@@ -10,6 +10,7 @@ from policies.model import refused
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _METRIC_LABEL = "[a-zA-Z_][a-zA-Z0-9_]*"
+_DIGEST = r"[0-9a-f]{12}"
 _ENV_NAME = "[-._a-zA-Z][-._a-zA-Z0-9]*"
 _SERVICE = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _TOKEN = "[a-zA-Z0-9]([-_a-zA-Z0-9]*[a-zA-Z0-9])?"
@@ -113,6 +114,12 @@ def _config_map(text: str) -> str:
     return text
 
 
+def _digest(text: str) -> str:
+    if not re.fullmatch(_DIGEST, text, re.ASCII):
+        raise refused("the digest of a pod template: 12 hex digits, as `nightferry status` shows it")
+    return text
+
+
 def _env_name(text: str) -> str:
     allowed = "the name of an environment variable: letters, digits, '_', '-' and '.', no digit first"
     return _named(text, _ENV_NAME, "[-._a-zA-Z0-9]", 253, allowed)
@@ -138,6 +145,7 @@ def _schema(pattern: str, longest: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "minLength": 1, "maxLength": longest})
 
 
+Digest = Annotated[str, AfterValidator(_digest), _schema(_DIGEST, 12)]
 DnsLabel = Annotated[str, AfterValidator(dns_label), _schema(_LABEL, 63)]
 DnsName = Annotated[str, AfterValidator(dns_subdomain), _schema(_SUBDOMAIN, 253)]
 ObjectName = Annotated[

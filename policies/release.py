@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from policies.model import Part, Problem
-from policies.names import DnsLabel, EnvName, Image, ObjectName, Text
+from policies.names import Digest, DnsLabel, EnvName, Image, ObjectName, Text
 
 
 class Reason(Part):
@@ -27,7 +27,8 @@ class ReleaseSpec(Part):
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
-                {"required": [name]} for name in ("images", "template", "env", "config", "rollbackOf", "restoreOf", "home")
+                {"required": [name]}
+                for name in ("images", "template", "env", "config", "adopt", "rollbackOf", "restoreOf", "home")
             ]
         }
     )
@@ -44,6 +45,11 @@ class ReleaseSpec(Part):
         default=None,
         description="live: a change of the ConfigMaps of the policy (spec.config) is a release by itself. A release of "
         "anything else takes them along as they are.",
+    )
+    adopt: Digest | None = Field(
+        default=None,
+        description="The version that the Deployment's own template holds already; the controller asks so with "
+        "`trigger: template`.",
     )
     rollback_of: ObjectName | None = Field(
         default=None, description="Goes back to what was live before this finished release."
@@ -72,6 +78,7 @@ class ReleaseSpec(Part):
         changes += ["template"] if self.template is not None else []
         changes += ["config"] if self.config is not None else []
         origins = ["/".join(changes)] if changes else []
+        origins += ["adopt"] if self.adopt is not None else []
         origins += ["rollbackOf"] if self.rollback_of is not None else []
         origins += ["restoreOf"] if self.restore_of is not None else []
         origins += ["home"] if self.home else []

@@ -211,7 +211,6 @@ class ReleasePolicySpec(Part):
         "window": "release windows",
         "freeze": "freezes",
         "notify": "notifications",
-        "trigger": "releases started by a change of the template",
     }
 
     @model_validator(mode="before")

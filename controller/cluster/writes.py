@@ -129,9 +129,8 @@ def _slot_patch(namespace: str, patch: PatchSlot) -> Call:
     if patch.template is not None:
         spec["template"] = {**patch.template, "$patch": "replace"}
     claim = None if patch.claim is None else claim_text(patch.claim)
-    body: dict[str, Any] = {
-        "metadata": {"resourceVersion": patch.resource_version, "annotations": {CLAIM_ANNOTATION: claim}}
-    }
+    annotations = {CLAIM_ANNOTATION: claim, **(patch.annotations or {})}
+    body: dict[str, Any] = {"metadata": {"resourceVersion": patch.resource_version, "annotations": annotations}}
     if spec:
         body["spec"] = spec
     content_type = MERGE_PATCH if patch.template is None else STRATEGIC_MERGE_PATCH

@@ -208,7 +208,7 @@ def _patch(write: PatchSlot) -> dict[str, Any]:
     if write.min_ready is not None:
         spec["minReadySeconds"] = math.ceil(write.min_ready)
     claim = None if write.claim is None else claim_text(write.claim)
-    patch: dict[str, Any] = {"metadata": {"annotations": {CLAIM_ANNOTATION: claim}}}
+    patch: dict[str, Any] = {"metadata": {"annotations": {CLAIM_ANNOTATION: claim, **(write.annotations or {})}}}
     return {**patch, "spec": spec} if spec else patch
 
 

@@ -38,6 +38,7 @@ from controller.requests import Neighbours, Permission
 from controller.slots import template_digest, writer_of
 from controller.strategies import claims, rolling_fields, rolling_moves
 from controller.strategies.claims import claimed
+from controller.strategies.idle import idle_of
 from controller.strategies.rolling_fields import NEVER_AVAILABLE
 from controller.strategies.rolling_moves import Scene
 from controller.strategies.rolling_steps import goal
@@ -136,6 +137,8 @@ class Rolling:
         claim = slot.claim
         if claim is not None and claim.paused is not False:
             return None
+        if claim is None and idle_of(slot) is not None:
+            return None  # our own, while nothing was released
         if claim is None and rolling_fields.borrowed(record, slot) is not None:
             return None  # somebody took our claim away; the next write stamps it anew
         return writer_of(slot.raw, "spec", "paused"), slot.name
@@ -281,7 +284,7 @@ def _set_back(record: Record, seen: Observation, slot: SlotState) -> str:
         return ""
     field = ""
     if claim.phase is Phase.ROLLING_BACK:
-        home = {"paused": None, "minReadySeconds": was.min_ready}
+        home = {"paused": claim.paused, "minReadySeconds": was.min_ready}
         field = "template" if present(slot) != claim.digest else rolling_fields.differing(slot, home)
     elif claim.paused and not slot.paused:
         field = "paused"

@@ -123,14 +123,15 @@ def backing(was: Borrowed, surge: int, unavailable: int, *, paused: bool) -> dic
 def given_back(was: Borrowed, desired: int, surge: int, unavailable: int, *, settled: bool) -> dict[str, Any]:
     """All the fields as people had set them; null where they were not set.
 
-    Until the last pods have moved (`settled`), a surge or unavailability beyond the policy's is not given back yet.
+    Until the last pods have moved (`settled`), a surge or unavailability beyond the policy's is not given back yet, nor
+    the pause of an idle Deployment.
     """
     return {
         "minReadySeconds": was.min_ready,
         "progressDeadlineSeconds": was.deadline,
         "strategy": was.strategy if settled or _within(was, desired, surge, unavailable) else
         _strategy(surge, unavailable),
-        "paused": None,
+        "paused": True if settled and was.paused else None,
     }  # fmt: skip
 
 
