@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.requests import Write, WriteEvent
 from controller.simulation.driver import Crash, Fault, Meddle, Point
-from tests.kernel.memory import replicas
+from tests.kernel.memory import replicas, slot
 from tests.kernel.night import Night
 from tests.kernel.scenarios import APP, ask, phase
 
@@ -30,7 +30,8 @@ def _push(night: Night) -> None:
 
 
 def _scale(night: Night) -> None:
-    live = f"{APP}-twin" if phase(night.world) == "Succeeded" else APP
+    twin = f"{APP}-twin"
+    live = twin if phase(night.world) == "Succeeded" and slot(night.world, twin) is not None else APP
     night.world.edit("Deployment", live, {"spec": {"replicas": replicas(night.world, live) + 1}})
 
 
