@@ -62,6 +62,7 @@ class Container:
     streak: int = 0
     pull_failures: int = 0
     completed: bool = False
+    restart: str = "Always"
 
     @property
     def name(self) -> str:
@@ -231,6 +232,8 @@ class Container:
             self.last_end["signal"] = -code
         self.child = None
         self.ready = False
+        if self.restart == "Never" or (self.restart == "OnFailure" and shown == 0):
+            self.completed, self.restart_at = True, None
         if self.restart_at is not None:
             self.crashes = 1 if ran > FORGIVEN_AFTER else self.crashes + 1
             self.restart_at = now + BACK_OFF[min(self.crashes - 1, len(BACK_OFF) - 1)]

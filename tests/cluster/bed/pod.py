@@ -76,7 +76,7 @@ class Pod:
             self._condition("PodScheduled", True, now),
         ]
         return {
-            "phase": "Running" if any(one.child or one.last_end for one in self.containers) else "Pending",
+            "phase": self._phase(),
             "conditions": conditions,
             "containerStatuses": [one.status() for one in self.containers],
             "hostIP": "127.0.0.1",
@@ -84,6 +84,11 @@ class Pod:
             "podIPs": [{"ip": self.public}],
             "startTime": timestamp(self.started),
         }
+
+    def _phase(self) -> str:
+        if all(one.completed for one in self.containers):
+            return "Failed" if any(one.last_end["exitCode"] for one in self.containers) else "Succeeded"
+        return "Running" if any(one.child or one.last_end for one in self.containers) else "Pending"
 
     def targets(self) -> list[Object]:
         """The pod's scrape targets, labelled as discovery in a cluster labels them."""
@@ -130,6 +135,7 @@ def make_pod(found: Object, *, public: str, ordinal: int, logs: Path) -> Pod:
             public=public,
             ordinal=ordinal,
             log=logs / f"{meta['namespace']}.{meta['name']}.{spec['name']}.log",
+            restart=found["spec"].get("restartPolicy", "Always"),
         )
         for spec in found["spec"]["containers"]
     ]
