@@ -62,6 +62,10 @@ class Router(Protocol):
         """The split as it stands in the objects."""
         ...
 
+    def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
+        """Objects that show something else than we wrote last, as "object@generation"."""
+        ...
+
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         """The next of its objects that does not carry our fence of the record's epoch."""
         ...

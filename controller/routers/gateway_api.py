@@ -137,6 +137,13 @@ class GatewayApi:
         weight, matches, pinned = found
         return Shown(weight, matches, pinned, _unseen(route, ref))
 
+    def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
+        shown_now = self.shows(policy, seen)
+        if isinstance(shown_now, Gone):
+            return ()
+        ref = _own(policy)
+        return sides.reversal(ref, seen.objects.get(ref), seen, str(shown_now.weight) if shown_now.pinned else "apart")
+
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.stamp((_own(policy),), record, seen)
 
@@ -151,7 +158,7 @@ class GatewayApi:
         dialect = _dialect(policy, route)
         joined = join(_rules(route), dialect, sides.saved_fields(record, ref).get(_SAVED, ()))
         rules = split(joined, dialect, weight, matches=matches and bool(dialect.matches))
-        return sides.led(ref, route, {"rules": rules}, record, seen, f"{ref} at weight {weight}")
+        return sides.led(ref, route, {"rules": rules}, str(weight), record, seen, f"{ref} at weight {weight}")
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         route, ref = seen.objects.get(_own(policy)), _own(policy)

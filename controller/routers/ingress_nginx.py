@@ -111,6 +111,16 @@ class IngressNginx:
         there = bool(wanted) and all(annotations.get(key) == value for key, value in wanted.items())
         return Shown(weight, there, pinned=all(name == pinned for name in found))
 
+    def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
+        ingress, canary = (seen.objects.get(ref) for ref in (_own(policy), _canary(policy)))
+        ours = {service_of(policy), side_name(service_of(policy), "incumbent")}
+        names = {str(backend["name"]) for backend in _paths(ingress or {}, ours)}
+        weight = str(_weight(canary)) if canary is not None else ""
+        return (
+            *sides.reversal(_own(policy), ingress, seen, names.pop() if len(names) == 1 else ""),
+            *sides.reversal(_canary(policy), canary, seen, weight),
+        )
+
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.stamp((_own(policy), _canary(policy)), record, seen)
 
@@ -123,7 +133,13 @@ class IngressNginx:
         # At 100 percent no request needs the incumbent's side, which may be left without pods; see the module.
         name = service_of(policy) if weight == 100 else side_name(service_of(policy), "incumbent")
         own = sides.led(
-            _own(policy), ingress, _leading_to(policy, ingress, name), record, seen, f"{_own(policy)} leads to {name}"
+            _own(policy),
+            ingress,
+            _leading_to(policy, ingress, name),
+            name,
+            record,
+            seen,
+            f"{_own(policy)} leads to {name}",
         )
         canary = self._towards_canary(policy, record, seen, weight, matches=matches)
         sides_write = sides.prepare_services(policy, seen)
@@ -156,7 +172,7 @@ class IngressNginx:
             annotations = {
                 **_copied(ingress),
                 **_canary_annotations(policy, weight or 0, matches=matches),
-                **sides.fence(record, seen),
+                **sides.fence(record, seen, str(weight or 0)),
             }
             manifest = {
                 "apiVersion": "networking.k8s.io/v1",
@@ -174,7 +190,7 @@ class IngressNginx:
             **dict.fromkeys((*_MATCHES, *_OTHERS)),
             **_canary_annotations(policy, weight or 0, matches=matches),
             sides.RELEASE_ANNOTATION: seen.uid,
-            **sides.fence(record, seen),
+            **sides.fence(record, seen, str(weight or 0)),
         }
         changes = {key: value for key, value in wanted.items() if found.get(key) != value}
         patch: dict[str, Any] = {"metadata": {"annotations": changes}} if changes else {}

@@ -175,6 +175,13 @@ class Istio:
             return Gone(f"{_rule(policy)} was deleted, and its subsets with it: create it again, or abort the release")
         return Shown(weight, matches, pinned)
 
+    def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
+        shown_now = self.shows(policy, seen)
+        if isinstance(shown_now, Gone):
+            return ()
+        ref = _own(policy)
+        return sides.reversal(ref, seen.objects.get(ref), seen, str(shown_now.weight) if shown_now.pinned else "apart")
+
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.stamp((_own(policy), _rule(policy)), record, seen)
 
@@ -189,7 +196,7 @@ class Istio:
         dialect = _dialect(policy, own)
         joined = join(_rules(own), dialect, sides.saved_fields(record, ref).get(_SAVED, ()))
         rules = split(joined, dialect, weight, matches=matches and bool(dialect.matches))
-        return sides.led(ref, own, {"http": rules}, record, seen, f"{ref} at weight {weight}")
+        return sides.led(ref, own, {"http": rules}, str(weight), record, seen, f"{ref} at weight {weight}")
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         own, ref = seen.objects.get(_own(policy)), _own(policy)

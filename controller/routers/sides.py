@@ -97,31 +97,45 @@ def marked(name: str, app: str, seen: Observation, annotations: Mapping[str, str
 # ------------------------------------------------------------------------------------------------------- the fence
 
 
-def fence(record: Record, seen: Observation) -> dict[str, str]:
-    """Our annotation on an object of other people that we change: which release, at which epoch.
+def fence(record: Record, seen: Observation, shows: str = "") -> dict[str, str]:
+    """Our annotation on an object that we lead: which release, at which epoch, and what it shows since our last write.
 
     It is written at every change of phase, so that a controller that was frozen before its own write to the object
-    finds its version outdated when it wakes; a route is never led to sides that have gone since.
+    finds its version outdated when it wakes; a route is never led to sides that have gone since. An object that shows
+    something else was set back by somebody.
     """
-    data = {"release": seen.release, "uid": seen.uid, "epoch": record.epoch}
+    data = {"release": seen.release, "uid": seen.uid, "epoch": record.epoch, "shows": shows}
     return {CLAIM_ANNOTATION: json.dumps(data, sort_keys=True, separators=(",", ":"))}
 
 
-def fenced(obj: Object, record: Record, seen: Observation) -> bool:
-    """Whether the object carries the fence of this epoch."""
-    annotations = (obj.get("metadata") or {}).get("annotations") or {}
-    return fence(record, seen).items() <= annotations.items()
+def shown_by_us(obj: Object, seen: Observation) -> str:
+    """What the object showed after our last write, by its fence; "" where it has none of this release."""
+    text = ((obj.get("metadata") or {}).get("annotations") or {}).get(CLAIM_ANNOTATION)
+    try:
+        data = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        return ""
+    return str(data.get("shows", "")) if isinstance(data, dict) and data.get("uid") == seen.uid else ""
+
+
+def reversal(ref: Ref, obj: Object | None, seen: Observation, shows: str) -> tuple[str, ...]:
+    """The object's name and generation where it shows something else than we wrote."""
+    ours = shown_by_us(obj, seen) if obj is not None else ""
+    if obj is None or ours in ("", shows):
+        return ()
+    return (f"{ref}@{(obj.get('metadata') or {}).get('generation', '')}",)
 
 
 def led(
-    ref: Ref, obj: Object, spec: Mapping[str, Any], record: Record, seen: Observation, summary: str
+    ref: Ref, obj: Object, spec: Mapping[str, Any], shows: str, record: Record, seen: Observation, summary: str
 ) -> PatchObject | None:
     """The patch that gives an object these fields of its spec and our fence; None where it has both."""
     patch: dict[str, Any] = {}
     if any((obj.get("spec") or {}).get(key) != value for key, value in spec.items()):
         patch["spec"] = dict(spec)
-    if not fenced(obj, record, seen):
-        patch["metadata"] = {"annotations": fence(record, seen)}
+    wanted = fence(record, seen, shows)
+    if not wanted.items() <= ((obj.get("metadata") or {}).get("annotations") or {}).items():
+        patch["metadata"] = {"annotations": wanted}
         summary = summary if "spec" in patch else f"claim {ref}"
     return PatchObject(ref, version_of(obj), patch, summary) if patch else None
 
@@ -144,7 +158,7 @@ def stamp(refs: Sequence[Ref], record: Record, seen: Observation) -> PatchObject
     """The next object that does not carry the fence of this epoch."""
     for ref in refs:
         obj = seen.objects.get(ref)
-        if obj is not None and (write := led(ref, obj, {}, record, seen, "")):
+        if obj is not None and (write := led(ref, obj, {}, shown_by_us(obj, seen), record, seen, "")):
             return write
     return None
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
@@ -50,6 +51,7 @@ from controller.routers.sides import ROLES, hash_of
 from controller.strategies import claims
 from controller.strategies.stages import HAND_BACK, handing_back, stage_name
 from controller.strategies.twin import Twin
+from policies.load import from_object
 from policies.schema import ReleasePolicySpec
 from policies.traffic import RouterKind
 
@@ -115,6 +117,12 @@ class Routed(Twin):
     def saved(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[Saved, ...]:
         paused = (Saved("Deployment", slot.name, slot.uid, _PAUSED) for slot in _both(seen))
         return (*paused, *self._router.saved(policy, seen))
+
+    def noticed(self, record: Record, seen: Observation) -> tuple[int, tuple[str, ...]]:
+        desired, reversals = super().noticed(record, seen)
+        if not record.policy or not _runs(record):
+            return desired, reversals
+        return desired, (*reversals, *self._router.undone(_pinned(record.policy), seen))
 
     def meddled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
         shown = self._router.shows(policy, seen)
@@ -285,6 +293,12 @@ class Routed(Twin):
         """What of people's own is not given back yet."""
         write = self._let_go(record, seen, policy)
         return f"not given back yet: {write.summary}" if write is not None else ""
+
+
+@lru_cache(maxsize=64)
+def _pinned(text: str) -> ReleasePolicySpec:
+    """The policy in a record; every look of a release reads the same text."""
+    return from_object(json.loads(text)).spec
 
 
 def share(contenders: int, incumbents: int) -> int:

@@ -352,3 +352,41 @@ def test_names_of_sides_are_labels_and_differ() -> None:
     assert len(set(names)) == 6
     assert all(len(name) <= 63 and name[-1].isalnum() for name in names)
     assert names[4:] == ["checkout-incumbent", "checkout-contender"]
+
+
+# ------------------------------------------------------------------------------------------------------ set back
+
+
+@pytest.mark.parametrize("case", [NGINX, GATEWAY, ISTIO])
+def test_a_route_that_somebody_set_back_is_named_and_one_that_others_edit_is_not(case: str) -> None:
+    store = a_store(case)
+    people = copy.deepcopy(store.objects[OWN[case]]["spec"])
+
+    def undone() -> tuple[str, ...]:
+        return store.router.undone(store.policy, store.seen)
+
+    store.prepare()
+    assert undone() == ()
+    store.steer(0, matches=False)
+    store.steer(40)
+    assert undone() == ()
+    edit(store, OWN[case], lambda obj: obj["spec"][RULES[case]].append({"name": "other"}))
+    assert undone() == (), "a rule of somebody else is their own affair"
+    edit(store, OWN[case], lambda obj: obj["spec"].update(people))
+    edit(store, OWN[case], lambda obj: obj["metadata"].update(generation=7))
+    assert undone() == (f"{OWN[case]}@7",)
+    store.steer(40)
+    assert undone() == ()
+    store.hand_back()
+    assert undone() == ()
+
+
+def test_a_canary_whose_weight_somebody_changed_is_named() -> None:
+    store = a_store(NGINX)
+    store.prepare()
+    store.steer(40)
+    weight = {"nginx.ingress.kubernetes.io/canary-weight": "0"}
+    edit(store, Ref("Ingress", "checkout-canary"), lambda obj: obj["metadata"]["annotations"].update(weight))
+    assert [name.partition("@")[0] for name in store.router.undone(store.policy, store.seen)] == [
+        "Ingress checkout-canary"
+    ]

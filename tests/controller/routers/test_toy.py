@@ -61,6 +61,9 @@ class Signpost:
         sign = seen.objects.get(SIGN)
         return Shown(sign["spec"]["rules"][0] if sign else 0, False, pinned=sign is not None)
 
+    def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
+        return ()
+
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return None
 
