@@ -14,7 +14,8 @@ import pytest
 from analysis.learned import Guarantee, LearnedCounts, NotLearned
 from controller.baseline import Baseline, Likeness, Present, learning_digest, restored, time_text, to_object
 from controller.learning.asks import FetchPods, FetchPresence, Unfetched, Why
-from controller.learning.learner import Due, Learner, Task, changed, due, unanswered
+from controller.learning.due import Due, Task, due
+from controller.learning.learner import Learner, changed, unanswered
 from controller.release import AppKey
 from controller.requests import Failure, FailureKind, Settings
 from tests.controller.adapters.builders import SetClock
@@ -45,11 +46,13 @@ class Cluster:
     refuse: Failure | None = None
     version: int = 100
     at_write: Any = None  # called before a write is judged
+    looked_up: int = 0  # times that the releases of a policy were asked for: once for each case that is built
 
     def policies(self) -> Sequence[Mapping[str, Any]]:
         return self.policy_objects
 
     def releases_of(self, namespace: str, policy: str) -> Sequence[Mapping[str, Any]]:
+        self.looked_up += 1
         return [one for one in self.release_objects if one["spec"]["policy"] == policy]
 
     def glance(self, namespace: str, name: str) -> Any:
@@ -289,6 +292,49 @@ def test_a_release_that_waits_gets_its_look_before_another_policy_is_learned() -
     present = world.baseline().present
     assert present is not None
     assert present.release == "rel-1"
+
+
+def test_a_release_that_begins_to_wait_while_others_are_learned_goes_next() -> None:
+    world = a_world(Store(answer=silent), policies=4)
+    assert world.learner.turn()
+    world.cluster.release_objects = [a_release("Preflight")]
+    world.clock.at += 6.0
+    assert world.learner.turn()
+    assert [what for what, _ in world.ear.outcomes] == ["learn", "present"]
+    assert world.turns() == 2
+
+
+def test_work_that_is_due_no_longer_when_its_turn_comes_is_left_out() -> None:
+    world = a_world(Store(answer=silent), policies=3)
+    assert world.learner.turn()
+    del world.cluster.policy_objects[2]  # app-2, which would be next
+    assert world.turns() == 1
+    assert world.ear.crashes == []
+
+
+def test_a_round_builds_the_case_of_a_policy_twice_and_of_one_that_backs_off_never() -> None:
+    world = a_world(Store(answer=silent), policies=30)
+    assert world.turns(most=31) == 30
+    assert world.cluster.looked_up == 60
+    world.clock.at += 15.0
+    assert world.turns() == 0
+    assert world.cluster.looked_up == 60
+    world.clock.at += 15.0
+    assert world.turns(most=31) == 30
+    assert world.cluster.looked_up == 120
+
+
+def test_the_age_of_a_baseline_that_is_taken_away_while_its_policy_backs_off_is_told_no_longer() -> None:
+    world = a_world()
+    world.turns()
+    world.store.answer = silent
+    world.clock.at += DAY
+    assert world.turns() == 1
+    assert world.turns() == 0
+    assert set(world.learner.learned_at().values()) == {NOW}
+    del world.cluster.stored["checkout"]
+    assert world.turns() == 0
+    assert world.learner.learned_at() == {}
 
 
 def test_the_look_at_the_last_hour_leaves_what_was_learned_as_it_was() -> None:
