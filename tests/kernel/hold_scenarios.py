@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from controller.release import ENDS
 from controller.simulation import manifests
 from controller.simulation.world import World
 from tests.kernel.holds import sets_of
@@ -129,7 +130,7 @@ def _resumed_twice() -> World:
     whenever(
         world,
         lambda there: (
-            phase(there) in ("NeedsHuman", "Cancelled") and ("Release", "shop", "again") not in there.objects.items
+            phase(there) in {end.value for end in ENDS} and ("Release", "shop", "again") not in there.objects.items
         ),
         lambda there: ask(there, "", "again", restoreOf="first"),
     )
