@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -50,6 +51,17 @@ def test_the_scenario_of_the_readme_turns_back_before_batch_three() -> None:
 
 def test_the_diagram_of_the_architecture_page_is_drawn_from_the_table() -> None:
     assert mermaid() in (ROOT / "docs/architecture.md").read_text()
+
+
+def test_the_writes_of_the_strategies_page_are_those_of_the_golden_plans() -> None:
+    page = (ROOT / "docs/strategies.md").read_text()
+    shown = re.findall(r"^Writes of `([\w-]+)`:\n\n```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(shown) >= 6
+    for name, block in shown:
+        plan = (ROOT / f"tests/golden/plans/{name}.jsonl").read_text().splitlines()
+        told = "".join(json.loads(line)["what"] + "\n" for line in plan)
+        told = re.sub(r"version [0-9a-f]{12}", "version VERSION", told)
+        assert block == re.sub(r"pod-template-hash=\w+", "pod-template-hash=HASH", told), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
