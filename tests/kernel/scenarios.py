@@ -184,8 +184,9 @@ def _home() -> World:
 
 def _autoscaled(wants: int | None = None) -> World:
     """An autoscaler whose minimum is above what a batch leaves in its slot; `wants`: the pods that metrics ask for."""
-    world = _healthy()
-    scaler = manifests.autoscaler(APP, APP, 3, 8)
+    world = a_world(replicas=2, strategy={"twin": {"canary": 1, "batches": 1, "maxSurge": 1, "maxUnavailable": 0}})
+    ask(world)
+    scaler = manifests.autoscaler(APP, APP, 2, 8)
     if wants is not None:
         scaler["metadata"]["annotations"] = {autoscaling.WANTS: str(wants)}
     world.create(scaler)
@@ -195,7 +196,7 @@ def _autoscaled(wants: int | None = None) -> World:
 
 def _autoscaled_to_the_end() -> World:
     # It wants what is there: one that would raise D in mid-preparation makes each interleaving a story of its own.
-    return _autoscaled(wants=4)
+    return _autoscaled(wants=2)
 
 
 def _autoscaled_abort() -> World:

@@ -41,7 +41,7 @@ def test_a_crash_and_an_event_at_every_tick(event: Event) -> None:
     assert not wrong, "\n".join(wrong[:10])
 
 
-@pytest.mark.parametrize("name", ["healthy", "abort in mid-batch", "errors in batch 2"])
+@pytest.mark.parametrize("name", ["healthy", "abort in mid-batch", "errors in batch 2", "HPA", "HPA and abort"])
 def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
     scenario = SCENARIOS[name]
     story = story_of(scenario)
