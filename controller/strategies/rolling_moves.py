@@ -134,7 +134,7 @@ def home(scene: Scene, *, settled: bool) -> dict[str, Any]:
 def handing_back(scene: Scene) -> PatchSlot | None:
     """People's fields at the contender's template: every contender is Available at once, the last incumbents leave."""
     fields = home(scene, settled=_all_there(scene, scene.stage))
-    if not rolling_fields.differing(scene.slot, fields):
+    if _is_home(scene) or not rolling_fields.differing(scene.slot, fields):
         return None
     return _bound(scene, f"give {scene.slot.name} back to its owners", fields)
 
@@ -146,11 +146,16 @@ def way_back(scene: Scene) -> PatchSlot | None:
         return None
     fields = home(scene, settled=_all_there(scene, Stage(0, scene.desired)))
     same = exact(template_of(slot)) == exact(old.template)
-    if same and not rolling_fields.differing(slot, fields):
+    if same and (_is_home(scene) or not rolling_fields.differing(slot, fields)):
         return None
     told = f"give {slot.name} back to its owners" if same else f"way back of {slot.name} to version {old.digest}"
     template = None if same else old.template
     return patch(scene.record, scene.seen, slot, told, digest=old.digest, template=template, fields=fields)
+
+
+def _is_home(scene: Scene) -> bool:
+    """Whether people have all their fields again: what was given is not taken back, however the pods fare then."""
+    return not rolling_fields.differing(scene.slot, home(scene, settled=True))
 
 
 def _all_there(scene: Scene, stage: Stage) -> bool:

@@ -265,6 +265,16 @@ def test_the_hand_back_gives_the_policys_bounds_until_the_pods_have_moved_and_th
     assert ROLLING.unsettled(home.record, home.seen(), a_rolling()) == ""
 
 
+def test_what_was_given_back_is_not_taken_back_when_a_pod_is_lost_or_a_change_is_not_seen_yet() -> None:
+    home = {"minReadySeconds": 5, "progressDeadlineSeconds": 600, "strategy": OWN, "paused": None}
+    given: dict[str, Any] = {"stage": 3, "spec": home, "claimed": {"paused": False}}
+    assert Look(incumbent=0, contender=10, observed=False, **given).write() is None
+    assert Look(incumbent=0, contender=10, ready_contenders=9, **given).write() is None
+    back: dict[str, Any] = {"phase": Phase.ROLLING_BACK, "template": OLD, "spec": home,
+            "claimed": {"digest": OLD_DIGEST, "paused": False}}  # fmt: skip
+    assert Look(incumbent=10, contender=0, observed=False, **back).write() is None
+
+
 def test_the_owners_bounds_come_at_once_where_they_promise_no_less_than_the_policy() -> None:
     look = Look(incumbent=1, contender=10, stage=3, spec=held(1, 9, paused=True))
     assert fields_of(look.write(a_rolling(3, 2)))["strategy"] == OWN
