@@ -58,10 +58,11 @@ def test_the_writes_of_the_strategies_page_are_those_of_the_golden_plans() -> No
     shown = re.findall(r"^Writes of `([\w-]+)`:\n\n```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     assert len(shown) >= 6
     for name, block in shown:
-        plan = (ROOT / f"tests/golden/plans/{name}.jsonl").read_text().splitlines()
-        told = "".join(json.loads(line)["what"] + "\n" for line in plan)
+        plan = next((ROOT / "tests/golden/plans").glob(f"{name}.*"))
+        lines = plan.read_text().splitlines()
+        told = "".join(f"{json.loads(line)['what'] if plan.suffix == '.jsonl' else line}\n" for line in lines)
         told = re.sub(r"version [0-9a-f]{12}", "version VERSION", told)
-        assert block == re.sub(r"pod-template-hash=\w+", "pod-template-hash=HASH", told), name
+        assert block == re.sub(r"(pod-template-hash[= ])\w+", r"\1HASH", told), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
