@@ -168,8 +168,9 @@ class Routed(Twin):
         weight = self._weight(record, seen, policy, shown, stage.weight or 0, still=still)
         if write := self._router.steer(policy, record, seen, weight, matches=weight > 0):
             return write
-        if change is None or self._bears(record, seen, policy, shown, change):
-            return change
+        borne = self._borne(record, seen, policy, shown, change)
+        if change is None or borne is not None:
+            return borne
         # Without surge the last incumbents can leave only once maxUnavailable bears a part of the contender's share.
         more = self._bearable(record, seen, policy, stage.weight or 0, lent=True)
         return self._router.steer(policy, record, seen, more, matches=True) if more > shown.weight else None
@@ -190,7 +191,7 @@ class Routed(Twin):
             weight = min(shown.weight, self._bearable(record, seen, policy, 0))
             if write := self._router.steer(policy, record, seen, weight, matches=False):
                 return write
-        return change if change is not None and self._bears(record, seen, policy, shown, change) else None
+        return self._borne(record, seen, policy, shown, change)
 
     def _to_pin(
         self, record: Record, seen: Observation, policy: ReleasePolicySpec
@@ -248,23 +249,22 @@ class Routed(Twin):
             return shown.weight
         return wanted if shown.weight > wish else max(wanted, shown.weight)
 
-    def _bears(
-        self, record: Record, seen: Observation, policy: ReleasePolicySpec, shown: Shown, change: PatchSlot
-    ) -> bool:
-        """Whether the pods that a capacity change leaves to a side bear the share that the route shows for it."""
-        slot = next((each for each in _both(seen) if each.name == change.name), None)
-        if slot is None or change.replicas is None or change.replicas >= slot.replicas:
-            return True
-        if not shown.pinned and shown.weight == 0:
-            return True  # no side has requests of its own: the Service shares by pods
+    def _borne(
+        self, record: Record, seen: Observation, policy: ReleasePolicySpec, shown: Shown, change: PatchSlot | None
+    ) -> PatchSlot | None:
+        """As much of a capacity change as leaves each side pods for the share that the route shows for it."""
+        slot = next((each for each in _both(seen) if change is not None and each.name == change.name), None)
+        if slot is None or change is None or change.replicas is None or change.replicas >= slot.replicas:
+            return change
         role: Role = "contender" if slot is seen.contender else "incumbent"
-        # A ReplicaSet removes pods first that do not serve.
-        unready = slot.replicas - seen.ready(role)
-        left = self._ready(seen, policy, role) - max(0, slot.replicas - change.replicas - max(0, unready))
         percent = shown.weight if role == "contender" else 100 - shown.weight
-        if percent == 0:
-            return True
-        return left > 0 and percent * record.desired < 100 * (left + _slack(policy, record)) + record.desired
+        if percent == 0 or (not shown.pinned and shown.weight == 0):
+            return change  # no request comes to this side alone: the Service shares by pods
+        least = max(1, (percent - 1) * record.desired // 100 - _slack(policy, record) + 1)
+        # A ReplicaSet removes pods first that do not serve.
+        unready = max(0, slot.replicas - seen.ready(role))
+        gone = min(slot.replicas - change.replicas, self._ready(seen, policy, role) - least + unready)
+        return _scaled(record, seen, slot, role, slot.replicas - gone) if gone > 0 else None
 
     # --------------------------------------------------------------------------------------------- settled?
 
@@ -331,6 +331,16 @@ def _runs(record: Record) -> bool:
 
 def _hashes_missing(seen: Observation) -> bool:
     return not all(hash_of(seen, role) for role in ROLES)
+
+
+def _scaled(record: Record, seen: Observation, slot: SlotState, role: Role, replicas: int) -> PatchSlot:
+    return PatchSlot(
+        name=slot.name,
+        resource_version=slot.resource_version,
+        claim=claims.claim(record, seen, role, replicas, claims.digest_of(record, role), _PAUSED),
+        summary=f"{role} {slot.name} {slot.replicas} -> {replicas}",
+        replicas=replicas,
+    )
 
 
 def _paused(record: Record, seen: Observation, slot: SlotState, role: Role, *, paused: bool) -> PatchSlot:
