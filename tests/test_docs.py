@@ -65,6 +65,12 @@ def test_the_writes_of_the_strategies_page_are_those_of_the_golden_plans() -> No
         assert block == re.sub(r"(pod-template-hash[= ])\w+", r"\1HASH", told), name
 
 
+def test_the_glossary_has_each_word_once() -> None:
+    words = re.findall(r"^\| ([A-Z][\w ,]*) \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert len(words) > 40
+    assert sorted(set(words)) == sorted(words)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_and_every_path_of_a_page_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
