@@ -8,10 +8,11 @@ from controller import outlook
 from controller.accompanied import Accompanied
 from controller.asking import Told, ask_gates
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
-from controller.decide import STILL, decide
+from controller.decide import decide
 from controller.history import with_forecasts
 from controller.inquiry import remembered
 from controller.pinned import effective_policy, pin
+from controller.progress import STILL
 from controller.record import RecordTooNew, applied, noted, worth_writing
 from controller.release import (
     ENDS,

@@ -17,8 +17,8 @@ import msgspec
 
 from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
-from controller.decide import STILL
 from controller.pinned import pinned
+from controller.progress import STILL
 from controller.release import (
     ENDS,
     FORWARD,

@@ -18,9 +18,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record"))
-CLAIMS = "controller/strategies/claims.py"
+CLAIMS, SCALER = "controller/strategies/claims.py", "controller/companions/autoscaler.py"
+FORWARD, ACCOMPANIED = "controller/forward.py", "controller/accompanied.py"
 DRIVE, ATTEMPT, PINNED, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "pinned", "housekeeping"))
-UNIT = ["tests/controller/test_decide.py", "tests/controller/test_record.py", "tests/controller/test_twin_moves.py"]
+UNIT = ["tests/controller/test_decide.py", "tests/controller/test_record.py", "tests/controller/test_twin_moves.py",
+        "tests/controller/test_autoscaler.py"]
 ROWS = ["tests/kernel/test_rows.py", "tests/kernel/test_workload_rows.py", "tests/kernel/test_odd_states.py"]
 FAULTS = ["tests/kernel/test_hostile_answers.py", "tests/kernel/test_single_faults.py", "tests/kernel/test_pairs.py"]
 
@@ -54,23 +56,23 @@ MUTANTS = (
            'if (ready := seen.available("incumbent")) < 0:'),
     Mutant("settled without pods", TWIN, "if (available := seen.available(role)) < want:",
            "if (available := seen.available(role)) < 0:"),
-    Mutant("no digest bound", DECIDE, "if record.contender is not None and spare.digest != record.contender.digest:",
+    Mutant("no digest bound", FORWARD, "if record.contender is not None and spare.digest != record.contender.digest:",
            "if False and spare is not None and record.contender is not None:"),
-    Mutant("crash loops ignored", DECIDE, "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
-    Mutant("abort ignored", DECIDE, "if seen.wishes.abort is not None:", "if False:"),
-    Mutant("blind passes", DECIDE, "if overall is Verdict.BLIND or unseen:", "if False:"),
-    Mutant("degraded passes", DECIDE, "if not degraded:\n        return None", "if True:\n        return None"),
-    Mutant("observation skipped", DECIDE, "if observed < at_least:", "if observed < 0:"),
+    Mutant("crash loops ignored", FORWARD, "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
+    Mutant("abort ignored", FORWARD, "if seen.wishes.abort is not None:", "if False:"),
+    Mutant("blind passes", FORWARD, "if overall is Verdict.BLIND or unseen:", "if False:"),
+    Mutant("degraded passes", FORWARD, "if not degraded:\n        return None", "if True:\n        return None"),
+    Mutant("observation skipped", FORWARD, "if observed < at_least:", "if observed < 0:"),
     Mutant("replaced slots trusted", DECIDE, "if known.uid and slot.uid != known.uid:", "if False:"),
     Mutant("regressed record trusted", DECIDE,
            "slot.claim.uid == seen.uid and slot.claim.epoch > record.epoch", "False"),
     Mutant("fights for ever", DECIDE, "MOST_REVERSALS = 2", "MOST_REVERSALS = 2000"),
-    Mutant("deadline never strikes", DECIDE, "if seen.now >= until and not _can_step(record, seen, policy):",
+    Mutant("deadline never strikes", FORWARD, "if seen.now >= until and not can_step(record, seen, policy):",
            "if False:"),
-    Mutant("deadline strikes before a step", DECIDE,
-           "if seen.now >= until and not _can_step(record, seen, policy):", "if seen.now >= until:"),
-    Mutant("never superseded", DECIDE, 'if seen.superseded_by and record.origin == "change":', "if False:"),
-    Mutant("pause ignored", DECIDE, "if seen.wishes.paused:", "if False:"),
+    Mutant("deadline strikes before a step", FORWARD,
+           "if seen.now >= until and not can_step(record, seen, policy):", "if seen.now >= until:"),
+    Mutant("never superseded", FORWARD, 'if seen.superseded_by and record.origin == "change":', "if False:"),
+    Mutant("pause ignored", FORWARD, "if seen.wishes.paused:", "if False:"),
     Mutant("people's D ignored", TWIN, "            else:\n                desired = live.replicas\n",
            "            else:\n                desired = record.desired\n"),
     Mutant("reversals counted twice", REVISE, "if name not in record.reversals", "if True"),
@@ -91,6 +93,14 @@ MUTANTS = (
            "    if False:\n        return TickResult(app, attempt.name, before, failure=answer"),
     Mutant("pods older than slots", ATTEMPT, "    if fresh and not all(", "    if False and not all(",
            "only an API server that answers a quorum read with the past shows it, and S1 is then measured on the lie"),
+    Mutant("an autoscaler keeps its minimum", SCALER, '"spec": {"behavior": behavior, "minReplicas": LEAST},',
+           '"spec": {"behavior": behavior},'),
+    Mutant("an autoscaler is woken too early", ACCOMPANIED, "        if self._is_done(record, seen):",
+           "        if True:"),
+    Mutant("an autoscaler is not fenced", SCALER, "(note.uid, note.epoch) == (seen.uid, record.epoch)",
+           "note.uid == seen.uid"),
+    Mutant("an autoscaler stays where it was", SCALER, "wanted = serves.name if forward and serves is not None else",
+           "wanted = serves.name if False and serves is not None else"),
     Mutant("claims stay", KEEPING, "if owner is not None and not _forgot(owner, slot.claim):", "if False:"),
 )  # fmt: skip
 
