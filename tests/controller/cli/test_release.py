@@ -51,6 +51,11 @@ def test_images_and_variables_of_several_containers(app: ApiServer, nightferry: 
     assert spec["env"] == {"app": {"MODE": "fast=1", "EMPTY": ""}, "proxy": {"A": "b"}}
 
 
+def test_settings_alone_are_a_release(app: ApiServer, nightferry: Nightferry) -> None:
+    assert nightferry("release", "checkout", "--config").code == 0
+    assert written(app) == {"config": "live", "requestedBy": "alice"}
+
+
 def test_the_emergency_door_is_written_with_its_reason(app: ApiServer, nightferry: Nightferry) -> None:
     assert nightferry("release", "checkout", "--image", "r.test/app:v2", "--skip-gates", "--reason", "outage").code == 0
     assert written(app)["skipGates"] == {"reason": "outage"}
