@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.verdict import Verdict
 from controller.companions.config import named_in
+from controller.jobs import Said
 from controller.release import CreateObject
 from controller.requests import Write, WriteObject
 from controller.simulation.driver import Freeze
 from controller.simulation.world import World
 from tests.kernel.faults import single_faults
+from tests.kernel.laws import Broken
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.outside_scenarios import OUTSIDE, copies
-from tests.kernel.scenarios import APP, Scenario
+from tests.kernel.scenarios import APP, Scenario, phase
 from tests.kernel.tales import TWIN
 from tests.kernel.test_single_faults import LONGEST, allowed
 
@@ -65,6 +68,26 @@ def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
     assert night.ending().phases == scenario.ends
     assert _wrong(night) == ""
     night.stay_idle()
+
+
+def test_s4_a_copy_that_a_version_reads_is_missed_at_once() -> None:
+    night = OUTSIDE["settings"].night()
+    night.run(LONGEST, lambda at: phase(at.world) == "Canary")
+    (copy,) = {name for name in copies(night.world) if name in _read(night.world)}
+    night.run(LONGEST, lambda at: at.world.objects.items["Deployment", "shop", TWIN]["spec"]["replicas"] > 0)
+    night.world.objects.delete(("ConfigMap", "shop", copy))
+    with pytest.raises(Broken, match=f"names ConfigMap {copy}, which does not exist"):
+        night.run(LONGEST)
+
+
+def test_s3_a_stage_is_not_left_before_its_smoke_test_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def credulous(*_: object) -> Said:
+        return Said(Verdict.HEALTHY, "it runs, so it will succeed")
+
+    monkeypatch.setattr("controller.inquiry.jobs.of_job", credulous)
+    night = OUTSIDE["smoke test hangs"].night()
+    with pytest.raises(Broken, match=r"S3 .* has not succeeded"):
+        night.run(LONGEST)
 
 
 @pytest.mark.parametrize("scenario", OUTSIDE.values(), ids=lambda each: each.name)
