@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,14 +17,14 @@ from analysis.assumptions import (
     QUIET_REQUESTS,
     VARIATION_FLOOR,
 )
-from analysis.contrast import Sums, noise_between_sides
+from analysis.contrast import Releases, Sums, noise_between_sides
 from analysis.engine import Traces, Worse, intervals, traces
 from analysis.learned import AgeCurve, Calibration, LearnedCounts, Noise, NotLearned, Standing, Variation
 from analysis.learning.ages import youthful
 from analysis.learning.history import CountHistory
 from analysis.learning.kinds import Family, Paths
 from analysis.learning.present import unevenness, usual, worth
-from analysis.learning.replay import Cast, Replay, cast, played, smoothed
+from analysis.learning.replay import Cast, Replay, cast, casts, played, smoothed
 from analysis.learning.tails import tail_scale
 from analysis.learning.variation import fit_noise
 from analysis.question import Settings
@@ -80,17 +81,18 @@ class Counts:
 
     def harmless(self, model: CountModel, history: CountHistory, replays: Sequence[Replay], looks: int) -> BoolArray:
         """The harm ratio excluded by the interval, or too few events in all for a harm worth waiting for."""
-        cut = cast(history.segments, replays, looks)
-        seen = intervals(cut.batch, model.noise)
         harm = math.log(model.settings.harm_ratio)
-        high = seen.high < harm
-        if model.settings.worse is Worse.HIGHER:
-            safe = high | (_extra_bound(cut, model.noise) < model.settings.negligible)
-        elif model.settings.worse is Worse.LOWER:
-            safe = seen.low > -harm
-        else:
-            safe = high & (seen.low > -harm)
-        ruled_out: BoolArray = cut.spread_out(safe.astype(np.float64)) == 1.0
+        ruled_out = np.zeros((len(replays), looks), dtype=np.bool_)
+        for which, cut in casts(history.segments, replays, looks):
+            seen = intervals(cut.batch, model.noise)
+            high = seen.high < harm
+            if model.settings.worse is Worse.HIGHER:
+                safe = high | (_extra_bound(cut, model.noise) < model.settings.negligible)
+            elif model.settings.worse is Worse.LOWER:
+                safe = seen.low > -harm
+            else:
+                safe = high & (seen.low > -harm)
+            ruled_out[which] = cut.spread_out(safe.astype(np.float64)) == 1.0
         return ruled_out
 
     def raised(
@@ -134,16 +136,38 @@ class Counts:
         worse: Sequence[Tally] | None,
     ) -> Traces:
         """Evidence at every look."""
-        cut = cast(history.segments, replays, looks, worse)
-        cut = cut.aged(history.ages, [one.draw for one in replays], rng, model.noise.variation)
-        found = traces(cut.batch, model.settings.margin, model.noise, model.settings.worse)
-        return spread_out(cut, found)
+        young = None
+        if history.ages:
+            draws = [one.draw for one in replays]
+            young = partial(Cast.aged, ages=history.ages, draws=draws, rng=rng, variation=model.noise.variation)
+        asked = partial(traces, margin=model.settings.margin, noise=model.noise, worse=model.settings.worse)
+        return replayed(history.segments, replays, looks, worse, asked, young)
 
 
-def spread_out(cut: Cast, found: Traces) -> Traces:
-    """Evidence after so many shared windows as evidence at each look."""
-    pods, further, counts = (cut.spread_out(one) for one in (found.ln_pods, found.ln_pods_margin, found.ln_counts))
-    return Traces(pods, further, counts, found.temper)
+def replayed(
+    segments: Sequence[Tally],
+    replays: Sequence[Replay],
+    looks: int,
+    worse: Sequence[Tally] | None,
+    asked: Callable[[Releases], Traces],
+    young: Callable[[Cast], Cast] | None,
+) -> Traces:
+    """Evidence of replays at each look, of what `asked` says after so many shared windows.
+
+    young: makes contender pods as young as they would be; its random draws are of all replays at once.
+    """
+    cuts = casts(segments, replays, looks, worse)
+    if young is not None:
+        cuts = iter([(slice(None), young(cast(segments, replays, looks, worse)))])
+    pods, further, counts = np.empty((3, len(replays), looks))
+    temper = 1.0
+    for which, cut in cuts:
+        found = asked(cut.batch)
+        pods[which], further[which], counts[which] = (
+            cut.spread_out(one) for one in (found.ln_pods, found.ln_pods_margin, found.ln_counts)
+        )
+        temper = found.temper
+    return Traces(pods, further, counts, temper)
 
 
 def tempered(noise: Noise, raised: Traces, replays: Sequence[Replay]) -> Noise:

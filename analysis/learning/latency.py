@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -27,11 +28,11 @@ from analysis.learned import (
     Scale,
     Standing,
 )
-from analysis.learning.counts import spread_out, tempered
+from analysis.learning.counts import replayed, tempered
 from analysis.learning.history import LatencyHistory
 from analysis.learning.kinds import Family, Paths
 from analysis.learning.present import latency_unevenness, usual_of, worth
-from analysis.learning.replay import Replay, cast, played
+from analysis.learning.replay import Cast, Replay, casts, played
 from analysis.learning.tails import tail_scale
 from analysis.learning.variation import fit_noise
 from analysis.question import Settings
@@ -99,10 +100,10 @@ class Latency:
         sharpest = int(np.argmax([_harm(one, harm) / math.sqrt(_variance(one)) for one in model.learned]))
         safe = np.ones((len(replays), looks), dtype=np.bool_)
         for place, one in enumerate(model.learned):
-            cut = cast(_at(history.segments, one.seconds), replays, looks)
-            seen = intervals(cut.batch, one.noise)
-            here = seen.high < _harm(one, harm) if place == sharpest else seen.likely <= 0.5 * _harm(one, harm)
-            safe &= cut.spread_out(here.astype(np.float64)) == 1.0
+            for which, cut in casts(_at(history.segments, one.seconds), replays, looks):
+                seen = intervals(cut.batch, one.noise)
+                here = seen.high < _harm(one, harm) if place == sharpest else seen.likely <= 0.5 * _harm(one, harm)
+                safe[which] &= cut.spread_out(here.astype(np.float64)) == 1.0
         return safe
 
     def raised(
@@ -159,14 +160,17 @@ class Latency:
         worse: LatencyHistory | None,
     ) -> list[Traces]:
         """Evidence at every boundary."""
+        draws = [replay.draw for replay in replays]
         out = []
         for one in model.learned:
             slower = None if worse is None else _at(worse.segments, one.seconds)
-            cut = cast(_at(history.segments, one.seconds), replays, looks, slower)
-            draws = [replay.draw for replay in replays]
-            cut = cut.aged(history.ages, draws, rng, one.noise.variation, power=one.slope)
-            found = traces(cut.batch, Margin(math.exp(one.margin)), one.noise)
-            out.append(spread_out(cut, found))
+            young = None
+            if history.ages:
+                young = partial(
+                    Cast.aged, ages=history.ages, draws=draws, rng=rng, variation=one.noise.variation, power=one.slope
+                )
+            asked = partial(traces, margin=Margin(math.exp(one.margin)), noise=one.noise)
+            out.append(replayed(_at(history.segments, one.seconds), replays, looks, slower, asked, young))
         return out
 
 

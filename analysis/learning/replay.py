@@ -7,7 +7,7 @@ A pod that turns is two rows of counts, one before and one after: as an incumben
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,9 @@ from analysis.special import FloatArray
 
 NOTHING_SEEN = math.log(0.5)
 """Evidence of no window at all: start 0 has half of the weight, and restarts have not begun."""
+
+_CHUNK = 64
+"""Replays cut out at a time: arrays of all of them at once would be most of what learning needs of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,32 @@ def cast(
 
     Only the pods in a replay's order take part. Shape: one row per such pod before it turns, and one row per contender.
     """
-    rows = max((len(one.order) for one in replays), default=0)
-    most = max((one.stages[-1] for one in replays), default=0)
+    return _cast(segments, replays, looks, worse, _rows(replays))
+
+
+def casts(
+    segments: Sequence[Tally], replays: Sequence[Replay], looks: int, worse: Sequence[Tally] | None = None
+) -> Iterator[tuple[slice, Cast]]:
+    """`cast` of a few replays after the other, and which they are: all of them at once cost much memory."""
+    rows = _rows(replays)
+    for at in range(0, len(replays), _CHUNK):
+        which = slice(at, at + _CHUNK)
+        yield which, _cast(segments, replays[which], looks, worse, rows)
+
+
+def _rows(replays: Sequence[Replay]) -> tuple[int, int]:
+    """Most pods that take part in a replay, and most contenders."""
+    return max((len(one.order) for one in replays), default=0), max((one.stages[-1] for one in replays), default=0)
+
+
+def _cast(
+    segments: Sequence[Tally],
+    replays: Sequence[Replay],
+    looks: int,
+    worse: Sequence[Tally] | None,
+    shape: tuple[int, int],
+) -> Cast:
+    rows, most = shape
     turn = np.full((len(replays), rows), looks)
     for at, one in enumerate(replays):
         turn[at, : one.stages[-1]] = list(one.turns().values())

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.engine import ASSUMED_NOISE, Margin, Worse, intervals, look_path, traces
 from analysis.learned import AgeCurve
-from analysis.learning.replay import NOTHING_SEEN, Replay, cast
+from analysis.learning.replay import NOTHING_SEEN, Replay, cast, casts
 from analysis.samples import Tally
 from tests.analysis.learning.histories import counts, idle
 from tests.bench.worlds import MODERATE, QUIET, WINDOW, Regression, as_tally, error_release
@@ -165,6 +165,23 @@ def test_a_decrease_is_an_increase_with_the_signs_turned() -> None:
     assert [one.ln_counts for one in turned] == pytest.approx([one.ln_counts for one in down], abs=1e-5)
     with pytest.raises(ValueError, match="points"):
         look_path(fewer, Margin(points=0.01), ASSUMED_NOISE, [5], Worse.LOWER)
+
+
+def test_replays_cut_out_a_few_at_a_time_are_those_cut_out_at_once() -> None:
+    """With fewer pods in the last of them than in the first, and windows that nobody served."""
+    segments = [a_segment(seed, requests=0.4) for seed in (1, 2)]
+    few = replace(REPLAY, segment=1, order=("p1", "p2", "p3"), stages=(1, 2))
+    replays = [*(REPLAY for _ in range(100)), *(few for _ in range(50))]
+    whole = cast(segments, replays, LOOKS)
+    parts = list(casts(segments, replays, LOOKS))
+    assert len(parts) > 2
+    assert sum(cut.seen.shape[0] for _, cut in parts) == 150
+    for which, cut in parts:
+        assert (cut.seen == whole.seen[which]).all()
+        assert (cut.rate == whole.rate[which]).all()
+        assert (cut.age == whole.age[which]).all()
+        assert (cut.batch.exposure == whole.batch.exposure[which]).all()
+        assert (cut.batch.events == whole.batch.events[which]).all()
 
 
 def test_many_releases_at_once_are_each_release_alone() -> None:
