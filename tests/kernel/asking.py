@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from controller.companions.config import named_in
 from controller.jobs import job_ref
 from controller.release import Record
@@ -27,7 +30,19 @@ def readable(world: World, memory: Memory) -> str:
     for (kind, namespace, name), obj in world.objects.items.items():
         if kind != "Deployment" or not obj["spec"]["replicas"]:
             continue
-        for wanted in named_in(obj["spec"]["template"]):
+        for wanted in _named(obj["spec"]["template"]):
             if ("ConfigMap", namespace, wanted) not in world.objects.items:
                 return f"{name} names ConfigMap {wanted}, which does not exist"
     return ""
+
+
+_read: dict[int, tuple[object, frozenset[str]]] = {}  # by identity: a template of the world is replaced, never changed
+
+
+def _named(template: Mapping[str, Any]) -> frozenset[str]:
+    known = _read.get(id(template))
+    if known is None or known[0] is not template:
+        if len(_read) > 1000:
+            _read.clear()
+        known = _read[id(template)] = (template, frozenset(named_in(template)))
+    return known[1]

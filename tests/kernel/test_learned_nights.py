@@ -20,7 +20,7 @@ from controller.requests import FetchTotals, ReadBaseline, Settings, WriteRecord
 from controller.simulation.driver import Crash, Refuse
 from controller.simulation.world import World
 from policies.load import from_object
-from tests.kernel.faults import ERROR, Trial, single_faults
+from tests.kernel.faults import ERROR, Trial, every_fault
 from tests.kernel.night import Night, Told, begin, told, with_faults
 from tests.kernel.scenarios import a_world, ask, phase, status
 from tests.simulation import past
@@ -63,7 +63,7 @@ def trials(of: Told) -> list[Trial]:
     """The faults of questions about what was learned, and crashes after writes of the record."""
     kinds = {point.index: point.request for point in of.points}
     found = []
-    for trial in single_faults(of.points):
+    for trial in every_fault(of.points):
         request = kinds[trial.index]
         asks = isinstance(request, ReadBaseline | FetchTotals)
         dies = isinstance(request, WriteRecord) and isinstance(trial.fault, Crash)

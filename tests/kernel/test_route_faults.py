@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.requests import Write
-from controller.simulation.driver import Freeze
-from tests.kernel.faults import single_faults
+from tests.kernel.faults import paused, single_faults
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.route_scenarios import ROUTED, beside, route_of
 from tests.kernel.scenarios import Scenario, phase
@@ -66,18 +64,17 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
     story = told(scenario.night(), LONGEST)
     wrong: list[str] = []
     nights = 0
-    for point in story.points_after(scenario.alike):
-        for seconds in (5.0, 40.0, 130.0) if isinstance(point.request, Write) else (40.0,):
-            nights += 1
-            what = f"frozen for {seconds:.0f} s at request {point.index}"
-            try:
-                night, ending = with_faults(story, {point.index: Freeze(seconds, "b")}, LONGEST)
-            except AssertionError as broken:
-                wrong.append(f"{what}: {broken}")
-                continue
-            problem = _wrong(scenario, night)
-            if ending != story.ending or problem:
-                wrong.append(f"{what}: {_differs(ending, story.ending)} {problem}")
+    for point, freeze in paused(story.points_after(scenario.alike)):
+        nights += 1
+        what = f"frozen for {freeze.seconds:.0f} s at request {point.index}"
+        try:
+            night, ending = with_faults(story, {point.index: freeze}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"{what}: {broken}")
+            continue
+        problem = _wrong(scenario, night)
+        if ending != story.ending or problem:
+            wrong.append(f"{what}: {_differs(ending, story.ending)} {problem}")
     print(f"paused writer in {name}: {nights} nights, {len(wrong)} violations")
     assert not wrong, "\n".join(wrong[:10])
 

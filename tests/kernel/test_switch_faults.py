@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.requests import Write
-from controller.simulation.driver import Freeze, Stale
-from tests.kernel.faults import Trial, single_faults
+from controller.simulation.driver import Stale
+from tests.kernel.faults import Trial, paused, single_faults
 from tests.kernel.night import Ending, Told, told, with_faults
 from tests.kernel.scenarios import APP, Scenario
 from tests.kernel.switch_scenarios import SWITCHED
@@ -46,19 +45,18 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str, part: int) -> None:
     """Every second request in each part, so that two workers share the longest stories."""
     scenario = SWITCHED[name]
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)[part::2]
+    points = story.points_after(scenario.alike)
     wrong: list[str] = []
     nights = 0
-    for point in points:
-        for seconds in (5.0, 40.0, 130.0) if isinstance(point.request, Write) else (40.0,):
-            nights += 1
-            try:
-                _, ending = with_faults(story, {point.index: Freeze(seconds, "b")}, LONGEST)
-            except AssertionError as broken:
-                wrong.append(f"frozen for {seconds:.0f} s at request {point.index}: {broken}")
-                continue
-            if ending != story.ending:
-                wrong.append(f"frozen for {seconds:.0f} s at request {point.index}: {ending}")
+    for point, freeze in list(paused(points))[part::2]:
+        nights += 1
+        try:
+            _, ending = with_faults(story, {point.index: freeze}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {broken}")
+            continue
+        if ending != story.ending:
+            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {ending}")
     print(f"paused writer in {name}: {len(points)} requests, {nights} nights, {len(wrong)} violations")
     assert not wrong, "\n".join(wrong[:10])
 
