@@ -317,6 +317,18 @@ def test_a_release_that_borrowed_one_ends_with_giving_it_back() -> None:
     assert not [each for each in course.move(last, moving, still=False).writes if isinstance(each, PatchObject)]
 
 
+def test_it_sleeps_on_while_a_batch_is_watched_and_while_a_person_holds_the_last_stage() -> None:
+    course, scaler = Accompanied(POLICY), a_scaler()
+    record = a_release(scaler)
+    sleeping = asleep(scaler, record)
+    watched = replace(an_observation(7, 3), objects={REF: sleeping})
+    assert course.unsettled(record, watched) == ""
+    assert course.move(record, watched, still=False).writes == ()
+    last = replace(record, stage=5, stages=5)
+    done = replace(an_observation(0, 10), objects={REF: sleeping})
+    assert not [each for each in course.move(last, done, still=True).writes if isinstance(each, PatchObject)]
+
+
 def test_in_the_last_stage_whoever_scales_the_contender_sets_d() -> None:
     course, scaler = Accompanied(POLICY), a_scaler()
     record = a_release(scaler)
