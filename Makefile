@@ -45,6 +45,10 @@ test: $(VENV)/.dev ## set up the real parts and run every test
 unit-test: $(VENV)/.dev ## the tests that need no real parts
 	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
 
+# About an hour of two cores: every fault at every request of every story, also where requests are alike.
+test-exhaustive: $(VENV)/.dev ## every single fault and every pause at every request of the kernel's stories
+	NIGHTFERRY_EXHAUSTIVE=1 $(BIN)/pytest -n 2 --timeout 5400 tests/kernel $(ARGS)
+
 cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Prometheus
 	$(BIN)/python -m tests.setup.control_plane
 	$(BIN)/pytest -n 6 --maxschedchunk 1 -m cluster $(ARGS)
@@ -61,4 +65,4 @@ manifests: $(VENV)/.dev ## write the CRDs, the JSON Schema and the reference pag
 clean: ## remove what was built
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo check format test unit-test cluster-test bench bench-decisions manifests clean
+.PHONY: help demo check format test unit-test test-exhaustive cluster-test bench bench-decisions manifests clean

@@ -15,7 +15,7 @@ from controller.release import CreateObject
 from controller.requests import Write, WriteObject
 from controller.simulation.driver import Freeze
 from controller.simulation.world import World
-from tests.kernel.faults import single_faults
+from tests.kernel.faults import single_faults, told_apart
 from tests.kernel.laws import Broken
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.outside_scenarios import OUTSIDE, copies
@@ -118,7 +118,7 @@ def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) ->
 def test_k4_a_writer_that_was_paused_before_any_write(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
     wrong: list[str] = []
-    for point in story.points_after(scenario.alike):
+    for point in told_apart(story.points_after(scenario.alike)):
         if not isinstance(point.request, Write):
             continue
         try:

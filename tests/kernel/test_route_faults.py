@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.faults import paused, single_faults
+from tests.kernel.faults import EXHAUSTIVE, paused, single_faults
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.route_scenarios import ROUTED, beside, route_of
 from tests.kernel.scenarios import Scenario, phase
 from tests.kernel.test_single_faults import LONGEST, allowed
+
+# A mesh without a rule of people's own differs in the rule that we make, and in no other request.
+TRIED = [each for name, each in ROUTED.items() if EXHAUSTIVE or not name.startswith("istio alone")]
 
 
 def _wrong(scenario: Scenario, night: Night) -> str:
@@ -34,7 +37,7 @@ def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
     assert _wrong(scenario, night) == ""
 
 
-@pytest.mark.parametrize("scenario", ROUTED.values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("scenario", TRIED, ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
     points = story.points_after(scenario.alike)
