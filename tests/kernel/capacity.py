@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.release import FORWARD
 from controller.simulation.world import World
-from tests.kernel.holds import current_sets, is_held, min_ready_of
+from tests.kernel.holds import current_sets, is_held, lately_scaled, min_ready_of
 from tests.kernel.memory import (
     Memory,
     Moment,
@@ -79,6 +79,7 @@ def availability(world: World, memory: Memory) -> str:
             assert obj is not None
             claim = claim_of(obj)
             moved = moved or claim is None or claim.replicas != int(obj["spec"]["replicas"])
+            moved = moved or (is_held(record) and lately_scaled(obj, world.now))
             states = [pod.state for pod in world.pods_of(name)]
             ready |= {pod.name for pod in available_in(states, name, world.now, min_ready_of(obj))}
             current |= current_sets(world, name, record)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from controller.attempt import seconds
 from controller.release import FORWARD, Phase, Record
 from controller.requests import WriteSlot
 from controller.simulation.deployments import ReplicaSet, hash_of
@@ -26,6 +27,16 @@ def min_ready_of(obj: Mapping[str, Any]) -> float:
     if found == NEVER_AVAILABLE and claim is not None and claim.saved:
         found = int(json.loads(claim.saved)["spec.minReadySeconds"] or 0)
     return float(found)
+
+
+def lately_scaled(obj: Mapping[str, Any], now: float) -> bool:
+    """Whether somebody set the replicas within the last minute: pods go and come by their hand then."""
+    times = (
+        seconds(entry["time"])
+        for entry in obj["metadata"]["managedFields"]
+        if entry["manager"] != "nightferry" and "f:replicas" in (entry["fieldsV1"].get("f:spec") or {})
+    )
+    return any(0.0 <= now - at <= 60.0 for at in times)
 
 
 def sets_of(world: World, name: str) -> tuple[ReplicaSet, ...]:
