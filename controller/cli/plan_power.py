@@ -107,8 +107,8 @@ def powers(
 ) -> list[GatePower]:
     """What every gate of a policy catches. told: how far it is (0 to 1), and with what."""
     out = []
-    for number, gate in enumerate(policy.spec.gates):
-        told(number / len(policy.spec.gates), f"gate {gate.name}: its usual course")
+    for number, gate in enumerate(policy.spec.learnable):
+        told(number / len(policy.spec.learnable), f"gate {gate.name}: its usual course")
         alone = _alone(found, taught, gate.name, pods)
         learned = gate_of(taught, gate.name)
         if learned is None:
@@ -121,7 +121,7 @@ def powers(
         harms = harms_of(one.history, one.settings)
         reaches = []
         for place, harm in enumerate((None, *harms)):
-            done = (number + (place + 1) / (len(harms) + 2)) / len(policy.spec.gates)
+            done = (number + (place + 1) / (len(harms) + 2)) / len(policy.spec.learnable)
             told(done, f"gate {gate.name}: {harm.label if harm is not None else 'no harm'}")
             reaches.append(reach(trial, harm, taught.plan, seed=seed))
         lacks = tuple(_lack(one, reached, taught, pods) for reached in reaches[1:])

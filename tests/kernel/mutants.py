@@ -21,8 +21,12 @@ DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "
 CLAIMS, SCALER = "controller/strategies/claims.py", "controller/companions/autoscaler.py"
 FORWARD, ACCOMPANIED = "controller/forward.py", "controller/accompanied.py"
 DRIVE, ATTEMPT, PINNED, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "pinned", "housekeeping"))
-UNIT = ["tests/controller/test_decide.py", "tests/controller/test_record.py", "tests/controller/test_twin_moves.py",
-        "tests/controller/test_autoscaler.py"]
+UNIT = [
+    "tests/controller/test_decide.py",
+    "tests/controller/test_record.py",
+    "tests/controller/test_twin_moves.py",
+    "tests/controller/test_autoscaler.py",
+]
 ROWS = ["tests/kernel/test_rows.py", "tests/kernel/test_workload_rows.py", "tests/kernel/test_odd_states.py"]
 FAULTS = ["tests/kernel/test_hostile_answers.py", "tests/kernel/test_single_faults.py", "tests/kernel/test_pairs.py"]
 
