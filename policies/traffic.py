@@ -16,8 +16,8 @@ class IngressNginx(Part):
     """ingress-nginx: a second Ingress with canary annotations stands beside the app's own."""
 
     ingress: ObjectName = Field(
-        description="The Ingress that carries the app's traffic. While a release runs, its paths to the app lead to the "
-        "incumbent's side; they are given back."
+        description="The Ingress that carries the app's traffic. While a release runs, its paths to the app lead to "
+        "the incumbent's side; they are given back."
     )
 
 
