@@ -112,6 +112,11 @@ def _where(service: Object | None, own: Selector, seen: Observation) -> At:
     if selector != pins.pinned(own, hashed):
         return "elsewhere"
     owner = pins.owner_of(hashed, seen.replica_sets)
+    pin = pins.pin_of(service)
+    if not owner and pin is not None and pin.uid == seen.uid:
+        # Our own pin on pods that are nobody's: the incumbent's ReplicaSet is there, so it was the contender's, whose
+        # Deployment somebody deleted. Requests that lead nowhere have to be led back.
+        return "contender"
     for slot, at in ((seen.incumbent, "incumbent"), (seen.contender, "contender")):
         if slot is not None and slot.name == owner:
             return at  # type: ignore[return-value]
