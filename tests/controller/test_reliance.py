@@ -69,7 +69,7 @@ def test_the_check_of_the_last_hour_is_that_of_this_release() -> None:
 
 def test_the_record_says_what_stands_behind_each_gate() -> None:
     first, errors, latency = notes(a_baseline(present=Present("uid-1", NOW)), POLICY, "uid-1")
-    assert "version 1" in first and first.endswith(", checked against the last hour")
+    assert "version 2" in first and first.endswith(", checked against the last hour")
     assert errors.startswith("gate errors: calibrated: 1 % calibrated on 84 segments")
     assert latency == "gate latency: assumed pod noise (TooFewPods: 2 pods)"
     (nothing,) = notes(NotLearned("Corrupt", "the checksum does not fit the payload"), POLICY, "uid-1")
