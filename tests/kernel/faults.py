@@ -10,6 +10,8 @@ of the same object in the same phase of the release; the first and the last stag
 writes that are alike the first one meets every fault, each later one a fault in turn; of reads that are alike one meets
 a fault in turn, and so do ticks. It is no drawing of lots: the same story has the same part. With
 NIGHTFERRY_EXHAUSTIVE=1 every fault is tried.
+
+`tried` chooses the stories: those that go through every kind of write of a strategy, or all of them.
 """
 
 from __future__ import annotations
@@ -51,6 +53,11 @@ class Trial:
 
     def __str__(self) -> str:
         return f"{self.fault} at request {self.index}"
+
+
+def tried(stories: Mapping[str, T], *usual: str) -> list[T]:
+    """The stories on which every run of the tests tries faults; all of them where every fault is asked for."""
+    return list(stories.values()) if EXHAUSTIVE else [stories[name] for name in usual]
 
 
 def single_faults(points: Sequence[Point]) -> Iterator[Trial]:
