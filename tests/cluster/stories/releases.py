@@ -145,15 +145,16 @@ class Releases:
         """The name of a Release that is none of the known ones, as soon as it is seen."""
         return eventually(lambda: sorted(set(self.names()) - known), within=within, what="another release is seen")[0]
 
-    def await_hold(self, name: str, reason: str, *, within: float) -> Sighting:
-        """Waits until it is held for a reason. Fails at once when it ends instead."""
+    def await_hold(self, name: str, reason: str, *, within: float, saying: str = "") -> Sighting:
+        """Waits until it is held for a reason, in words that contain `saying`. Fails at once when it ends instead."""
 
         def there() -> Sighting | None:
             one = self.last(name)
             assert one.phase not in ENDED, f"{name} ended {one.phase} and was not held: {one.because}"
-            return one if one.held == reason else None
+            because = str((one.status.get("held") or {}).get("because"))
+            return one if one.held == reason and saying in because else None
 
-        found = eventually(there, within=within, what=f"release {name} is held: {reason}", every=0.05)
+        found = eventually(there, within=within, what=f"release {name} is held: {reason} {saying}", every=0.05)
         assert found is not None
         return found
 

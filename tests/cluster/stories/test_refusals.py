@@ -32,18 +32,6 @@ def pause_the_deployment(story: Story) -> None:
     story.site.api.patch(path, {"spec": {"paused": True}}, content_type=MERGE, fieldManager="kubectl-rollout")
 
 
-def add_an_autoscaler(story: Story) -> None:
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": APP}
-    story.site.apply(
-        {
-            "apiVersion": "autoscaling/v1",
-            "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "checkout-cpu"},
-            "spec": {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 9},
-        }
-    )
-
-
 def add_a_second_policy(story: Story) -> None:
     story.applies_policy(name="checkout-too")
 
@@ -52,7 +40,6 @@ def add_a_second_policy(story: Story) -> None:
     ("obstacle", "words"),
     [
         (pause_the_deployment, ("paused by kubectl-rollout", "kubectl rollout resume")),
-        (add_an_autoscaler, ("HorizontalPodAutoscaler checkout-cpu", "Deployment checkout")),
         (add_a_second_policy, ("checkout and checkout-too", "delete one of them")),
     ],
 )

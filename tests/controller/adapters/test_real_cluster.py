@@ -449,7 +449,7 @@ _USES: Mapping[ObjectKind, str] = {
     "HTTPRoute": "get patch",
     "VirtualService": "get patch",
     "DestinationRule": "get create patch delete",
-    "ConfigMap": "get",
+    "ConfigMap": "get create delete",
     "Job": "get create",
     "HorizontalPodAutoscaler": "get patch",
 }
