@@ -53,7 +53,7 @@ def test_a_deleted_crd_leaves_the_app_serving_and_comes_back(
         assert controller.read_page("/healthz")[0] == 200
 
         own_bed.apply_manifests(MANIFESTS[0])
-        restore = story.releases.await_new({release}, within=60)
+        restore = story.releases.await_new({release}, within=150)
         story.releases.await_phase(restore, "RolledBack", within=60)
         story.judge_end(restore, "RolledBack", tag="v1")
         story.judge()
