@@ -27,6 +27,7 @@ from controller.clock import Clock
 from controller.metrics.credentials import Credentials, UnreadableCredentials
 from controller.metrics.settings import SourceSettings
 from controller.requests import Failure, FailureKind
+from controller.wire_faults import reason
 
 MAX_BODY = 8 * 1024 * 1024  # bytes, decompressed
 EXCERPT = 256  # bytes of an answer that a message may show
@@ -182,11 +183,11 @@ class Transport:
             failure = Failure(FailureKind.UNAUTHORIZED, f"source {self._settings.name}: {error}")
             return Fault(failure, Cause.REFUSED)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
-            reason = _reason(error)
-            failure = Failure(FailureKind.UNAVAILABLE, f"source {self._settings.name}: {reason}")
+            why = reason(error)
+            failure = Failure(FailureKind.UNAVAILABLE, f"source {self._settings.name}: {why}")
             if isinstance(error, wire.TooLarge):
                 return Fault(failure, Cause.TOO_LARGE)
-            return Fault(failure, Cause.TIMED_OUT if reason == "timed out" else Cause.OTHER)
+            return Fault(failure, Cause.TIMED_OUT if why == "timed out" else Cause.OTHER)
         return body
 
     def _connect(self) -> PrometheusConnect:
@@ -230,21 +231,3 @@ def _cause(refused: _Refused) -> Cause:
 def excerpt(body: bytes) -> str:
     """The beginning of an answer, escaped to one line, for a message."""
     return wire.one_line(body[:EXCERPT].decode(errors="backslashreplace"), EXCERPT)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong in our own words: those of the libraries may quote a header."""
-    match error:
-        case wire.TooLarge():
-            return str(error)
-        case requests.Timeout() | urllib3.exceptions.TimeoutError() | TimeoutError():
-            return "timed out"
-        case requests.exceptions.SSLError():
-            return "the TLS certificate is not accepted"
-        case requests.ConnectionError():
-            return "timed out" if "timed out" in str(error) else "no connection"
-        case urllib3.exceptions.DecodeError():
-            return "the body is not what its Content-Encoding says"
-        case urllib3.exceptions.ProtocolError() | OSError():
-            return "the connection broke"
-    return type(error).__name__

@@ -27,6 +27,7 @@ from controller import wire
 from controller.clock import Clock
 from controller.outside.settings import EndpointSettings
 from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+from controller.wire_faults import reason
 
 MAX_BODY = 16 * 1024  # bytes of an answer, decompressed
 MAX_SECRET = 4096  # bytes
@@ -83,7 +84,7 @@ class Post:
                     if not response.raw.closed:
                         response.close()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
-            return Failure(FailureKind.UNAVAILABLE, _reason(error))
+            return Failure(FailureKind.UNAVAILABLE, reason(error))
 
     def _headers(self, name: str, body: bytes) -> dict[str, str]:
         at = f"{self._clock.now():.0f}"
@@ -122,21 +123,3 @@ class Post:
                 found.mount(scheme, _Paced(max_retries=_ONCE))
             self._own.session = found
         return found
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong in our own words: those of the libraries may quote a header."""
-    match error:
-        case wire.TooLarge():
-            return str(error)
-        case requests.Timeout() | urllib3.exceptions.TimeoutError() | TimeoutError():
-            return "timed out"
-        case requests.exceptions.SSLError():
-            return "the TLS certificate is not accepted"
-        case requests.ConnectionError():
-            return "timed out" if "timed out" in str(error) else "no connection"
-        case urllib3.exceptions.DecodeError():
-            return "the body is not what its Content-Encoding says"
-        case urllib3.exceptions.ProtocolError() | OSError():
-            return "the connection broke"
-    return type(error).__name__

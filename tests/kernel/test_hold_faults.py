@@ -8,6 +8,7 @@ from tests.kernel.faults import EXHAUSTIVE, paused, single_faults, tried
 from tests.kernel.hold_scenarios import HELD
 from tests.kernel.night import told, with_faults
 from tests.kernel.scenarios import Scenario
+from tests.kernel.strikes import paused_writer
 from tests.kernel.test_single_faults import LONGEST, allowed
 
 
@@ -48,17 +49,4 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str, part: int) -> None:
     """Every fourth request in each part, so that workers share the longest stories."""
     scenario = HELD[name]
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    wrong: list[str] = []
-    nights = 0
-    for point, freeze in list(paused(points))[part::4]:
-        nights += 1
-        try:
-            _, ending = with_faults(story, {point.index: freeze}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {broken}")
-            continue
-        if ending != story.ending:
-            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {ending}")
-    print(f"paused writer in {name}: {len(points)} requests, {nights} nights, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+    paused_writer(story, list(paused(story.points_after(scenario.alike)))[part::4], name)

@@ -11,56 +11,23 @@ import pytest
 
 from controller.requests import Write
 from controller.simulation.driver import Freeze, at
-from tests.kernel.events import EVENTS, Event, rotating_crash
-from tests.kernel.faults import beginnings, paused, told_apart
-from tests.kernel.night import with_faults
+from tests.kernel.events import EVENTS, Event
+from tests.kernel.faults import paused, told_apart
 from tests.kernel.scenarios import SCENARIOS
+from tests.kernel.strikes import crash_and_event, paused_writer
 from tests.kernel.test_single_faults import LONGEST, story_of
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_a_crash_and_an_event_at_every_tick(event: Event) -> None:
-    story = story_of(SCENARIOS["healthy"])
-    ends: dict[str, int] = {}
-    wrong: list[str] = []
-    chosen = beginnings(story.points)
-    for tick, (first, before) in enumerate(story.forks.items()):
-        for crashes in (False, True) if first in chosen else ():
-            night = before.fork(rotating_crash(tick)) if crashes else before.fork()
-            try:
-                event.happen(night)
-                night.run(2 * LONGEST)
-                ending = night.ending()
-                night.stay_idle()
-            except AssertionError as broken:
-                wrong.append(f"{event.name} at request {first}, crash {crashes}: {broken}")
-                continue
-            phase = ending.phases["first"]
-            ends[phase] = ends.get(phase, 0) + 1
-            if phase not in event.ends or not set(ending.phases.values()) <= event.ends:
-                wrong.append(f"{event.name} at request {first}, crash {crashes}: {ending}")
-    print(f"crash x {event.name}: {2 * len(chosen)} nights, ended {ends}, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+    crash_and_event(story_of(SCENARIOS["healthy"]), event, "healthy")
 
 
 @pytest.mark.parametrize("name", ["healthy", "abort in mid-batch", "errors in batch 2", "HPA", "HPA and abort"])
 def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
     scenario = SCENARIOS[name]
     story = story_of(scenario)
-    points = story.points_after(scenario.alike)
-    wrong: list[str] = []
-    nights = 0
-    for point, freeze in paused(points):
-        nights += 1
-        try:
-            _, ending = with_faults(story, {point.index: freeze}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {broken}")
-            continue
-        if ending != story.ending:
-            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {ending}")
-    print(f"paused writer in {name}: {len(points)} requests, {nights} nights, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+    paused_writer(story, paused(story.points_after(scenario.alike)), name)
 
 
 @pytest.mark.parametrize("event", [each for each in EVENTS if "clock" not in each.name], ids=lambda event: event.name)

@@ -8,6 +8,7 @@ from controller.simulation.driver import Stale
 from tests.kernel.faults import EXHAUSTIVE, Trial, paused, single_faults, tried
 from tests.kernel.night import Ending, Told, told, with_faults
 from tests.kernel.scenarios import APP, Scenario
+from tests.kernel.strikes import paused_writer
 from tests.kernel.switch_scenarios import SWITCHED
 from tests.kernel.test_single_faults import LONGEST, allowed
 
@@ -49,20 +50,7 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str, part: int) -> None:
     """Every second request in each part, so that two workers share the longest stories."""
     scenario = SWITCHED[name]
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    wrong: list[str] = []
-    nights = 0
-    for point, freeze in list(paused(points))[part::2]:
-        nights += 1
-        try:
-            _, ending = with_faults(story, {point.index: freeze}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {broken}")
-            continue
-        if ending != story.ending:
-            wrong.append(f"frozen for {freeze.seconds:.0f} s at request {point.index}: {ending}")
-    print(f"paused writer in {name}: {len(points)} requests, {nights} nights, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+    paused_writer(story, list(paused(story.points_after(scenario.alike)))[part::2], name)
 
 
 def _hidden(ending: Ending, story: Told, trial: Trial) -> bool:
