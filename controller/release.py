@@ -56,6 +56,11 @@ class HoldReason(StrEnum):
     PREFLIGHT_BLIND = "PreflightBlind"
     LEARNING = "Learning"
     SHARED = "Shared"
+    WINDOW_CLOSED = "WindowClosed"
+    FROZEN = "Frozen"
+    NOT_BEFORE = "NotBefore"
+    AWAITS_TRAIN = "AwaitsTrain"
+    ALERT = "Alert"
 
 
 class Cause(StrEnum):
@@ -65,6 +70,10 @@ class Cause(StrEnum):
     BLIND = "Blind"
     UNDECIDED = "Undecided"
     SHARED = "Shared"
+    ALERT = "Alert"
+    WINDOW_CLOSED = "WindowClosed"
+    TRAIN_STOPPED = "TrainStopped"
+    QUARANTINED = "Quarantined"
     CRASH_LOOP = "CrashLoop"
     IMAGE_PULL = "ImagePull"
     BATCH_DEADLINE = "BatchDeadline"
@@ -244,6 +253,22 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people are to be told, by one notifier; it stays in the record until it was sent.
+
+    id: the same for a repetition. event: the policy's word for what happened. done: sent, or given up with `because`.
+    """
+
+    id: str
+    notifier: str
+    event: str
+    at: float
+    because: str = ""
+    done: bool = False
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the decision log that `explain` prints: what was decided, when, and the numbers behind it."""
 
@@ -294,6 +319,7 @@ class Record:
     verdicts: tuple[GateVerdict, ...] = ()
     verdicts_at: float = 0.0
     decisions: tuple[Entry, ...] = ()
+    notices: tuple[Notice, ...] = ()  # what people are to be told, oldest first
     version: int = RECORD_VERSION
 
     @property
@@ -404,6 +430,36 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Firing:
+    """One alert that fires at this instant and matches the policy.
+
+    then: what the policy wants of it. since: epoch seconds at which it began. told: whether the receiver had it first.
+    """
+
+    fingerprint: str
+    name: str
+    labels: Mapping[str, str]
+    since: float
+    then: Literal["rollBack", "pause"]
+    told: bool = False
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What windows, freezes and trains say of this instant.
+
+    closed: why nothing may begin or advance now, or "". until: when that ends, None where nobody knows.
+    recalled: why a train calls its cars back, or "".
+    """
+
+    closed: str = ""
+    frozen: bool = False
+    until: float | None = None
+    recalled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """Everything one decision rests on. A slot that does not exist is None; its pods are then empty."""
 
@@ -420,6 +476,8 @@ class Observation:
     policy_exists: bool = True
     policy_refused: str = ""  # why it is no policy since somebody edited it
     superseded_by: str = ""
+    night: Night = Night()
+    firing: tuple[Firing, ...] | None = ()  # None: nobody could be asked
     first_sample_by: float = 0.0  # until then a gate without data is waiting for its first windows, not blind
 
     def available(self, role: Role) -> int:

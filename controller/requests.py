@@ -177,6 +177,44 @@ class Spoken:
     body: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadTrains:
+    """-> list of the namespace's ReleaseTrain objects as dicts, from the watch cache."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFiring:
+    """-> FiringAlerts: every alert that fires at this instant and carries all labels of one of `matches`."""
+
+    matches: tuple[tuple[tuple[str, str], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FiringAlerts:
+    """Alerts as Alertmanager's API v2 gives them (dicts with fingerprint, labels, annotations, startsAt, status)."""
+
+    items: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """-> Delivery: hand a notice to its notifier without waiting; `id` is the same for a repetition."""
+
+    notifier: str
+    id: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where a notice stands. pending: on its way, ask again; failed: it will not arrive, and why."""
+
+    state: Literal["pending", "sent", "failed"]
+    because: str = ""
+
+
 Term = Literal["errors", "requests", "buckets", "events", "readings"]
 
 
@@ -306,6 +344,16 @@ class WritePolicyStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteTrainStatus:
+    """Merge-patch the status of a ReleaseTrain at `resource_version` -> the object as written."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CreateRelease:
     """Create a Release (a restore, where a record was lost) -> the object as written."""
 
@@ -358,6 +406,8 @@ Answer = (
     | Counts
     | Totals
     | Spoken
+    | FiringAlerts
+    | Delivery
     | Failure
     | None
 )
