@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from controller.companions import companions_of
 from controller.findings import Finding
@@ -34,6 +35,12 @@ from controller.strategies.claims import claimed
 from controller.strategies.stages import HAND_BACK, handing_back, next_stage, stage_name
 from controller.strategies.strategy import Template
 from policies.schema import ReleasePolicySpec
+
+
+@lru_cache(maxsize=256)  # a tick asks a dozen times for the stages of one policy
+def _stages(policy: ReleasePolicySpec, desired: int, *, borrows: bool) -> tuple[Stage, ...]:
+    stages = strategy_of(policy).stages(policy, desired)
+    return handing_back(stages) if borrows else stages
 
 
 class Accompanied:
@@ -94,8 +101,7 @@ class Accompanied:
 
     def stages(self, record: Record) -> tuple[Stage, ...]:
         """The stages of a release, with one that gives back what its companions have borrowed."""
-        stages = self._strategy.stages(self._policy, record.desired)
-        return handing_back(stages) if record.saved else stages
+        return _stages(self._policy, record.desired, borrows=bool(record.saved))
 
     def stage(self, record: Record) -> Stage:
         """The stage that a release is in; a record that goes back may stand in none."""
@@ -113,7 +119,9 @@ class Accompanied:
 
     def _bare(self, record: Record) -> Record:
         """The record as the strategy knows it: without the stage that was appended for the companions."""
-        last = len(self._strategy.stages(self._policy, record.desired)) - 1
+        last = len(_stages(self._policy, record.desired, borrows=False)) - 1
+        if record.stage <= last and record.stages <= last:
+            return record
         return replace(record, stage=min(record.stage, last), stages=min(record.stages, last))
 
     # --------------------------------------------------------------------------------------------- beginning
@@ -129,12 +137,11 @@ class Accompanied:
         return tuple(line for companion in self._companions for line in companion.notes(self._policy, seen))
 
     def saved(self, record: Record, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
-        """What is borrowed, as it is now, added to what the record says already: that was before we changed it."""
+        """What is borrowed, as it is now, or as our mark on it says that it was; what is not seen any more is kept."""
         new = [*self._strategy.saved(self._policy, seen)]
         for companion in self._companions:
-            new += companion.saved(self._policy, seen, around)
-        known = {(each.kind, each.name) for each in record.saved}
-        return (*record.saved, *(each for each in new if (each.kind, each.name) not in known))
+            new += companion.saved(self._policy, record, seen, around)
+        return tuple({(each.kind, each.name): each for each in (*record.saved, *new)}.values())
 
     def template(self, seen: Observation, template: Template) -> Template:
         for companion in self._companions:

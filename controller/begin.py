@@ -115,6 +115,7 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
     known = known_before(case, seen)
     saved = case.course.saved(replace(record, saved=known.saved), observed, found.around)
     if case.origin == "restore":
+        saved = tuple({(each.kind, each.name): each for each in (*saved, *known.saved)}.values())
         record = replace(record, saved=saved, incumbent=known.incumbent, contender=known.contender)
         return (yield from _step_back(case, observed, record))
     record = replace(record, desired=case.course.desired(record, observed))
@@ -180,6 +181,9 @@ def _step(
     assert live is not None
     if record.saved:
         record = bound(case, record, live, spare)
+    if not set(case.attempt.record.saved) <= set(record.saved):
+        # One of two looks was stale, or somebody changed what is going to be borrowed: a third look must agree.
+        return (yield from _written(case, record, Plan()))
     if claimed(observed, live) and any(ref not in observed.objects for ref in case.course.reads(record)):
         return (yield from _written(case, record, Plan()))  # the next look sees what is going to be borrowed
     if not case.course.prepared(record, observed, template):

@@ -98,12 +98,17 @@ class Autoscaler:
         names = sorted(ref.name for ref, found in seen.objects.items() if ref.kind == KIND and found is not None)
         return (f"{KIND} {', '.join(names)} is suspended for the time of the release",) if names else ()
 
-    def saved(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
+    def saved(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours
+    ) -> tuple[Saved, ...]:
+        known = {(each.name, each.uid): each for _, each in _borrowed(record)}
         found = []
         for scaler in _on_slots(policy, around):
-            note = _note(scaler)
-            fields = note.fields if note is not None else _fields(scaler)
-            found.append(Saved(KIND, _name(scaler), _uid(scaler), _text(fields)))
+            note, name, uid = _note(scaler), _name(scaler), _uid(scaler)
+            if note is None and _suspended(scaler) and (name, uid) in known:
+                found.append(known[name, uid])  # somebody took our annotation away, and left it suspended
+            else:
+                found.append(Saved(KIND, name, uid, _text(note.fields if note is not None else _fields(scaler))))
         return tuple(found)
 
     def template(self, policy: ReleasePolicySpec, seen: Observation, template: Template) -> Template:

@@ -41,8 +41,11 @@ class Companion(Protocol):
         """Lines for the plan: what people should know beforehand."""
         ...
 
-    def saved(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
-        """What it will borrow, as it is now; where a release that lost its record has borrowed it, as it was then."""
+    def saved(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours
+    ) -> tuple[Saved, ...]:
+        """What it will borrow, as it is now; where this release, or one that lost its record, has borrowed it already,
+        as it was then."""
         ...
 
     def template(self, policy: ReleasePolicySpec, seen: Observation, template: Template) -> Template:

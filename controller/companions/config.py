@@ -188,7 +188,9 @@ class Config:
                 lines.append(f"config: no container or volume of the incumbent reads ConfigMap {name}")
         return tuple(lines)
 
-    def saved(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
+    def saved(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours
+    ) -> tuple[Saved, ...]:
         named = _named_by_versions(seen)
         found = []
         for source, name in self._wanted(policy, seen).items():

@@ -149,7 +149,7 @@ def test_people_are_told_what_the_incumbent_reads() -> None:
 
 def test_what_is_borrowed_is_recorded_before_it_is_made() -> None:
     there = seen(live=CONTENT, incumbent=OLD, kept=(f"{NAME}-aaaaaaaaaa", NAME))
-    (saved,) = CONFIG.saved(SPEC, there, Neighbours())
+    (saved,) = CONFIG.saved(SPEC, Record(), there, Neighbours())
     assert (saved.kind, saved.name) == ("ConfigMap", COPY)
     assert json.loads(saved.fields) == {"of": NAME, "older": [OLD, f"{NAME}-aaaaaaaaaa"]}
     assert CONFIG.prepare(SPEC, a_record(), there) is None  # nothing is made that no record knows

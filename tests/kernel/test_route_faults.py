@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.faults import EXHAUSTIVE, paused, single_faults, tried
+from controller.requests import Read
+from controller.simulation.driver import Stale
+from tests.kernel.faults import EXHAUSTIVE, Trial, paused, single_faults, tried
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.route_scenarios import ROUTED, beside, route_of
 from tests.kernel.scenarios import Scenario, phase
 from tests.kernel.test_single_faults import LONGEST, allowed
 
 USUAL = ("ingressNginx healthy", "gatewayAPI regression", "istio abort at 100")
+_READS = 120  # of the first four ticks of a release, in which it borrows
 FROZEN = ("gatewayAPI regression", "ingressNginx healthy", "istio abort at 100")
 
 
@@ -79,6 +82,24 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
         if ending != story.ending or problem:
             wrong.append(f"{what}: {_differs(ending, story.ending)} {problem}")
     print(f"paused writer in {name}: {nights} nights, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+def test_k10_what_is_borrowed_is_not_taken_from_one_stale_look() -> None:
+    """A way back that begins seconds after a success: the route of 20 s ago is still split, and is nobody's own."""
+    scenario = ROUTED["gatewayAPI back after success"]
+    story = told(scenario.night(), LONGEST)
+    began = next(fork for fork in story.forks.values() if phase(fork.world, "back") == "Preflight")
+    points = [each for each in story.points if each.index >= began.driver.requests and isinstance(each.request, Read)]
+    wrong: list[str] = []
+    for point in points[:_READS]:
+        for fault in (Stale(seconds=20.0), Stale(changes=2)):
+            trial = Trial(point.index, fault)
+            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
+            problem = _wrong(scenario, night)
+            if problem or not allowed(ending, story, trial):
+                wrong.append(f"{trial}: {problem or ending}")
+    assert len(points) > _READS
     assert not wrong, "\n".join(wrong[:10])
 
 
