@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from controller.companions import companions_of
 from controller.findings import Finding
@@ -34,11 +33,12 @@ from controller.strategies import Cast, strategy_of
 from controller.strategies.claims import claimed
 from controller.strategies.stages import HAND_BACK, handing_back, next_stage, stage_name
 from controller.strategies.strategy import Template
+from policies.kept import kept
 from policies.schema import ReleasePolicySpec
 
 
-@lru_cache(maxsize=256)  # a tick asks a dozen times for the stages of one policy
-def _stages(policy: ReleasePolicySpec, desired: int, *, borrows: bool) -> tuple[Stage, ...]:
+@kept  # a tick asks for them a dozen times
+def _stages(policy: ReleasePolicySpec, desired: int, borrows: bool) -> tuple[Stage, ...]:
     stages = strategy_of(policy).stages(policy, desired)
     return handing_back(stages) if borrows else stages
 
@@ -101,7 +101,7 @@ class Accompanied:
 
     def stages(self, record: Record) -> tuple[Stage, ...]:
         """The stages of a release, with one that gives back what its companions have borrowed."""
-        return _stages(self._policy, record.desired, borrows=bool(record.saved))
+        return _stages(self._policy, record.desired, bool(record.saved))
 
     def stage(self, record: Record) -> Stage:
         """The stage that a release is in; a record that goes back may stand in none."""
@@ -119,7 +119,7 @@ class Accompanied:
 
     def _bare(self, record: Record) -> Record:
         """The record as the strategy knows it: without the stage that was appended for the companions."""
-        last = len(_stages(self._policy, record.desired, borrows=False)) - 1
+        last = len(_stages(self._policy, record.desired, False)) - 1
         if record.stage <= last and record.stages <= last:
             return record
         return replace(record, stage=min(record.stage, last), stages=min(record.stages, last))

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from policies.kept import kept
 from policies.schema import Baseline, BlueGreen, Gate, OnShared, Promise, Recreate, ReleasePolicy
 from policies.strategy import Moves
 
@@ -23,6 +24,7 @@ def to_object(policy: ReleasePolicy) -> dict[str, Any]:
     return policy.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+@kept
 def digest(policy: ReleasePolicy) -> str:
     """12 hex digits of the SHA-256 of the canonical spec; spelling and written-out defaults make no difference."""
     spec = to_object(policy)["spec"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.strategies import bluegreen, recreate, rolling, routed, twin
 from controller.strategies.strategy import Cast, Strategy
+from policies.kept import kept
 from policies.schema import ReleasePolicySpec
 
 __all__ = ["STRATEGIES", "Cast", "Strategy", "slots_named", "strategy_of", "targets_of"]
@@ -19,6 +20,7 @@ STRATEGIES: Mapping[str, Strategy] = {
 }
 
 
+@kept
 def strategy_of(policy: ReleasePolicySpec) -> Strategy:
     """The strategy that a policy names; with a router, the one that moves requests by weight."""
     if policy.strategy.traffic is not None:
