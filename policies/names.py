@@ -74,6 +74,12 @@ def _endpoint(text: str) -> str:
     return dns_label(text)
 
 
+def _notifier(text: str) -> str:
+    if "://" in text or "@" in text:
+        raise refused("the name of a notifier in the controller's own configuration, never a URL or an address")
+    return dns_label(text)
+
+
 def _by_value(text: str) -> str:
     rest = text.replace("$incumbentHash", "").replace("$contenderHash", "")
     if not text or len(text) > 253 or not text.isprintable() or "$" in rest:
@@ -157,6 +163,7 @@ DeploymentName = Annotated[
 SourceName = Annotated[str, AfterValidator(_source), _schema(_LABEL, 63)]
 MetricLabel = Annotated[str, AfterValidator(_metric_label), _schema(_METRIC_LABEL, 128)]
 EndpointName = Annotated[str, AfterValidator(_endpoint), _schema(_LABEL, 63)]
+NotifierName = Annotated[str, AfterValidator(_notifier), _schema(_LABEL, 63)]
 ByValue = Annotated[
     str, AfterValidator(_by_value), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253})
 ]
