@@ -31,16 +31,9 @@ from controller.release import (
 from controller.requests import Neighbours, Permission
 from controller.strategies import Cast, strategy_of
 from controller.strategies.claims import claimed
-from controller.strategies.stages import HAND_BACK, handing_back, next_stage, stage_name
+from controller.strategies.stages import HAND_BACK, next_stage, stage_name, stages_of
 from controller.strategies.strategy import Template
-from policies.kept import kept
 from policies.schema import ReleasePolicySpec
-
-
-@kept  # a tick asks for them a dozen times
-def _stages(policy: ReleasePolicySpec, desired: int, borrows: bool) -> tuple[Stage, ...]:
-    stages = strategy_of(policy).stages(policy, desired)
-    return handing_back(stages) if borrows else stages
 
 
 class Accompanied:
@@ -101,7 +94,7 @@ class Accompanied:
 
     def stages(self, record: Record) -> tuple[Stage, ...]:
         """The stages of a release, with one that gives back what its companions have borrowed."""
-        return _stages(self._policy, record.desired, bool(record.saved))
+        return stages_of(self._policy, record.desired, self._strategy, bool(record.saved))
 
     def stage(self, record: Record) -> Stage:
         """The stage that a release is in; a record that goes back may stand in none."""
@@ -119,7 +112,7 @@ class Accompanied:
 
     def _bare(self, record: Record) -> Record:
         """The record as the strategy knows it: without the stage that was appended for the companions."""
-        last = len(_stages(self._policy, record.desired, False)) - 1
+        last = len(stages_of(self._policy, record.desired, self._strategy)) - 1
         if record.stage <= last and record.stages <= last:
             return record
         return replace(record, stage=min(record.stage, last), stages=min(record.stages, last))

@@ -10,6 +10,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import msgspec
+
 from controller.accompanied import Accompanied
 from controller.record import RecordInvalid, read_record, to_status
 from controller.release import (
@@ -48,6 +50,7 @@ from controller.requests import (
 )
 from controller.slots import match_labels, not_older, slot_state
 from controller.strategies import Cast
+from policies.kept import kept
 from policies.load import PolicyRefused, release_from_object
 from policies.schema import ReleaseSpec
 
@@ -92,11 +95,7 @@ class Attempt:
     @property
     def asked(self) -> str:
         """Digest of the version that the release asks for, without the verbs beside it."""
-        # A digest that is on record must not change with the program: what came later counts where it is said.
-        version = self.spec.model_dump(mode="json", include={"images", "template", "env", "rollback_of", "restore_of"})
-        later = self.spec.model_dump(mode="json", include={"config", "home", "adopt"}, exclude_defaults=True)
-        version |= later
-        return hashlib.sha256(json.dumps(version, sort_keys=True).encode()).hexdigest()[:12]
+        return _version(self.spec)
 
     @property
     def wishes(self) -> Wishes:
@@ -113,6 +112,14 @@ class Attempt:
         )
 
 
+@kept
+def _version(spec: ReleaseSpec) -> str:
+    # A digest that is on record must not change with the program: what came later counts where it is said.
+    version = spec.model_dump(mode="json", include={"images", "template", "env", "rollback_of", "restore_of"})
+    version |= spec.model_dump(mode="json", include={"config", "home", "adopt"}, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(version, sort_keys=True).encode()).hexdigest()[:12]
+
+
 _NOTHING = ReleaseSpec.model_construct(policy="", images={}, env={}, paused=False)
 
 
@@ -125,7 +132,7 @@ def parsed(obj: Mapping[str, Any]) -> Attempt:
         record = read_record(status)
     except RecordInvalid as error:
         problem = str(error)
-    spec, refused = _asked(json.dumps({key: value for key, value in obj.items() if key != "status"}))
+    spec, refused = _asked(msgspec.json.encode({key: value for key, value in obj.items() if key != "status"}))
     return Attempt(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
@@ -142,10 +149,10 @@ def parsed(obj: Mapping[str, Any]) -> Attempt:
 
 
 @lru_cache(maxsize=1024)
-def _asked(text: str) -> tuple[ReleaseSpec, str]:
+def _asked(text: bytes) -> tuple[ReleaseSpec, str]:
     """What a release asks for and "", or nothing and why it is refused; most ticks find the text of the tick before."""
     try:
-        return release_from_object(json.loads(text)).spec, ""
+        return release_from_object(msgspec.json.decode(text)).spec, ""
     except PolicyRefused as error:
         return _NOTHING, "; ".join(str(each) for each in error.errors)[:1024]
 

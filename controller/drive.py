@@ -29,7 +29,7 @@ from controller.release import (
     RollBack,
 )
 from controller.requests import Failure, ReadRelease, Settings, Source
-from controller.revise import revised
+from controller.revise import changed, revised
 from policies.load import digest
 from policies.schema import ReleasePolicy
 
@@ -119,7 +119,7 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy
     course = Accompanied(policy.spec)
     before = attempt.record
     record = with_forecasts(revised(before, seen, course), told.forecasts)
-    record = replace(record, inquiries=remembered(record, told.inquiries))
+    record = changed(record, inquiries=remembered(record, told.inquiries))
     if (tightened := digest(policy)) != record.policy_digest:
         record = noted(pin(record, policy), "PolicyTightened", f"an edit tightened the policy ({tightened})", seen.now)
     if told.lacking and not outlook.is_told(record):

@@ -7,6 +7,7 @@ each is a function of (record, observation), so that a controller killed between
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from controller.accompanied import Accompanied
 from controller.release import (
@@ -23,12 +24,18 @@ MOST_SPANS = 48
 MOST_REPLICA_SETS = 8
 
 
+def changed(record: Record, **fields: Any) -> Record:
+    """The record with these fields: at most looks it has them already, and is the same record."""
+    news = {name: value for name, value in fields.items() if getattr(record, name) != value}
+    return replace(record, **news) if news else record
+
+
 def revised(record: Record, seen: Observation, course: Accompanied) -> Record:
     """The record as the observation has it; phases, stages and holds are left to `decide`."""
     if record.phase not in FORWARD and record.phase is not Phase.ROLLING_BACK:
         return record
     desired, reversals = course.noticed(record, seen)
-    record = replace(
+    record = changed(
         record,
         desired=desired,
         reversals=(*record.reversals, *(name for name in reversals if name not in record.reversals)),
@@ -41,7 +48,7 @@ def revised(record: Record, seen: Observation, course: Accompanied) -> Record:
     settled = not course.unsettled(record, seen)
     if settled:
         # A tick that was frozen and woke in a later stage has a `now` from before it.
-        return replace(_opened(record, max(seen.now, record.stage_since)), moving_since=None)
+        return changed(_opened(record, max(seen.now, record.stage_since)), moving_since=None)
     record = closed(record, seen.now)
     return record if record.moving_since is not None else replace(record, moving_since=seen.now)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from controller.release import CLAIM_ANNOTATION, SLOT_LABEL, Claim, Phase, PodState, ReplicaSetState, SlotState
 
@@ -40,8 +43,11 @@ def claim_text(claim: Claim) -> str:
 
 def read_claim(text: object) -> Claim | None:
     """The claim in an annotation's value, or None where there is none that we could have written."""
-    if not isinstance(text, str):
-        return None
+    return _claim(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=1024)  # most looks find the text of the look before
+def _claim(text: str) -> Claim | None:
     try:
         data = json.loads(text)
         role = data["role"]
@@ -69,7 +75,12 @@ def template_digest(template: Mapping[str, Any]) -> str:
     Left out are our own slot label and the time stamp of `kubectl rollout restart`, which change no version; fields
     that are null or empty count as unset, because the API server drops them.
     """
-    bare = _without_unset(template)
+    return _digest(msgspec.json.encode(template))
+
+
+@lru_cache(maxsize=1024)  # most looks find the text of the look before
+def _digest(template: bytes) -> str:
+    bare = _without_unset(msgspec.json.decode(template))
     if not isinstance(bare, dict):
         bare = {}
     metadata = bare.get("metadata")
@@ -84,10 +95,10 @@ def template_digest(template: Mapping[str, Any]) -> str:
 
 
 def _without_unset(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         kept = {key: _without_unset(inner) for key, inner in value.items()}
         return {key: inner for key, inner in kept.items() if inner not in (None, {}, [])}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [_without_unset(inner) for inner in value]
     return value
 

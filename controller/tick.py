@@ -11,10 +11,11 @@ failure of any read ends the tick without a write. Killed after any request, the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from controller.attempt import Attempt, Reading, Step, TickResult, parsed
 from controller.begin import begin
@@ -95,14 +96,14 @@ def _policy(answer: Answer) -> tuple[ReleasePolicy | None, str]:
     """(the policy, "") or (None, why there is none)."""
     if not isinstance(answer, Mapping):
         return None, "the policy does not exist"
-    return _judged(json.dumps({key: value for key, value in answer.items() if key != "status"}))
+    return _judged(msgspec.json.encode({key: value for key, value in answer.items() if key != "status"}))
 
 
 @lru_cache(maxsize=1024)
-def _judged(text: str) -> tuple[ReleasePolicy | None, str]:
+def _judged(text: bytes) -> tuple[ReleasePolicy | None, str]:
     """What a policy's text means; most ticks find the text of the tick before."""
     try:
-        return from_object(json.loads(text)), ""
+        return from_object(msgspec.json.decode(text)), ""
     except PolicyRefused as error:
         return None, "; ".join(str(problem) for problem in error.errors)[:1024]
 

@@ -14,7 +14,10 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from controller.simulation.objects import Object, timestamp
 from controller.simulation.pods import NEVER, Pod, template_hash
@@ -163,7 +166,12 @@ def _sets_of(
 
 def hash_of(template: Mapping[str, Any]) -> str:
     """The pod-template-hash of a template."""
-    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
+    return _hash(msgspec.json.encode(template))
+
+
+@lru_cache(maxsize=1024)
+def _hash(template: bytes) -> str:
+    text = json.dumps(msgspec.json.decode(template), sort_keys=True, separators=(",", ":"))
     return template_hash(hashlib.sha256(text.encode()).digest())
 
 

@@ -9,7 +9,7 @@ have moved meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from controller.attempt import Reading, TickResult, parsed
@@ -224,11 +224,11 @@ class Driver:
                 each.read_through = False
                 reading = tick(app, now + self.skew, self.settings)
                 each.due[app] = now + self.settings.interval
-                self._go_on(each, reading, self._point(each, app, next(reading)), meddled=False)
+                self._go_on(each, reading, self._point(each, app, next(reading), self.ticks), meddled=False)
 
-    def _point(self, each: Controller, app: AppKey, request: Request) -> Point:
+    def _point(self, each: Controller, app: AppKey, request: Request, tick: int) -> Point:
         self.requests += 1
-        return Point(self.requests - 1, self.ticks, each.name, app, self.world.now, request)
+        return Point(self.requests - 1, tick, each.name, app, self.world.now, request)
 
     def _go_on(self, each: Controller, reading: Reading[TickResult], point: Point, *, meddled: bool) -> None:
         """Perform requests until the tick ends, freezes or dies. `meddled`: the first one was frozen before."""
@@ -255,7 +255,7 @@ class Driver:
             except StopIteration as end:
                 self._ended(each, app, end.value)
                 return
-            point = replace(self._point(each, app, request), tick=point.tick)
+            point = self._point(each, app, request, point.tick)
 
     def _answer(self, each: Controller, request: Request, fault: Fault | None) -> Answer:
         # As the real shell does: no write to a slot rests on the watch cache alone. Unlike the real shell no read is

@@ -13,7 +13,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -103,11 +103,10 @@ class Samples:
         """The newest row that each instant sees, shape (instants, columns); NaN where none is fresh enough."""
         newest = np.floor(instants / scrape + 1e-9).astype(np.int64) - self.first
         oldest = np.ceil((instants - fresh) / scrape - 1e-9).astype(np.int64) - self.first
-        found = np.full((len(instants), _COLUMNS), np.nan)
-        for age in range(int((newest - oldest).max()) + 1):
-            at = newest - age
-            use = np.isnan(found[:, 0]) & (at >= oldest) & (at >= 0) & (at < self.size)
-            found[use] = self.table[at[use]]
+        scraped = np.where(np.isnan(self.table[: self.size, 0]), -1, np.arange(self.size))
+        last = np.maximum.accumulate(scraped)[np.clip(newest, 0, self.size - 1)]
+        found = self.table[last]
+        found[(newest < 0) | (last < np.maximum(oldest, 0))] = np.nan
         return found
 
     def fork(self) -> Samples:
@@ -264,6 +263,7 @@ _FOREVER = 6 * 3600.0  # seconds for which the edge remembers a pod that is gone
 _COLUMN: Mapping[Term, int] = {"requests": 0, "errors": 1, "buckets": 0, "events": _ORDERS, "readings": _HELD}
 
 
+@lru_cache(maxsize=65536)  # many nights are the same one but for a fault
 def _level_noise(pod: str, index: int) -> float:
     """Of the logarithm of the bytes that a pod holds; drawn without touching the chance of anything else."""
     name = zlib.crc32(pod.encode())

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from controller.release import Stage
+from policies.kept import kept
+from policies.schema import ReleasePolicySpec
 
 HAND_BACK = "hand back"  # the last stage of whatever borrows: everything is given back before the release has succeeded
+
+
+class Staged(Protocol):
+    """A strategy, as far as its stages go."""
+
+    def stages(self, policy: ReleasePolicySpec, desired: int) -> tuple[Stage, ...]: ...
+
+
+@kept  # a tick asks for them a dozen times
+def stages_of(policy: ReleasePolicySpec, desired: int, strategy: Staged, borrows: bool = False) -> tuple[Stage, ...]:
+    """The stages of a release of `desired` pods; where it borrows, with one that gives everything back."""
+    stages = strategy.stages(policy, desired)
+    return handing_back(stages) if borrows else stages
 
 
 def next_stage(stages: Sequence[Stage], stage: int) -> int | None:

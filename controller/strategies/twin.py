@@ -44,6 +44,7 @@ from controller.slots import pods_of, template_digest, writer_of
 from controller.strategies import claims
 from controller.strategies.claims import claim, claimed, digest_of, holds, reversal, set_by_others, stamp, stamped
 from controller.strategies.spare import SPARE_SUFFIX, app_of, slot_template, spare_manifest
+from controller.strategies.stages import stages_of
 from controller.strategies.strategy import Cast
 from policies.schema import ReleasePolicySpec
 from policies.twin import Twin as TwinPolicy
@@ -195,7 +196,7 @@ class Twin:
         return None
 
     def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
-        stage = self.stages(policy, record.desired)[record.stage]
+        stage = stages_of(policy, record.desired, self)[record.stage]
         want_c, want_i = stage.contender, stage.incumbent
         sides: tuple[tuple[Role, SlotState | None, tuple[PodState, ...], int], ...] = (
             ("contender", seen.contender, seen.contenders, want_c),
@@ -254,7 +255,7 @@ class Twin:
         surge, slack = _twin(policy).surge(d), _twin(policy).unavailable(d)
         want_c, want_i = 0, d
         if not back:
-            stage = self.stages(policy, d)[record.stage]
+            stage = stages_of(policy, d, self)[record.stage]
             want_c, want_i = stage.contender, stage.incumbent
         i, c = live.replicas, spare.replicas if spare is not None else 0
         ready_i, ready_c = seen.available("incumbent"), seen.available("contender")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.release import FORWARD
+from controller.release import FORWARD, Record
 from controller.simulation.world import World
 from tests.kernel.holds import current_sets, is_held, lately_scaled, min_ready_of
 from tests.kernel.memory import (
@@ -68,7 +68,7 @@ def _slots(world: World, name: str, namespace: str = "shop") -> list[str]:
 def availability(world: World, memory: Memory) -> str:
     """Pods may be lost to what happens outside; what goes by our hand must leave D - U, or what was left of it."""
     need, ready = 0, frozenset[str]()
-    current: set[str] = set()
+    slots: list[tuple[str, Record]] = []
     moved = False
     for _, life in memory.moving:
         record = life.record
@@ -82,8 +82,10 @@ def availability(world: World, memory: Memory) -> str:
             moved = moved or (is_held(record) and lately_scaled(obj, world.now))
             states = [pod.state for pod in world.pods_of(name)]
             ready |= {pod.name for pod in available_in(states, name, world.now, min_ready_of(obj))}
-            current |= current_sets(world, name, record)
-    outside = sum(_lost_outside(world, memory, name, current) for name in memory.served - ready)
+            slots.append((name, record))
+    gone = memory.served - ready
+    current = {each for name, record in slots for each in current_sets(world, name, record)} if gone else set()
+    outside = sum(_lost_outside(world, memory, name, current) for name in gone)
     before, memory.served = memory.level, ready
     memory.level = min(len(ready), need)
     if len(ready) >= need or len(ready) + outside >= before or moved:
