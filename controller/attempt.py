@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from controller.accompanied import Accompanied
+from controller.notices import GIVEN_UP, new_entries, queued
 from controller.record import RecordInvalid, read_record, to_status
 from controller.release import (
     SLOT_LABEL,
@@ -52,6 +53,7 @@ from controller.slots import match_labels, not_older, slot_state
 from controller.strategies import Cast
 from policies.kept import kept
 from policies.load import PolicyRefused, release_from_object
+from policies.notify import NotifyRoute
 from policies.schema import ReleaseSpec
 
 T = TypeVar("T")
@@ -78,7 +80,10 @@ class TickResult:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A Release object, read. `problem` is set where its record or its spec cannot be what anybody meant."""
+    """A Release object, read. `problem` is set where its record or its spec cannot be what anybody meant.
+
+    tells: who is told what happens to it.
+    """
 
     name: str
     uid: str
@@ -91,6 +96,7 @@ class Attempt:
     record: Record
     status: Mapping[str, Any]
     problem: str
+    tells: tuple[NotifyRoute, ...] = ()
 
     @property
     def asked(self) -> str:
@@ -252,14 +258,24 @@ def write_record(app: AppKey, attempt: Attempt, after: Record, now: float, inten
     return answer
 
 
+def write_marks(app: AppKey, attempt: Attempt, after: Record) -> Reading[Answer]:
+    """Write what says nothing new of the release: its numbers, its intent and its deadlines stay as old as they are."""
+    status = to_status(
+        replace(after, sequence=after.sequence + 1), generation=attempt.generation, policy_name=app.policy
+    )
+    answer = yield WriteRecord(app.namespace, attempt.name, attempt.resource_version, status)
+    return answer
+
+
 def carry_out(
     app: AppKey, attempt: Attempt, before: Record, after: Record, plan: Plan, now: float
 ) -> Reading[TickResult]:
     """Record, slots and objects, events, in this order; a failure ends the tick and the next one looks again."""
+    after = queued(before, after, attempt.uid, attempt.tells)
     answer = yield from write_record(app, attempt, after, now, plan.summary)
     if isinstance(answer, Failure):
         return TickResult(app, attempt.name, before, failure=answer, again_in=_retry(answer))
-    entries = _new_entries(before, after)
+    entries = new_entries(before, after)
     wrote, failure = 1, None
     for write in plan.writes:
         answer = yield write_request(app.namespace, write)
@@ -267,7 +283,7 @@ def carry_out(
             failure = answer
             break
         wrote += 1
-    yield from _tell(app, attempt, after, entries, failure, now)
+    yield from tell_events(app, attempt, after, entries, failure, now)
     return TickResult(
         app,
         attempt.name,
@@ -299,12 +315,6 @@ def _retry(failure: Failure) -> float | None:
     return SOON if failure.kind in (FailureKind.CONFLICT, FailureKind.STALE) else failure.retry_after
 
 
-def _new_entries(before: Record, after: Record) -> tuple[Entry, ...]:
-    known = set(map(id, before.decisions))
-    old = before.decisions[-8:]  # compared by value: an entry holds evidence, which has no hash
-    return tuple(entry for entry in after.decisions[-8:] if id(entry) not in known and entry not in old)
-
-
 _WARNINGS = (
     "RollBack",
     "RolledBack",
@@ -314,12 +324,14 @@ _WARNINGS = (
     "HoldDegraded",
     "HoldUndecided",
     "HoldShared",
+    GIVEN_UP,
 )
 
 
-def _tell(
+def tell_events(
     app: AppKey, attempt: Attempt, after: Record, entries: Sequence[Entry], failure: Failure | None, now: float
 ) -> Step:
+    """An Event for each entry, and for a write that was refused."""
     told = [(entry.kind, entry.because) for entry in entries]
     if failure is not None and failure.kind in (FailureKind.FORBIDDEN, FailureKind.INVALID):
         told.append(("WriteRefused", f"{after.intent or 'a write'}: {failure.message}"))

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller import preflight, reliance
+from controller import preflight, quarantine, reliance
 from controller.accompanied import Accompanied
 from controller.admission import admitted, admitted_restore, bound, restoring
 from controller.attempt import SOON, Attempt, Reading, TickResult, carry_out, look, parsed, seconds
 from controller.case import Case
 from controller.casting import Template, casting, known_before
 from controller.findings import Finding, Learning, Refusal, Wait
+from controller.firing import remembered
+from controller.night.departure import departure, missed
 from controller.preflight import LEARNING_PATIENCE
 from controller.record import applied, noted, worth_writing
 from controller.release import (
@@ -67,12 +69,18 @@ def begin(
             return TickResult(app, attempt.name, record, note=complaint, again_in=5.0)
         return (yield from _end(app, attempt, Cause.REFUSED, f"policy {app.policy}: {complaint}", now))
     case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, newer, _origin(spec), now)
+    if (stay := departure(case)) is not None:
+        return (yield from _stays(case, stay, settings))
     if record.phase is Phase.QUEUED:
         asked = f"asked by {spec.requested_by}" if spec.requested_by is not None else "asked"
         because = f"{asked}: {spec.reason}" if spec.reason is not None else asked
-        after = replace(record, phase=Phase.PREFLIGHT, since=now, because=because, origin=case.origin)
+        waited = applied(record, Proceed("it leaves"), (), now)
+        after = replace(waited, phase=Phase.PREFLIGHT, since=now, because=because, origin=case.origin)
         skip = spec.skip_gates.reason if spec.skip_gates is not None else ""
         after = noted(replace(after, skip_gates=skip), "Preflight", because, now)
+        if spec.now is not None:
+            told = f"outside windows, freezes, trains and times: {spec.now.reason}"
+            after = noted(after, "LeavesAtOnce", told, now)
         return (yield from carry_out(app, attempt, record, after, Plan(), now))
     return (yield from _preflight(case, settings))
 
@@ -118,7 +126,8 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
         saved = tuple({(each.kind, each.name): each for each in (*saved, *known.saved)}.values())
         record = replace(record, saved=saved, incumbent=known.incumbent, contender=known.contender)
         return (yield from _step_back(case, observed, record))
-    record = replace(record, desired=case.course.desired(record, observed))
+    before = remembered(replace(record, alerts=()), found.fired, "before", case.now).alerts
+    record = replace(record, desired=case.course.desired(record, observed), alerts=before)
     return (yield from _step(case, observed, template, replace(record, saved=saved), found.notes, learned))
 
 
@@ -132,6 +141,8 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
     paused = case.course.paused_by(case.attempt.record, observed)
     digest = template_digest(template)
     finding = preflight.of_slots(observed, case.origin, digest=digest, target=target, paused=paused)
+    if finding is None and case.origin == "change":
+        finding = quarantine.of_version(case.attempts, digest)
     if finding is None and case.origin in ("change", "home"):
         return preflight.of_template(observed, template)
     return finding
@@ -140,12 +151,28 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
 # ------------------------------------------------------------------------------------------------- outcomes
 
 
+def _stays(case: Case, stay: Hold, settings: Settings) -> Reading[TickResult]:
+    """It may not leave at this hour: it waits, and what it has borrowed by now it gives back."""
+    record, now = case.attempt.record, case.now
+    told = missed(case, stay)
+    if told:
+        record = noted(record, "WindowMissed", told, now)
+    ending = _ending(case.attempt, Cause.WINDOW_CLOSED, told or stay.because)
+    # Nothing stays suspended for a day.
+    after = applied(record, ending if isinstance(ending, RollBack) else stay, (), now)
+    soon = stay.until is not None and stay.until - now < settings.interval
+    if not worth_writing(case.attempt.record, after, now):
+        again = max(0.1, stay.until - now) if soon and stay.until is not None else None
+        return TickResult(case.app, case.attempt.name, after, again_in=again)
+    return (yield from _written(case, after, Plan()))
+
+
 def _not_now(case: Case, finding: Refusal | Wait | Learning) -> Reading[TickResult]:
     """A refusal ends it; a wait holds it until the batch deadline and then refuses it; the learner is waited for."""
     record, now = case.attempt.record, case.now
     decision: Decision
     if isinstance(finding, Refusal):
-        decision = _ending(case.attempt, Cause.REFUSED, finding.because)
+        decision = _ending(case.attempt, finding.cause, finding.because)
     elif isinstance(finding, Learning):
         until = _since(record, HoldReason.LEARNING, now) + LEARNING_PATIENCE
         decision = Hold(HoldReason.LEARNING, finding.because, until, "begins with what was learned so far")
@@ -196,7 +223,11 @@ def _step(
         why = f"the API server's controllers have not seen the last change of {name}"
         return (yield from _not_now(case, Wait(HoldReason.NOT_OBSERVED, why)))
     assert spare is not None
-    if finding := preflight.of_prepared(spare, template):
+    finding = preflight.of_prepared(spare, template)
+    if finding is None and case.origin == "change":
+        # The API server may have filled in fields of what was asked for: this is the version that would run.
+        finding = quarantine.of_version(case.attempts, spare.digest)
+    if finding is not None:
         return (yield from _not_now(case, finding))
     started = admitted(case, record, live, spare, (*notes, *case.course.notes(observed)))
     if learned is not None:
@@ -231,7 +262,8 @@ def _written(case: Case, after: Record, plan: Plan) -> Reading[TickResult]:
     answer = yield ReadRelease(case.app.namespace, case.attempt.name)
     if isinstance(answer, Failure):
         return TickResult(case.app, case.attempt.name, case.attempt.record, failure=answer)
-    latest = parsed(answer) if isinstance(answer, dict) else case.attempt
+    told = case.attempt.tells
+    latest = replace(parsed(answer), tells=told) if isinstance(answer, dict) else case.attempt
     if latest.record.sequence != case.attempt.record.sequence or latest.uid != case.attempt.uid or latest.problem:
         return TickResult(case.app, case.attempt.name, latest.record, again_in=SOON)
     return (yield from carry_out(case.app, latest, case.attempt.record, after, plan, case.now))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from controller import outlook
+from controller import firing, outlook
 from controller.accompanied import Accompanied
 from controller.asking import Told, ask_gates
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
 from controller.decide import decide
+from controller.firing import Level
 from controller.history import with_forecasts
+from controller.inbox import Told as Post
 from controller.inquiry import remembered
+from controller.listening import ask_level, ask_others, both, concerned, noted_alerts, posted, with_alerts
+from controller.night.under_way import night
 from controller.pinned import effective_policy, pin
 from controller.progress import STILL
 from controller.record import RecordTooNew, applied, noted, worth_writing
@@ -22,6 +27,7 @@ from controller.release import (
     Decision,
     Finish,
     Hold,
+    HoldReason,
     Observation,
     Plan,
     Proceed,
@@ -43,6 +49,7 @@ _BEFORE_GATES = frozenset(
         Cause.ROUTE_CHANGED,
         Cause.CRASH_LOOP,
         Cause.IMAGE_PULL,
+        Cause.ALERT,
     }
 )
 PATIENCE = 3  # windows in which a gate may wait for its first samples before it counts as blind
@@ -66,11 +73,12 @@ def drive(
     newer: str,
     settings: Settings,
     now: float,
+    posts: Sequence[Post] = (),
 ) -> Reading[TickResult]:
     """Phases Canary, Batch and RollingBack.
 
     `refused` says why the policy is not one since somebody edited it, or ""; `newer` names a release that asks for a
-    newer version, or "".
+    newer version, or ""; `posts` is what Alertmanager's posts have told of this policy.
     """
     policy = effective_policy(attempt.record, current)
     source = settings.sources.get(policy.spec.metrics.source, Source())
@@ -79,13 +87,16 @@ def drive(
     seen = yield from look(app, course, attempt.record, fresh=False)
     if isinstance(seen, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=seen)
-    first = _observe(attempt, seen, course, current, refused, newer, now)
-    told = Told()
-    glance = _turn(attempt, first, told, policy, source)
-    # What the cluster or a person says to turn back is not kept waiting by a store that may be slow to answer.
+    first = _observe(attempt, seen, policy, current, refused, newer, now)
+    told, alerts = Told(), concerned(attempt.record, policy.spec)
+    heard = posted(attempt.record, policy.spec, posts)
+    glance = _turn(attempt, with_alerts(first, heard, attempt.record, policy.spec), told, heard, policy, source)
+    # What the cluster, a person or a post says to turn back is not kept waiting by a store that may be slow to answer.
     if not _turns_anyway(glance.decision):
         told = yield from ask_gates(app, attempt.record, first, policy, source, learns=settings.learns)
-        glance = _turn(attempt, first, told, policy, source) if told.verdicts else glance
+        heard = yield from ask_level(alerts, posts, now)
+        first = with_alerts(first, heard, attempt.record, policy.spec)
+        glance = _turn(attempt, first, told, heard, policy, source) if told.verdicts or alerts else glance
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
 
@@ -98,15 +109,24 @@ def drive(
     if not isinstance(answer, dict):
         return TickResult(app, attempt.name, attempt.record)
     try:
-        latest = parsed(answer)
+        latest = replace(parsed(answer), tells=attempt.tells)
     except RecordTooNew as error:
         return TickResult(app, attempt.name, attempt.record, note=str(error))
     if latest.problem or latest.uid != attempt.uid or latest.record.phase in ENDS or latest.deleting:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
-    second = _observe(latest, again, course, current, refused, newer, now)
-    leap = _turn(latest, second, told, policy, source)
+    if not isinstance(glance.decision, RollBack):
+        # What began to fire while all this was asked must not be lost against the step that follows.
+        heard = both(heard, (yield from ask_level(alerts, posts, now)))
+    others: tuple[str, ...] = ()
+    if any(not firing.is_known(latest.record, each, "charged") for each in heard.active):
+        others = yield from ask_others(app, now)
+    first = with_alerts(first, heard, attempt.record, policy.spec, others)
+    second = _observe(latest, again, policy, current, refused, newer, now)
+    second = with_alerts(second, heard, latest.record, policy.spec, others)
+    glance = _turn(attempt, first, told, heard, policy, source) if alerts else glance
+    leap = _turn(latest, second, told, heard, policy, source)
     if _kind(glance.decision) != _kind(leap.decision):
         # Two looks that disagree: one of them was stale, or the world moved between them. The next tick will know.
         return TickResult(app, attempt.name, latest.record, again_in=SOON, note="two looks disagreed")
@@ -115,7 +135,7 @@ def drive(
     return (yield from carry_out(app, latest, latest.record, leap.after, leap.plan, now))
 
 
-def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy, source: Source) -> Turn:
+def _turn(attempt: Attempt, seen: Observation, told: Told, heard: Level, policy: ReleasePolicy, source: Source) -> Turn:
     course = Accompanied(policy.spec)
     before = attempt.record
     record = with_forecasts(revised(before, seen, course), told.forecasts)
@@ -126,8 +146,11 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy
         record = noted(record, outlook.KIND, "; ".join(told.lacking), seen.now)
     if record.observing and record.observing[-1].end is None:
         seen = replace(seen, first_sample_by=record.observing[-1].start + PATIENCE * source.window + source.scrape)
+    record = noted_alerts(record, heard, policy.spec, seen.now)
     decision = decide(record, seen, told.verdicts, policy.spec)
     after = applied(record, decision, told.verdicts, seen.now)
+    if _by_alert(decision):
+        after = firing.remembered(after, seen.firing or (), "charged", seen.now)
     plan = Plan()
     if not isinstance(decision, Finish):
         plan = course.move(after, seen, still=isinstance(decision, Hold))
@@ -141,15 +164,25 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, policy: ReleasePolicy
 def _observe(
     attempt: Attempt,
     seen: Seen,
-    course: Accompanied,
+    policy: ReleasePolicy,
     current: ReleasePolicy | None,
     refused: str,
     newer: str,
     now: float,
 ) -> Observation:
-    cast = course.cast(attempt.record, seen.slots, seen.replica_sets, seen.pods.items)
+    cast = Accompanied(policy.spec).cast(attempt.record, seen.slots, seen.replica_sets, seen.pods.items)
     found = observation(attempt, seen, cast, now, newer=newer)
-    return replace(found, policy_exists=current is not None, policy_refused=refused)
+    over = night(policy.spec, attempt.spec, attempt.record, now)
+    return replace(found, policy_exists=current is not None, policy_refused=refused, night=over)
+
+
+def _by_alert(decision: Decision) -> bool:
+    match decision:
+        case RollBack(cause=cause):
+            return cause is Cause.ALERT
+        case Hold(reason=reason):
+            return reason is HoldReason.ALERT
+    return False
 
 
 def _turns_anyway(decision: Decision) -> bool:

@@ -7,7 +7,9 @@ from typing import Any
 
 from controller.accompanied import Accompanied
 from controller.attempt import SOON, Attempt, Reading, TickResult, write_request
+from controller.notices import open_notices
 from controller.pinned import pinned
+from controller.quarantine import MOST_KEPT, quarantines
 from controller.release import ENDS, FORWARD, GROUP, AppKey, Claim, Phase, SlotState
 from controller.requests import (
     CreateRelease,
@@ -131,13 +133,20 @@ def _shorten_history(
     """Deletes the oldest finished release beyond the limit; one that still has its claims (uids) is not finished with.
 
     Without its record its claims would look like those of a release that somebody deleted, and be restored unasked.
+    The newest of those that keep a version in quarantine stay: nothing else remembers it.
     """
     finished = [
-        each for each in attempts if each.record.phase in ENDS and not each.deleting and each.uid not in claimed
+        each
+        for each in attempts
+        if each.record.phase in ENDS
+        and not each.deleting
+        and each.uid not in claimed
+        and not any(open_notices(each.record))  # people have not been told yet
     ]
-    if len(finished) <= policy.spec.history_limit:
+    kept = [each.uid for each in finished if quarantines(each)][-MOST_KEPT:]
+    oldest = next((each for each in finished[: -policy.spec.history_limit] if each.uid not in kept), None)
+    if oldest is None:
         return None
-    oldest = finished[0]
     answer = yield DeleteRelease(app.namespace, oldest.name, oldest.uid)
     failed = answer if isinstance(answer, Failure) else None
     return TickResult(app, oldest.name, failure=failed, wrote=failed is None, again_in=SOON if failed is None else None)

@@ -14,7 +14,19 @@ from typing import Any, Protocol
 from controller.attempt import TickResult
 from controller.clock import Clock
 from controller.report import Report
-from controller.requests import Answer, CallWebhook, Failure, FailureKind, Fetch, Request, WriteEvent
+from controller.requests import (
+    Answer,
+    CallWebhook,
+    Deliver,
+    Delivery,
+    Failure,
+    FailureKind,
+    Fetch,
+    FiringAlerts,
+    ReadFiring,
+    Request,
+    WriteEvent,
+)
 
 _MOST_NEWS = 500
 # After which a tick asks stores and endpoints no more: many gates and a silent store must not outlast it.
@@ -47,15 +59,38 @@ class Endpoints(Protocol):
         """The answer; a fault of an endpoint is a Failure."""
 
 
+class Notifiers(Protocol):
+    """What takes notices, and sends them in its own time."""
+
+    def perform(self, notice: Deliver) -> Delivery:
+        """Where a notice stands; never waits."""
+
+
+class Alertmanagers(Protocol):
+    """What knows which alerts fire."""
+
+    def perform(self, ask: ReadFiring) -> FiringAlerts | Failure:
+        """The alerts that fire and match; a fault is a Failure."""
+
+
 class Performer:
     """Safe to share between threads; a tick runs in one of them. After `stop` no request begins any more."""
 
     def __init__(
-        self, shell: Shell, store: Store, clock: Clock, report: Report, endpoints: Endpoints | None = None
+        self,
+        shell: Shell,
+        store: Store,
+        clock: Clock,
+        report: Report,
+        endpoints: Endpoints | None = None,
+        notifiers: Notifiers | None = None,
+        alertmanagers: Alertmanagers | None = None,
     ) -> None:
         self._shell = shell
         self._store = store
         self._endpoints = endpoints
+        self._notifiers = notifiers
+        self._alertmanagers = alertmanagers
         self._clock = clock
         self._report = report
         self._stopping = threading.Event()
@@ -105,10 +140,16 @@ class Performer:
         if isinstance(request, WriteEvent):
             self._drop(request)
             return None
+        if isinstance(request, Deliver):
+            if self._notifiers is None:
+                return Delivery("failed", "no notifier is in the controller's configuration")
+            return self._notifiers.perform(request)
         began = self._clock.monotonic()
         answer: Answer
         if isinstance(request, Fetch):
             answer = self._store.perform(request)
+        elif isinstance(request, ReadFiring):
+            answer = self._fires(request)
         elif not isinstance(request, CallWebhook):
             answer = self._shell.perform(request)
         elif self._endpoints is None:
@@ -117,6 +158,12 @@ class Performer:
             answer = self._endpoints.perform(request)
         self._count(request, answer, began)
         return answer
+
+    def _fires(self, request: ReadFiring) -> FiringAlerts | Failure:
+        # With a bound of its own: a store that has used up the time of a tick must not hide an alert.
+        if self._alertmanagers is None:
+            return Failure(FailureKind.ABSENT, "no Alertmanager is in the controller's configuration")
+        return self._alertmanagers.perform(request)
 
     def _drop(self, news: WriteEvent | None) -> None:
         while True:

@@ -71,6 +71,7 @@ class Cause(StrEnum):
     UNDECIDED = "Undecided"
     SHARED = "Shared"
     ALERT = "Alert"
+    ALERT_ALREADY_FIRING = "AlertAlreadyFiring"
     WINDOW_CLOSED = "WindowClosed"
     TRAIN_STOPPED = "TrainStopped"
     QUARANTINED = "Quarantined"
@@ -115,6 +116,20 @@ class AppKey:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.policy}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainKey:
+    """What ticks beside the apps: one train of one namespace."""
+
+    namespace: str
+    train: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/train/{self.train}"
+
+
+Key = AppKey | TrainKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +268,28 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownAlert:
+    """An alert that this release has met, so that it is told once and charged once.
+
+    since: when it began to fire. heard: when the receiver of posts had it, 0 where it came by the level alone.
+    part: before (it fired when the release began, and does not count), charged (it turned the release back, or held
+    it), muted (silenced or inhibited), late (the release was going back already), idle (mode observe).
+    """
+
+    fingerprint: str
+    name: str
+    since: float
+    at: float
+    part: Literal["before", "charged", "muted", "late", "idle"]
+    heard: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that people are to be told, by one notifier; it stays in the record until it was sent.
 
-    id: the same for a repetition. event: the policy's word for what happened. done: sent, or given up with `because`.
+    id: the same for a repetition. notifier: kind and name. event: the policy's word for what happened, at `stage` of
+    `stages`. done: sent, or given up with the reason in `failed`.
     """
 
     id: str
@@ -266,6 +299,9 @@ class Notice:
     because: str = ""
     done: bool = False
     failed: str = ""
+    stage: int = 0
+    stages: int = 0
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +324,7 @@ class Record:
     since: float = 0.0  # when the present phase began
     because: str = ""
     cause: Cause | None = None
+    turned: Cause | None = None  # why it turned back: `cause` is that of its end
     origin: Origin = "change"
     asked: str = ""  # digest of what the release asked for when it began; "" before
     epoch: int = 0  # raised at every change of phase and stamped on both slots: a paused writer is fenced by it
@@ -320,6 +357,7 @@ class Record:
     verdicts_at: float = 0.0
     decisions: tuple[Entry, ...] = ()
     notices: tuple[Notice, ...] = ()  # what people are to be told, oldest first
+    alerts: tuple[KnownAlert, ...] = ()  # oldest first, bounded
     version: int = RECORD_VERSION
 
     @property
@@ -433,7 +471,8 @@ class Wishes:
 class Firing:
     """One alert that fires at this instant and matches the policy.
 
-    then: what the policy wants of it. since: epoch seconds at which it began. told: whether the receiver had it first.
+    then: what the policy wants of it. since: epoch seconds at which it began. told: whether the receiver had it.
+    heard: when it had it, 0 for never.
     """
 
     fingerprint: str
@@ -443,19 +482,21 @@ class Firing:
     then: Literal["rollBack", "pause"]
     told: bool = False
     summary: str = ""
+    heard: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What windows, freezes and trains say of this instant.
+    """What windows, freezes and trains say of this instant to a release under way.
 
-    closed: why nothing may begin or advance now, or "". until: when that ends, None where nobody knows.
-    recalled: why a train calls its cars back, or "".
+    closed: why its window is closed, or "". opens: when it opens again. frozen: why nothing may advance, or "". thaws:
+    when that ends. recalled: why a train calls its cars back, or "".
     """
 
     closed: str = ""
-    frozen: bool = False
-    until: float | None = None
+    opens: float | None = None
+    frozen: str = ""
+    thaws: float | None = None
     recalled: str = ""
 
 
@@ -477,7 +518,9 @@ class Observation:
     policy_refused: str = ""  # why it is no policy since somebody edited it
     superseded_by: str = ""
     night: Night = Night()
-    firing: tuple[Firing, ...] | None = ()  # None: nobody could be asked
+    firing: tuple[Firing, ...] | None = ()  # those that count against this release; None: nobody could be asked
+    unheard: str = ""  # why nobody could be asked what fires
+    others: tuple[str, ...] = ()  # what else was released beside this, where an alert asks for a culprit
     first_sample_by: float = 0.0  # until then a gate without data is waiting for its first windows, not blind
 
     def available(self, role: Role) -> int:

@@ -57,7 +57,10 @@ class ReadPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ReadReleases:
-    """-> list of the policy's Release objects as dicts; `fresh` reads through the watch cache with a quorum."""
+    """-> list of the policy's Release objects as dicts; `fresh` reads through the watch cache with a quorum.
+
+    A policy of "" means the releases of every policy.
+    """
 
     namespace: str
     policy: str
@@ -178,10 +181,25 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadTrains:
-    """-> list of the namespace's ReleaseTrain objects as dicts, from the watch cache."""
+class ReadPolicies:
+    """-> list of the namespace's ReleasePolicy objects as dicts, from the watch cache."""
 
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTrains:
+    """-> list of the namespace's ReleaseTrain objects as dicts, from the watch cache; NO_KIND where there are none."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTrain:
+    """-> one ReleaseTrain object as a dict, quorum read."""
+
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +227,11 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where a notice stands. pending: on its way, ask again; failed: it will not arrive, and why."""
+    """Where a notice stands. pending: on its way, ask again after `again_in` seconds; failed: it will not arrive."""
 
     state: Literal["pending", "sent", "failed"]
     because: str = ""
+    again_in: float = 1.0
 
 
 Term = Literal["errors", "requests", "buckets", "events", "readings"]
@@ -390,10 +409,13 @@ class WriteEvent:
 Fetch = FetchCounts | FetchReadings | FetchTotals  # what a metric store answers
 Look = (
     ReadPolicy | ReadReleases | ReadRelease | ReadSlot | ReadReplicaSets | ReadObject | ReadPods | ReadNeighbours
-    | ReadBaseline | ReviewAccess
+    | ReadBaseline | ReviewAccess | ReadPolicies | ReadTrains | ReadTrain
 )  # fmt: skip
-Read = Look | Fetch | CallWebhook
-Write = WriteRecord | WriteSlot | WriteObject | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
+Read = Look | Fetch | CallWebhook | ReadFiring | Deliver
+Write = (
+    WriteRecord | WriteSlot | WriteObject | WritePolicyStatus | WriteTrainStatus | CreateRelease | DeleteRelease
+    | WriteEvent
+)  # fmt: skip
 Request = Read | Write
 
 Answer = (
@@ -432,4 +454,5 @@ class Settings:
     sources: Mapping[str, Source] = field(default_factory=lambda: {"default": Source()})
     interval: float = 15.0  # seconds between ticks of an active release
     endpoints: frozenset[str] = frozenset()  # names that webhook gates may call
+    hears: bool = True  # whether an Alertmanager is configured: else nobody can say what fires
     learns: bool = False  # whether somebody keeps Baseline objects: else no release asks or waits for one

@@ -3,6 +3,7 @@
     look     read slots, pods and record from the watch cache; ask the gates; decide
     leap     if anything is to be written: read slots, then pods, then the record anew with a quorum, decide again
     write    the record first (compare-and-swap), then fencing stamps, then at most one change of capacity
+    tell     what people are to be told is handed to the notifiers, whatever the step came to
 
 Rules. The actuated objects are read before the record, so that a record which is still current when it is written was
 current for everything that was read. Two looks must agree on the turn they take: one stale answer changes nothing. A
@@ -12,17 +13,21 @@ failure of any read ends the tick without a write. Killed after any request, the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from controller import notices
 from controller.attempt import Attempt, Reading, Step, TickResult, parsed
 from controller.begin import begin
 from controller.drive import drive
 from controller.housekeeping import pinned_last, tidy
+from controller.inbox import read_inbox
+from controller.quarantine import resembles
 from controller.record import RecordTooNew, invalid_ending, to_status
-from controller.release import AppKey, Phase
+from controller.release import AppKey, Phase, Record
 from controller.requests import (
     Answer,
     Failure,
@@ -33,6 +38,7 @@ from controller.requests import (
     WritePolicyStatus,
     WriteRecord,
 )
+from controller.telling import routes, tell_people
 from controller.trigger import watch_template
 from policies.load import PolicyRefused, from_object
 from policies.schema import ReleasePolicy
@@ -40,6 +46,13 @@ from policies.schema import ReleasePolicy
 
 def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
     """Advance one app by one step. `now`: seconds since the epoch, the only time this tick knows."""
+    attempts: list[Attempt] = []
+    result = yield from _step(app, now, settings, attempts)
+    return (yield from tell_people(app, attempts, result, now))
+
+
+def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) -> Reading[TickResult]:
+    """The step itself; `attempts` receives the app's releases once all of them could be read."""
     policy_object = yield ReadPolicy(app.namespace, app.policy)
     objects = yield ReadReleases(app.namespace, app.policy)
     for answer in (policy_object, objects):
@@ -48,16 +61,17 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
     policy, complaint = _policy(policy_object)
     yield from _tell_policy(app, policy_object, complaint)
 
-    attempts: list[Attempt] = []
+    found: list[Attempt] = []
     for obj in _as_objects(objects):
         try:
             attempt = parsed(obj)
+            attempt = replace(attempt, tells=routes(policy, attempt.record))
         except RecordTooNew as error:
             return TickResult(app, note=str(error))
         if attempt.problem:
             return (yield from _end_invalid(app, attempt, now))
-        attempts.append(attempt)
-    attempts.sort(key=lambda each: (each.created, each.name))
+        found.append(attempt)
+    attempts += sorted(found, key=lambda each: (each.created, each.name))
 
     active = next((each for each in attempts if each.record.phase in _MOVING), None)
     queued = [each for each in attempts if each.record.phase is Phase.QUEUED]
@@ -66,26 +80,38 @@ def tick(app: AppKey, now: float, settings: Settings) -> Reading[TickResult]:
     if active is None and not queued:
         known = policy if policy is not None else pinned_last(attempts)
         return (yield from watch_template(app, policy, known, attempts)) or TickResult(app)
+    unwanted = [each for each in queued if (each.refused or each.spec.abort is not None) and not each.deleting]
+    while (active is not None or len(queued) > 1) and queued and resembles(queued[-1], attempts):
+        queued.pop()  # it may be refused for its quarantine: until nothing else is asked for it turns nothing back
     # A restore goes first; else the newest wish wins, and the wishes it replaces are told so by `begin`.
     chosen = active or next((each for each in queued if each.spec.restore_of is not None), queued[-1])
     if chosen.deleting:
         return TickResult(app, chosen.name, chosen.record, note="the release is being deleted; nothing is moved")
     # What nobody may want any more, or could ever do, ends at once, and turns nothing else back.
-    for other in queued:
-        if (other.refused or other.spec.abort is not None) and not other.deleting:
-            return (yield from begin(app, other, policy, complaint, attempts, "", settings, now))
+    if unwanted:
+        return (yield from begin(app, unwanted[0], policy, complaint, attempts, "", settings, now))
     newer = [each.name for each in queued if each.created >= chosen.created and each is not chosen]
     newer_name = newer[-1] if newer else ""
     for other in queued[:-1]:
         if other is not chosen and other.spec.restore_of is None:
             return (yield from begin(app, other, policy, complaint, attempts, queued[-1].name, settings, now))
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
-        return (yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now))
+        begun = yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now)
+        if active is None and policy is not None and _waits(begun):
+            # It may wait for its hours all day: meanwhile the app is like one without a release.
+            return (yield from watch_template(app, policy, policy, attempts)) or begun
+        return begun
     refused = complaint if isinstance(policy_object, Mapping) else ""
-    return (yield from drive(app, chosen, policy, refused, newer_name, settings, now))
+    return (yield from drive(app, chosen, policy, refused, newer_name, settings, now, read_inbox(policy_object)))
 
 
 _MOVING = frozenset({Phase.PREFLIGHT, Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK})
+
+
+def _waits(begun: TickResult) -> bool:
+    """Whether a release was left in the queue by a tick that had nothing to write."""
+    waits = begun.record is not None and begun.record.phase is Phase.QUEUED
+    return waits and not begun.wrote and begun.failure is None
 
 
 def _as_objects(answer: Answer) -> Sequence[Mapping[str, Any]]:
@@ -144,6 +170,8 @@ def _tell_policy(app: AppKey, obj: Answer, complaint: str) -> Step:
 def _end_invalid(app: AppKey, attempt: Attempt, now: float) -> Reading[TickResult]:
     """A record that nobody could have written: stop, touch nothing, ask for a person."""
     ending = invalid_ending(attempt.status, attempt.problem, now)
+    ending = replace(ending, notices=notices.rescued(attempt.status))
+    ending = notices.queued(Record(), ending, attempt.uid, attempt.tells)
     answer = yield WriteRecord(
         app.namespace,
         attempt.name,

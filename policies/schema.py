@@ -5,11 +5,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from policies.alerts import MOST_ALERTS, OnAlert
 from policies.batches import AdvanceBy, BatchPlan
 from policies.bluegreen import BlueGreen
 from policies.gates import ErrorRatio, Gate, GateKind, Gauge, Latency, Throughput
 from policies.model import Part, Problem
 from policies.names import ConfigMapName, DeploymentName, DnsLabel, MetricLabel, ObjectName, SourceName
+from policies.notify import NotifyRoute, ReportRoute
+from policies.openings import too_narrow
 from policies.outside import At, By, Job, Webhook
 from policies.query import Query
 from policies.recreate import Recreate
@@ -21,13 +24,14 @@ from policies.strategy import Strategy
 from policies.traffic import Traffic
 from policies.twin import Twin
 from policies.values import Amount, Bound, Duration, Percent, Tolerance
+from policies.windows import Freeze, Window
 
 __all__ = [
     "API_VERSION", "AdvanceBy", "Amount", "At", "Baseline", "BatchPlan", "BlueGreen", "Bound", "By", "Deadline",
-    "Duration", "ErrorRatio", "Gate", "GateKind", "Gauge", "Job", "Latency", "Matcher", "Metadata", "Metrics",
-    "Observe", "OnBlind", "OnShared", "Percent", "Promise", "Query", "Recreate", "Release", "ReleasePolicy",
-    "ReleasePolicySpec", "ReleaseSpec", "Rolling", "Selector", "Strategy", "Target", "Throughput", "Tolerance",
-    "Traffic", "Twin", "Webhook", "regex_quoted",
+    "Duration", "ErrorRatio", "Freeze", "Gate", "GateKind", "Gauge", "Job", "Latency", "Matcher", "Metadata", "Metrics",
+    "NotifyRoute", "Observe", "OnAlert", "OnBlind", "OnShared", "Percent", "Promise", "Query", "Recreate", "Release",
+    "ReleasePolicy", "ReleasePolicySpec", "ReleaseSpec", "ReportRoute", "Rolling", "Selector", "Strategy", "Target",
+    "Throughput", "Tolerance", "Traffic", "Twin", "Webhook", "Window", "regex_quoted",
 ]  # fmt: skip
 
 API_VERSION = "nightferry.dev/v1alpha1"
@@ -189,6 +193,27 @@ class ReleasePolicySpec(Part):
     baseline: Baseline = Field(
         default=Baseline(), description="How much of the app's own history the gates learn from."
     )
+    alerts: tuple[OnAlert, ...] | None = Field(
+        default=None,
+        strict=False,
+        max_length=MOST_ALERTS,
+        description="Alerts of Alertmanager that turn a release back, or hold it, while it is under way.",
+    )
+    already_firing: Literal["refuse", "ignore"] = Field(
+        default="refuse",
+        description="What an alert of `alerts` means that fires before the release begins: refuse (no release), or "
+        "ignore (this one firing does not count).",
+    )
+    window: Window | None = Field(
+        default=None, description="When releases leave and go on, by the clock on the wall. Default: at any time."
+    )
+    freeze: tuple[Freeze, ...] | None = Field(
+        default=None,
+        strict=False,
+        max_length=64,
+        description="Days on which nothing leaves and nothing goes on, such as {from: 2026-12-24, to: 2027-01-02, why: "
+        "holidays}.",
+    )
     deadline: Deadline = Field(default=Deadline(), description="When a release has taken too long.")
     config: tuple[ConfigMapName, ...] | None = Field(
         default=None,
@@ -202,15 +227,17 @@ class ReleasePolicySpec(Part):
         description="template, with rolling: the idle Deployment is kept paused, and a change of its pod template "
         "starts a release. Default: a Release object starts it.",
     )
+    notify: tuple[NotifyRoute, ...] | None = Field(
+        default=None,
+        strict=False,
+        max_length=8,
+        description="Who is told what happens to a release, such as {email: release-room, on: [rolledBack]}.",
+    )
     history_limit: int = Field(default=20, ge=1, le=100, description="Finished releases kept per policy.")
 
     later: ClassVar[Mapping[str, str]] = {
         "control": "a fresh control group",
-        "alerts": "alerts",
         "watch": "watching after the last batch",
-        "window": "release windows",
-        "freeze": "freezes",
-        "notify": "notifications",
     }
 
     @model_validator(mode="before")
@@ -235,9 +262,15 @@ class ReleasePolicySpec(Part):
         for index, name in enumerate(self.config or ()):
             if name in (self.config or ())[:index]:
                 yield Problem(("config", index), f"{name} again", "each ConfigMap once")
+        known = [each.labels for each in self.alerts or ()]
+        for index, labels in enumerate(known):
+            if labels in known[:index]:
+                found = f"the labels of alerts[{known.index(labels)}] again"
+                yield Problem(("alerts", index, "match"), found, "labels of its own")
         if self.trigger is not None and self.strategy.rolling is None:
             yield Problem(("trigger",), f"trigger with {self.strategy.kind}", "trigger with rolling only")
         yield from self._time_problems()
+        yield from self._hour_problems()
 
     @property
     def compared(self) -> tuple[Gate, ...]:
@@ -308,6 +341,20 @@ class ReleasePolicySpec(Part):
         if waited is not None and waited >= at_most:
             found = f"{waited} with observe.atMost {at_most}"
             yield Problem(("strategy", "blueGreen", "previewFor"), found, "less than observe.atMost")
+
+    def _hour_problems(self) -> Iterator[Problem]:
+        """Whether the window can hold a release on every night, and nobody is asked who is asleep then."""
+        for index, freeze in enumerate(self.freeze or ()):
+            if freeze.zone is None and self.window is None:
+                yield Problem(("freeze", index, "zone"), "no zone and no window", "the zone of the days")
+        if self.window is None:
+            return
+        if "on_undecided" not in self.observe.model_fields_set:
+            found = "a window without onUndecided"
+            allowed = "onUndecided: pause, advance or rollBack, because nobody may be there to decide"
+            yield Problem(("observe", "onUndecided"), found, allowed)
+        if found := too_narrow(self.window, *self.strategy.moves.shortest(self.observe.at_least)):
+            yield Problem(("window",), found, "a window that holds the shortest possible release on every night")
 
 
 class Metadata(Part):

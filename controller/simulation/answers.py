@@ -25,20 +25,25 @@ from controller.requests import (
     CallWebhook,
     CreateRelease,
     DeleteRelease,
+    Deliver,
     Failure,
     FailureKind,
     Fetch,
     Neighbours,
     Read,
     ReadBaseline,
+    ReadFiring,
     ReadNeighbours,
     ReadObject,
     ReadPods,
+    ReadPolicies,
     ReadPolicy,
     ReadRelease,
     ReadReleases,
     ReadReplicaSets,
     ReadSlot,
+    ReadTrain,
+    ReadTrains,
     ReplicaSetList,
     ReviewAccess,
     Spoken,
@@ -48,10 +53,11 @@ from controller.requests import (
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
+    WriteTrainStatus,
 )
-from controller.simulation import services
+from controller.simulation import alerting, services
 from controller.simulation.deployments import ReplicaSet
-from controller.simulation.objects import Key, Object, absent
+from controller.simulation.objects import Key, Kind, Object, absent
 from controller.slots import claim_text, match_labels, template_digest
 
 if TYPE_CHECKING:
@@ -71,28 +77,36 @@ class View:
     replica_sets: Mapping[str, tuple[ReplicaSet, ...]] = field(default_factory=dict)  # by uid of the Deployment
 
 
+_KIND_OF: Mapping[type, Kind] = {
+    ReadPolicy: "ReleasePolicy",
+    ReadRelease: "Release",
+    ReadSlot: "Deployment",
+    ReadTrain: "ReleaseTrain",
+    ReadBaseline: "Baseline",
+}
+
+
 def read_from(world: World, request: Read, given: View) -> Answer:
     """Answer a read from a view; looks through the watch cache may see an older one still."""
-    if isinstance(request, Fetch):
-        return world.store_fault if world.store_fault is not None else world.traffic.fetch(request)
-    if isinstance(request, CallWebhook):
-        world.calls.append(request)
-        return world.endpoints.get(request.endpoint, Spoken(404))
+    if isinstance(request, Fetch | CallWebhook | Deliver | ReadFiring):
+        return _from_outside(world, request)
     if world.api_fault is not None:
         return world.api_fault
-    cached = not getattr(request, "fresh", isinstance(request, ReadRelease | ReadNeighbours | ReviewAccess))
+    cached = not getattr(request, "fresh", isinstance(request, ReadRelease | ReadTrain | ReadNeighbours | ReviewAccess))
     lag = world.conditions.cache_lag
     view = min(given, world.view(lag), key=lambda each: each.version) if cached and lag > 0.0 else given
     match request:
-        case ReadPolicy(namespace, name):
-            return _one(view, ("ReleasePolicy", namespace, name))
+        case (
+            ReadPolicy(namespace, name)
+            | ReadRelease(namespace, name)
+            | ReadSlot(namespace, name)
+            | ReadTrain(namespace, name)
+            | ReadBaseline(namespace, name)
+        ):
+            return _one(view, (_KIND_OF[type(request)], namespace, name))
         case ReadReleases(namespace, policy):
             found = _all(view, "Release", namespace)
-            return [each for each in found if (each.get("spec") or {}).get("policy") == policy]
-        case ReadRelease(namespace, name):
-            return _one(view, ("Release", namespace, name))
-        case ReadSlot(namespace, name):
-            return _one(view, ("Deployment", namespace, name))
+            return [each for each in found if not policy or (each.get("spec") or {}).get("policy") == policy]
         case ReadReplicaSets(namespace, labels):
             return ReplicaSetList(tuple(_replica_sets(view, namespace, dict(labels))), str(view.version))
         case ReadObject(namespace, ref) if ref.kind == "Endpoints":
@@ -106,8 +120,10 @@ def read_from(world: World, request: Read, given: View) -> Answer:
                 if space == namespace and all(pod.labels.get(key) == value for key, value in labels)
             )
             return PodList(pods, str(view.version))
-        case ReadBaseline(namespace, name):
-            return _one(view, ("Baseline", namespace, name))
+        case ReadPolicies(namespace):
+            return _all(view, "ReleasePolicy", namespace)
+        case ReadTrains(namespace):
+            return _all(view, "ReleaseTrain", namespace)
         case ReadNeighbours(namespace):
             return Neighbours(
                 policies=_all(view, "ReleasePolicy", namespace),
@@ -118,6 +134,20 @@ def read_from(world: World, request: Read, given: View) -> Answer:
             return tuple(each for each in permissions if str(each) in world.lacking)
         case _:
             assert_never(request)
+
+
+def _from_outside(world: World, request: Fetch | CallWebhook | Deliver | ReadFiring) -> Answer:
+    """What is not the API server: the metric store, endpoints, notifiers, Alertmanager."""
+    match request:
+        case CallWebhook():
+            world.calls.append(request)
+            return world.endpoints.get(request.endpoint, Spoken(404))
+        case Deliver():
+            return world.couriers.perform("", request)  # a world knows whose courier it is
+        case ReadFiring():
+            return alerting.answer(world, request)
+        case _:
+            return world.store_fault if world.store_fault is not None else world.traffic.fetch(request)
 
 
 def _one(view: View, key: Key) -> Answer:
@@ -164,7 +194,11 @@ def performed(world: World, request: Write) -> tuple[Key | None, Answer, Object 
 def _perform(world: World, request: Write, key: Key | None) -> Answer:
     objects, now = world.objects, world.now
     match request:
-        case WriteRecord(_, _, version, status) | WritePolicyStatus(_, _, version, status):
+        case (
+            WriteRecord(_, _, version, status)
+            | WritePolicyStatus(_, _, version, status)
+            | WriteTrainStatus(_, _, version, status)
+        ):
             assert key is not None
             return objects.patch(key, {"status": status}, MANAGER, now, version=version, status=True)
         case WriteSlot(namespace, CreateSlot() as write):
@@ -218,6 +252,8 @@ def _key_of(request: Write) -> Key | None:
             return ("Release", namespace, name)
         case WritePolicyStatus(namespace, name):
             return ("ReleasePolicy", namespace, name)
+        case WriteTrainStatus(namespace, name):
+            return ("ReleaseTrain", namespace, name)
         case WriteSlot(namespace, write):
             return ("Deployment", namespace, write.name)
         case WriteObject(namespace, about):
@@ -248,6 +284,8 @@ def _permission(request: Write) -> str:
             return "patch releases/status.nightferry.dev"
         case WritePolicyStatus():
             return "patch releasepolicies/status.nightferry.dev"
+        case WriteTrainStatus():
+            return "patch releasetrains/status.nightferry.dev"
         case WriteSlot(_, CreateSlot()):
             return "create deployments.apps"
         case WriteSlot():

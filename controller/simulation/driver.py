@@ -276,6 +276,7 @@ class Driver:
 
     def _die(self, each: Controller, reading: Reading[TickResult], crash: Crash) -> None:
         reading.close()
+        self.world.couriers.forget(each.name)
         self.start(each.name, crash.back_in)
 
     def _ended(self, each: Controller, app: AppKey, result: TickResult) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from controller.release import PodList, Ref
-from controller.requests import Answer, CallWebhook, Failure, Request, Spoken, Write
+from controller.requests import Answer, CallWebhook, Deliver, Failure, Request, Spoken, Write
 from controller.simulation import controllers, manifests, services
 from controller.simulation.answers import View, performed, read_from
+from controller.simulation.couriers import Couriers
 from controller.simulation.deployments import ReplicaSet
 from controller.simulation.jobs import JobCourse
 from controller.simulation.objects import Key, Kind, Object, Objects
@@ -96,6 +97,9 @@ class World:
         self.jobs = JobCourse()
         self.endpoints: dict[str, Spoken | Failure] = {}  # what the endpoints of webhook gates answer, by name
         self.calls: list[CallWebhook] = []
+        self.couriers = Couriers()
+        self.alerts: dict[str, Mapping[str, Any]] = {}  # what fires, by fingerprint, as Alertmanager's API has it
+        self.alerts_fault: Failure | None = None  # the answer of Alertmanager
         self.events: dict[str, Write] = {}
         self.trace: list[Trace] = []
         self.after_write: list[AfterWrite] = []
@@ -126,9 +130,11 @@ class World:
             "events",
             "served",
             "endpoints",
+            "alerts",
         ):
             setattr(other, name, dict(getattr(self, name)))
         other.trace, other.after_write, other.calls = list(self.trace), list(self.after_write), list(self.calls)
+        other.couriers = self.couriers.fork()
         other.actors = [replace(actor) for actor in self.actors]
         other.views = list(self.views)
         return other
@@ -248,6 +254,8 @@ class World:
         """
         if isinstance(request, Write):
             return self._write(request, controller)
+        if isinstance(request, Deliver):
+            return self.couriers.perform(controller, request)
         view = self.views[max(0, len(self.views) - 1 - changes)] if changes else self.view(back)
         served = read_from(self, request, view)
         if isinstance(served, PodList) and getattr(request, "fresh", False):

@@ -104,7 +104,7 @@ def one_version(now: Moment) -> str:
         bound = (record.incumbent.digest, record.contender.digest)
         if bound != life.bound:
             return f"the record was bound to {life.bound} and now says {bound}"
-    if record.phase is not Phase.SUCCEEDED or record.contender is None or record.incumbent is None:
+    if now.ending is not Phase.SUCCEEDED or record.contender is None or record.incumbent is None:
         return ""
     obj = slot(now.world, record.contender.name)
     digest = template_digest(obj["spec"]["template"]) if obj is not None else "nothing"
@@ -119,6 +119,24 @@ def one_version(now: Moment) -> str:
         pod.state.replica_set for pod in now.world.pods_of(record.contender.name) if not pod.terminating
     } - set(record.contender.replica_sets)
     return f"pods of {strangers} were never judged" if strangers else ""
+
+
+_HARMFUL = ("GateDegraded", "CrashLoop", "Alert")  # why a release turns back from a version
+
+
+def quarantined(now: Moment) -> str:
+    record, after = now.record, now.entry.after
+    if record is None or after is None or record.phase not in FORWARD or record.origin != "change":
+        return ""
+    assert record.contender is not None
+    for (kind, _, name), obj in now.world.objects.items.items():
+        if kind != "Release" or obj["metadata"]["uid"] == after["metadata"]["uid"] or obj["spec"].get("lift"):
+            continue
+        status = obj.get("status") or {}
+        spoke = status.get("phase") == Phase.ROLLED_BACK and status.get("cause") in _HARMFUL
+        if spoke and status["slots"]["contender"]["digest"] == record.contender.digest:
+            return f"version {record.contender.digest} goes forward, from which {name} turned back ({status['cause']})"
+    return ""
 
 
 def monotonous(now: Moment) -> str:

@@ -54,7 +54,7 @@ def legal_moves(now: Moment) -> str:
 
 def restored(now: Moment) -> str:
     record = now.record
-    if record is None or record.phase is not Phase.ROLLED_BACK or record.incumbent is None:
+    if record is None or now.ending is not Phase.ROLLED_BACK or record.incumbent is None:
         return ""
     live = slot(now.world, record.incumbent.name)
     if live is None:
@@ -105,7 +105,7 @@ def _found(obj: Any, steps: Sequence[str]) -> list[Any]:
 
 def lent(now: Moment) -> str:
     record = now.record
-    return given_back(now.world, record) if record is not None and record.phase is Phase.SUCCEEDED else ""
+    return given_back(now.world, record) if record is not None and now.ending is Phase.SUCCEEDED else ""
 
 
 def ended_hold(now: Moment) -> str:

@@ -14,14 +14,17 @@ from controller.record import RecordInvalid, RecordTooNew, read_record
 from controller.release import CLAIM_ANNOTATION, FORWARD, Claim, PatchSlot, Phase, PodList, PodState, Record, Stage
 from controller.requests import (
     Answer,
+    Deliver,
     Failure,
     FailureKind,
     FetchCounts,
     FetchReadings,
     FetchTotals,
     ReadBaseline,
+    ReadFiring,
     ReadPods,
     ReadPolicy,
+    ReadRelease,
     ReadSlot,
     Request,
     Write,
@@ -59,11 +62,16 @@ class Eyes:
     cached: int = 0
     quorum: int = 0
     queries: int = 0
+    firing: tuple[Answer, ...] = ()  # what Alertmanager said
+    heard_last: bool = False  # whether it was asked after every gate, and after the record
     totals: int = 0  # questions about the app as a whole
+    told: int = 0  # notices that were handed over or asked about
     writes: int = 0
     events: int = 0
 
     def saw(self, request: Request, answer: Answer) -> None:
+        if isinstance(request, ReadFiring | FetchCounts | FetchReadings | ReadRelease):
+            self.heard_last = isinstance(request, ReadFiring)
         if isinstance(request, WriteEvent):
             self.events += 1
         elif isinstance(request, Write):
@@ -73,6 +81,10 @@ class Eyes:
             self.fetched[request.gate, request.term] = answer
         elif isinstance(request, FetchTotals):
             self.totals += 1
+        elif isinstance(request, ReadFiring):
+            self.firing = (*self.firing, answer)
+        elif isinstance(request, Deliver):
+            self.told += 1
         elif getattr(request, "fresh", not isinstance(request, ReadPolicy | ReadBaseline)):
             self.quorum += 1
             if isinstance(request, ReadPods) and isinstance(answer, PodList):
@@ -146,6 +158,12 @@ class Moment:
     @property
     def request(self) -> Write:
         return self.entry.request
+
+    @property
+    def ending(self) -> Phase | None:
+        """The phase in which this very write ends a release; later ones mark what people were told."""
+        before = self.was.phase if self.was is not None else None
+        return self.record.phase if self.record is not None and self.record.phase is not before else None
 
 
 def moment(world: World, memory: Memory, entry: Trace) -> Moment:
