@@ -42,7 +42,7 @@ from controller.strategies.idle import idle_of
 from controller.strategies.rolling_fields import NEVER_AVAILABLE
 from controller.strategies.rolling_moves import Scene
 from controller.strategies.rolling_steps import goal
-from controller.strategies.rolling_view import cast, goes_back, present, replicas_of, sides
+from controller.strategies.rolling_view import cast, goes_back, present, replicas_of, sides, strangers
 from controller.strategies.stages import HAND_BACK
 from controller.strategies.strategy import Cast, Template
 from policies.batches import BatchStrategy
@@ -128,6 +128,12 @@ class Rolling:
                 f"Deployment {slot.name} still has the minReadySeconds of a held release, nobody knows from what: "
                 f'run `kubectl patch deployment {slot.name} -p \'{{"spec":{{"minReadySeconds":0}}}}\'` first'
             )
+        strange = strangers(Record(), slot, sides(Record(), slot, seen.replica_sets))
+        if strange and claimed(seen, slot):
+            return Refusal(
+                f"{strange[0].replicas} pods of another template came while {slot.name} was being prepared: somebody "
+                "resumed it. Release again"
+            )
         return owned(slot.raw, _NEEDED, group="apps")
 
     def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:
@@ -195,6 +201,8 @@ class Rolling:
         if live is None or slot is None:
             return "the Deployment does not exist"
         stage = self._stage(record, policy)
+        if strange := strangers(record, slot, sides(record, slot, seen.replica_sets)):
+            return f"{sum(each.replicas for each in strange)} pods of another template are there"
         waits = (
             _differs("contender", slot.replicas, stage.contender)
             or _differs("incumbent", live.replicas, stage.incumbent)
@@ -285,7 +293,10 @@ def _set_back(record: Record, seen: Observation, slot: SlotState) -> str:
     field = ""
     if claim.phase is Phase.ROLLING_BACK:
         home = {"paused": claim.paused, "minReadySeconds": was.min_ready}
-        field = "template" if present(slot) != claim.digest else rolling_fields.differing(slot, home)
+        if present(slot) != claim.digest:
+            field = "template"
+        elif claim.digest == was.incumbent:
+            field = rolling_fields.differing(slot, home)
     elif claim.paused and not slot.paused:
         field = "paused"
     elif claim.paused and claim.digest != was.incumbent:

@@ -10,7 +10,7 @@ from controller.release import Claim, Observation, PatchSlot, Record, SlotState,
 from controller.strategies import rolling_fields, rolling_steps
 from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, Borrowed
 from controller.strategies.rolling_steps import Goal, Split, goal
-from controller.strategies.rolling_view import Sides, exact, present, replicas_of, template_of
+from controller.strategies.rolling_view import Sides, exact, present, replicas_of, strangers, template_of
 from policies.batches import BatchStrategy
 
 KEPT = {"minReadySeconds": NEVER_AVAILABLE, "progressDeadlineSeconds": NO_DEADLINE}
@@ -58,16 +58,19 @@ class Scene:
 def forward(scene: Scene, *, still: bool) -> PatchSlot | None:
     """One part of a step of a batch: unpaused, at rest, paused, ready, and again."""
     slot, at, split = scene.slot, scene.goal, scene.split
-    fences = rolling_fields.fences(slot) or (at.surge, max(at.depth, 0 if at.surge else 1))
-    rest = rolling_fields.held(*fences, paused=True)
-    if rolling_fields.differing(slot, {**rest, "paused": slot.paused}):
+    fences, strange = rolling_fields.fences(slot), strangers(scene.record, slot, scene.found)
+    rest = rolling_fields.held(*rolling_steps.resting(at.surge), paused=True)
+    safe = fences is not None and (not slot.paused or fences == rolling_steps.resting(fences[0]))
+    if fences is None or not safe or rolling_fields.differing(slot, KEPT):
         return _bound(scene, f"hold {slot.name} again", rest)
     if not slot.paused:
         # Unpaused, a third template would replace both versions: as soon as the pods of a step are named, it is over.
-        resting = slot.observed and rolling_steps.at_rest(scene.desired, *fences, split)
-        return _bound(scene, _told("pause", scene), rest) if still or resting else None
+        at_rest = slot.observed and not strange and rolling_steps.at_rest(scene.desired, *fences, split)
+        return _bound(scene, _told("pause", scene), rest) if still or at_rest else None
     if not slot.observed:
         return None
+    if strange:
+        return None if still else _sweep(scene)
     if not rolling_steps.fits(at, split) or not _as_people_had_it(scene):
         return _trim(scene)
     if still or rolling_steps.reached(at, split) or not _counted_out(scene):
@@ -104,7 +107,7 @@ def trimming(scene: Scene) -> PatchSlot | None:
         return patch(scene.record, scene.seen, slot, told, digest=given(slot), fields=fields)
     if new is None:
         return None
-    fields = rolling_fields.held(at.surge, 0 if at.surge else 1, paused=True)
+    fields = rolling_fields.held(*rolling_steps.resting(at.surge), paused=True)
     return _bound(scene, _told("hold the contender again:", scene), fields, new.template)
 
 
@@ -144,6 +147,8 @@ def way_back(scene: Scene) -> PatchSlot | None:
     slot, old = scene.slot, scene.found.incumbent
     if old is None:
         return None
+    if _strays(scene):
+        return _sweep(scene)
     fields = home(scene, settled=_all_there(scene, Stage(0, scene.desired)))
     same = exact(template_of(slot)) == exact(old.template)
     if same and (_is_home(scene) or not rolling_fields.differing(slot, fields)):
@@ -151,6 +156,32 @@ def way_back(scene: Scene) -> PatchSlot | None:
     told = f"give {slot.name} back to its owners" if same else f"way back of {slot.name} to version {old.digest}"
     template = None if same else old.template
     return patch(scene.record, scene.seen, slot, told, digest=old.digest, template=template, fields=fields)
+
+
+def _strays(scene: Scene) -> bool:
+    """Whether pods of a third template are there that do not serve yet.
+
+    The native controller removes older versions first: on the way back ready contenders would go before them.
+    """
+    new, seen = scene.found.contender, scene.seen
+    strange = [each for each in scene.found.others if new is not None and each.name != new.name and each.replicas > 0]
+    if new is None or new.replicas == 0 or any(each.min_ready != NEVER_AVAILABLE for each in strange):
+        return False
+    names = {each.name for each in strange}
+    ready = sum(pod.ready and not pod.terminating for pod in seen.contenders if pod.replica_set in names)
+    return sum(each.replicas for each in strange) > ready
+
+
+def _sweep(scene: Scene) -> PatchSlot | None:
+    """Let the native controller remove the pods of a third template, and nothing else: with the contender's template
+    once more, and fences at which both versions are at rest as they are."""
+    new, kept = scene.found.contender, scene.live.replicas
+    template = template_of(scene.slot) if new is None else new.template
+    fences = max(0, kept + (new.replicas if new is not None else 0) - scene.desired), max(0, scene.desired - kept)
+    fields = rolling_fields.held(*(fences if any(fences) else (1, 0)), paused=False)
+    if exact(template_of(scene.slot)) == exact(template) and not rolling_fields.differing(scene.slot, fields):
+        return None
+    return _bound(scene, f"take pods of another template out of {scene.slot.name}", fields, template)
 
 
 def _is_home(scene: Scene) -> bool:

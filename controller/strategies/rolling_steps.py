@@ -11,6 +11,12 @@ incumbents as may leave with the contenders that are ready now,
 
     ready + ready_c - removed >= D - U,   or only such incumbents as do not serve anyway.
 
+Contenders serve and are not Available, so the native controller takes them for the first to go wherever it may remove
+pods. At rest it may not: paused, the Deployment carries the fences (s, 0), and (0, 1) without a surge. Set free with a
+third template under those, it removes i + c - D pods at most, and whatever it makes of the third is not Available
+either, so that it stops there: ready pods stay at D, or D - 1 without a surge. Within a step it may: m is what moves
+incumbents.
+
 The native controller never lowers the newer of two ReplicaSets. Where it has spread a change of D over both sides and
 left more contenders than the stage has, or fewer incumbents than it must keep, the way back is its own: the incumbent's
 template, until the split fits again.
@@ -53,6 +59,11 @@ class Split:
 def goal(desired: int, contender: int, surge: int) -> Goal:
     """The goal of a stage with `contender` pods, under the policy's `surge`."""
     return Goal(desired, contender, min(surge, contender))
+
+
+def resting(surge: int) -> tuple[int, int]:
+    """maxSurge and maxUnavailable of a Deployment at rest, under which nothing is lost if somebody sets it free."""
+    return (surge, 0) if surge else (0, 1)
 
 
 def fits(at: Goal, split: Split) -> bool:

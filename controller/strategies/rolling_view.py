@@ -54,6 +54,12 @@ def sides(record: Record, slot: SlotState, replica_sets: Sequence[ReplicaSetStat
     return Sides(old, _best([each for each in others if each.digest == bound], names), others)
 
 
+def strangers(record: Record, slot: SlotState, found: Sides) -> list[ReplicaSetState]:
+    """ReplicaSets with pods of a version that is none of the release's two."""
+    bound = record.contender.digest if record.contender is not None else template_digest(template_of(slot))
+    return [each for each in found.others if each.replicas > 0 and each.digest != bound]
+
+
 def _serving(slot: SlotState, mine: Sequence[ReplicaSetState]) -> str:
     """The version that serves before a release has changed anything: a paused Deployment may hold the next one."""
     running = [each for each in mine if each.replicas > 0]

@@ -17,8 +17,8 @@ from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, h
 from policies.schema import ReleasePolicySpec
 from tests.controller.builders import NOW, UID, a_policy, a_template
 
-OLD, NEW = a_template("app:v1"), a_template("app:v2")
-OLD_DIGEST, NEW_DIGEST = template_digest(OLD), template_digest(NEW)
+OLD, NEW, THIRD = a_template("app:v1"), a_template("app:v2"), a_template("app:v3")
+OLD_DIGEST, NEW_DIGEST, THIRD_DIGEST = template_digest(OLD), template_digest(NEW), template_digest(THIRD)
 OWN = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
 SAVED = json.dumps({"incumbent": OLD_DIGEST, "spec.minReadySeconds": 5, "spec.paused": None,
                     "spec.progressDeadlineSeconds": 600, "spec.strategy": OWN})  # fmt: skip
@@ -39,12 +39,13 @@ class Look:
     ready_contenders: int | None = None
     desired: int = 10
     template: Any = field(default_factory=lambda: NEW)
-    spec: dict[str, Any] = field(default_factory=lambda: held(1, 4, paused=True))
+    spec: dict[str, Any] = field(default_factory=lambda: held(1, 0, paused=True))
     claimed: dict[str, Any] = field(default_factory=dict)
     phase: Phase = Phase.BATCH
     stage: int = 1
     observed: bool = True
     old_min_ready: float = 5.0
+    third: tuple[int, int] = (0, 0)  # pods of a third template, and how many of them are ready
 
     @property
     def record(self) -> Record:
@@ -71,9 +72,12 @@ class Look:
                             OLD),
             ReplicaSetState("checkout-new", "u2", "checkout", "new", NEW_DIGEST, self.contender,
                             float(NEVER_AVAILABLE), 2, NEW),
+            ReplicaSetState("checkout-third", "u3", "checkout", "third", THIRD_DIGEST, self.third[0],
+                            float(NEVER_AVAILABLE), 3, THIRD),
         )  # fmt: skip
         ready = self.contender if self.ready_contenders is None else self.ready_contenders
         pods = (*_pods("old", self.incumbent, self.incumbent), *_pods("new", self.contender, ready))
+        pods = (*pods, *_pods("third", *self.third))
         cast = ROLLING.cast(policy or a_rolling(), self.record, {"checkout": slot_state(raw)}, sets, pods)
         return Observation(
             release="rel", uid=UID, now=NOW, incumbent=cast.incumbent, contender=cast.contender,
@@ -152,7 +156,7 @@ def test_a_batch_that_is_there_and_paused_is_settled_and_left_alone() -> None:
 
 
 def test_a_step_takes_as_many_incumbents_as_ready_contenders_stand_in_for_and_is_unpaused() -> None:
-    write = Look(incumbent=8, contender=3, spec=held(1, 2, paused=True)).write()
+    write = Look(incumbent=8, contender=3, spec=held(1, 0, paused=True)).write()
     assert (fences(write), fields_of(write)["paused"]) == ((1, 3), False)
     assert write is not None
     assert write.claim is not None
@@ -161,7 +165,7 @@ def test_a_step_takes_as_many_incumbents_as_ready_contenders_stand_in_for_and_is
 
 
 def test_no_step_before_the_contenders_of_the_last_one_are_ready() -> None:
-    assert Look(incumbent=8, contender=3, ready_contenders=2, spec=held(1, 2, paused=True)).write() is None
+    assert Look(incumbent=8, contender=3, ready_contenders=2, spec=held(1, 0, paused=True)).write() is None
 
 
 def test_a_step_that_has_come_to_rest_is_paused_and_one_that_has_not_is_waited_for() -> None:
@@ -174,12 +178,12 @@ def test_a_step_that_has_come_to_rest_is_paused_and_one_that_has_not_is_waited_f
 
 
 def test_a_hold_makes_no_step() -> None:
-    assert Look(incumbent=8, contender=3, spec=held(1, 2, paused=True)).write(still=True) is None
+    assert Look(incumbent=8, contender=3, spec=held(1, 0, paused=True)).write(still=True) is None
 
 
 def test_nothing_is_lowered_on_what_the_controllers_have_not_seen_or_count_otherwise() -> None:
-    assert Look(incumbent=8, contender=3, spec=held(1, 2, paused=True), observed=False).write() is None
-    look = Look(incumbent=8, contender=3, spec=held(1, 2, paused=True))
+    assert Look(incumbent=8, contender=3, spec=held(1, 0, paused=True), observed=False).write() is None
+    look = Look(incumbent=8, contender=3, spec=held(1, 0, paused=True))
     seen = look.seen()
     assert seen.contender is not None
     raw = {**seen.contender.raw, "status": {"observedGeneration": 3, "availableReplicas": 9}}
@@ -214,7 +218,7 @@ def test_an_app_scaled_to_nothing_gets_the_incumbents_template_so_that_it_comes_
 
 
 def test_an_incumbent_that_has_inherited_our_min_ready_is_put_right_before_the_next_step() -> None:
-    write = Look(incumbent=8, contender=3, spec=held(1, 2, paused=True), old_min_ready=float(NEVER_AVAILABLE)).write()
+    write = Look(incumbent=8, contender=3, spec=held(1, 0, paused=True), old_min_ready=float(NEVER_AVAILABLE)).write()
     assert write is not None
     assert write.template == OLD
 
@@ -229,7 +233,7 @@ def test_an_incumbent_that_has_inherited_our_min_ready_is_put_right_before_the_n
     ],
 )
 def test_a_field_that_somebody_sets_back_is_counted_once_and_written_again(change: dict[str, Any], name: str) -> None:
-    look = Look(spec={**held(1, 4, paused=True), **change})
+    look = Look(spec={**held(1, 0, paused=True), **change})
     assert ROLLING.noticed(look.record, look.seen()) == (10, (name,))
     assert fields_of(look.write())["paused"] is True
 
@@ -247,11 +251,49 @@ def test_a_pause_is_ours_where_our_claim_says_so() -> None:
     assert theirs.write() is None
 
 
+# --------------------------------------------------------------------------------------------- a third template
+
+
+@pytest.mark.parametrize(("surge", "unavailable", "rest"), [(1, 0, (1, 0)), (3, 2, (3, 0)), (0, 2, (0, 1))])
+def test_at_rest_the_fences_are_those_under_which_nothing_is_lost_if_somebody_sets_it_free(
+    surge: int, unavailable: int, rest: tuple[int, int]
+) -> None:
+    policy = a_rolling(surge, unavailable)
+    moved = Look(incumbent=5 + surge, spec=held(surge, 5 - surge, paused=False), claimed={"paused": False})
+    assert fences(moved.write(policy)) == rest
+    opened = Look(incumbent=5 + surge, spec=held(surge, 5 - surge, paused=True))
+    assert (fences(opened.write(policy)), fields_of(opened.write(policy))["paused"]) == (rest, True)
+
+
+def test_pods_of_a_third_template_are_taken_out_and_nothing_else_before_the_way_back() -> None:
+    third: dict[str, Any] = {"template": THIRD, "spec": held(1, 0, paused=False), "phase": Phase.ROLLING_BACK}
+    claimed = {"phase": Phase.BATCH}
+    write = Look(incumbent=6, contender=4, third=(1, 0), claimed=claimed, **third).write()
+    assert write is not None
+    # At 6 + 4 of 10 with these fences, both versions stay as they are: only the third may go.
+    assert (write.template, fences(write), fields_of(write)["paused"]) == (NEW, (0, 4), False)
+    swept = Look(incumbent=6, contender=4, third=(1, 0), claimed={"phase": Phase.ROLLING_BACK, "paused": False},
+                 spec=held(0, 4, paused=False), phase=Phase.ROLLING_BACK)  # fmt: skip
+    assert swept.write() is None
+    assert ROLLING.noticed(swept.record, swept.seen())[1] == ()
+    # Pods that serve are as good as the contenders', which leave first.
+    ready = Look(incumbent=6, contender=4, third=(1, 1), claimed=claimed, **third).write()
+    assert ready is not None
+    assert ready.template == OLD
+
+
+def test_no_stage_is_settled_beside_pods_of_a_third_template() -> None:
+    look = Look(incumbent=6, contender=4, third=(1, 1))
+    assert "another template" in ROLLING.unsettled(look.record, look.seen(), a_rolling())
+    assert fences(look.write()) == (0, 4)
+    assert look.write(still=True) is None
+
+
 # --------------------------------------------------------------------------------------------------- giving back
 
 
 def test_the_hand_back_gives_the_policys_bounds_until_the_pods_have_moved_and_then_the_owners() -> None:
-    look = Look(incumbent=1, contender=10, stage=3, spec=held(1, 9, paused=True))
+    look = Look(incumbent=1, contender=10, stage=3, spec=held(1, 0, paused=True))
     write = look.write()
     given = fields_of(write)
     assert (given["minReadySeconds"], given["progressDeadlineSeconds"], given["paused"]) == (5, 600, None)
@@ -276,7 +318,7 @@ def test_what_was_given_back_is_not_taken_back_when_a_pod_is_lost_or_a_change_is
 
 
 def test_the_owners_bounds_come_at_once_where_they_promise_no_less_than_the_policy() -> None:
-    look = Look(incumbent=1, contender=10, stage=3, spec=held(1, 9, paused=True))
+    look = Look(incumbent=1, contender=10, stage=3, spec=held(1, 0, paused=True))
     assert fields_of(look.write(a_rolling(3, 2)))["strategy"] == OWN
 
 
