@@ -80,11 +80,11 @@ def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
                 f"{record.epoch}: the record is older than the cluster (restored from a backup?).",
             )
     if len(record.reversals) >= MOST_REVERSALS:
-        return Finish(Phase.NEEDS_HUMAN, Cause.FIELD_FIGHT, _fought(record, live, spare))
+        return Finish(Phase.NEEDS_HUMAN, Cause.FIELD_FIGHT, _fought(record, seen, live, spare))
     return None
 
 
-def _fought(record: Record, live: SlotState, spare: SlotState | None) -> str:
+def _fought(record: Record, seen: Observation, live: SlotState, spare: SlotState | None) -> str:
     """Who undoes what we write: the last two reversals at least are of one release."""
     what, times = record.reversals[-1].partition("@")[0], f"{len(record.reversals)} times"
     slot = next((slot for slot in (spare, live) if slot is not None and slot.name == what), None)
@@ -96,7 +96,9 @@ def _fought(record: Record, live: SlotState, spare: SlotState | None) -> str:
         )
     slot = next((slot for slot in (spare, live) if slot is not None and what.startswith(f"{slot.name}.")), None)
     field = what.removeprefix(f"{slot.name}.") if slot is not None else ""
-    who = writer_of(slot.raw, "spec", *field.split(".")) if slot is not None else "somebody"
+    obj = next((obj for ref, obj in seen.objects.items() if str(ref) == what), None)
+    path = field.split(".") if slot is not None else ()
+    who = writer_of(slot.raw if slot is not None else obj or {}, "spec", *path)
     where = f"spec.{field} of Deployment {slot.name}" if slot is not None else f"what this release set on {what}"
     return (
         f"{who} set {where} back {times}. Make the tool that writes it leave it alone while a release runs, then run "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.findings import Finding, Refusal
+from controller.gitops import owned
 from controller.release import Observation
 from controller.requests import Neighbours
 from controller.strategies import pins
@@ -58,7 +59,7 @@ def _of_itself(name: str, service: Object, seen: Observation) -> Finding:
             f"Service {name} selects {pins.words(own)}, and the pods of {live.name} carry {pins.words(labels)}: it "
             "selects nothing of this app; correct the selector or spec.strategy.blueGreen.service"
         )
-    return None
+    return owned({**service, "kind": "Service"}, (("spec", "selector"),))
 
 
 def _of_preview(blue: BlueGreen, preview: Object | None, app: str) -> Finding:
