@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from policies.values import Duration, Wait
 from policies.windows import Freeze, Window
 
 # The nights whose changes of clocks a policy is held against. Fixed: what is legal must not change with the calendar.
@@ -75,6 +76,18 @@ def narrowest(window: Window) -> tuple[float, date | None]:
                 if length < least:
                     least, on = length, day
     return least, on
+
+
+def too_narrow(window: Window, shortest: Duration, where: str) -> str:
+    """Why a window cannot hold the shortest possible release on every night, with both lengths; or "".
+
+    `where` says where the time of the shortest release goes.
+    """
+    length, night = narrowest(window)
+    if length >= shortest.seconds:
+        return ""
+    on = f" in the night of {night}, when clocks are changed" if night is not None else ""
+    return f"a window of {Wait(round(length * 1000))}{on}, for {where}, which are {shortest}"
 
 
 @lru_cache(maxsize=8192)

@@ -1,12 +1,13 @@
 """Release: one attempt to move an app, and the verbs by which people drive it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from policies.model import Part, Problem
 from policies.names import Digest, DnsLabel, EnvName, Image, ObjectName, Text
+from policies.windows import Instant
 
 
 class Reason(Part):
@@ -65,13 +66,24 @@ class ReleaseSpec(Part):
     skip_gates: Reason | None = Field(
         default=None, description="The emergency door: metric gates are skipped; pod health still counts."
     )
+    not_before: Instant | None = Field(
+        default=None,
+        description="The release waits for this time, and then for its window, such as 2026-11-24T01:00:00Z.",
+    )
+    now: Reason | None = Field(
+        default=None,
+        description="The urgent door: leaves at once and goes on at any time, whatever windows, freezes, trains and "
+        "`notBefore` say. Gates still count.",
+    )
     paused: bool = Field(default=False, description="true holds the release where it is.")
     promote: Promote | None = Field(default=None, description="Lets a stage go on that waits for a person.")
     abort: Reason | None = Field(default=None, description="Turns the release back.")
+    lift: Reason | None = Field(
+        default=None,
+        description="Of a release that has turned back: lets the version that it turned back from be tried again.",
+    )
     requested_by: Text | None = Field(default=None, description="Who asked for the release.")
     reason: Text | None = Field(default=None, description="Why the release was asked for.")
-
-    later: ClassVar[Mapping[str, str]] = {"notBefore": "releases that wait for a time"}
 
     def problems(self) -> Iterator[Problem]:
         changes = [name for name, part in (("images", self.images), ("env", self.env)) if part]

@@ -1,9 +1,9 @@
-"""Window and freeze: the hours in which releases may leave, and the days on which nothing does."""
+"""Window and freeze: the hours in which releases leave, and the days on which nothing does."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -19,6 +19,7 @@ OnClose = Literal["finishLastBatch", "park", "rollBack"]
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = f"({'|'.join(_DAYS)})"
 _MIDNIGHT = 24 * 60
+_INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 
 
@@ -97,6 +98,32 @@ class Day(Written):
         return self.at.isoformat()
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Instant(Written):
+    """A moment, written as RFC 3339 with its distance from UTC; `seconds` since the epoch."""
+
+    seconds: float
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
+
+    @classmethod
+    def read(cls, raw: object) -> Self:
+        allowed = "a time such as 2026-11-24T01:00:00Z or 2026-11-24T01:00:00+08:00"
+        if not isinstance(raw, str) or not re.fullmatch(_INSTANT, raw, re.ASCII):
+            raise refused(allowed)
+        try:
+            found = datetime.fromisoformat(raw.replace("Z", "+00:00"))
+        except ValueError:
+            raise refused(allowed) from None
+        if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+            raise refused(f"{allowed}, of the years {_FIRST_YEAR} to {_LAST_YEAR}")
+        return cls(found.timestamp())
+
+    def written(self) -> str:
+        text = datetime.fromtimestamp(self.seconds, UTC).isoformat(timespec="milliseconds")
+        return text.removesuffix("+00:00").removesuffix(".000") + "Z"
+
+
 @cache
 def known_zones() -> frozenset[str]:
     """The names of the IANA time zones. The list of the package and not of the machine, which may lack old names."""
@@ -148,6 +175,18 @@ class Window(Part):
     def length(self) -> timedelta:
         """How long it is open on a day on which no clock is changed."""
         return timedelta(minutes=(self.closes.minutes - self.opens.minutes) % _MIDNIGHT or _MIDNIGHT)
+
+    def inside(self, other: "Window") -> bool:
+        """Whether it is open only while the other one is, by the same clock on the wall."""
+        return self.zone == other.zone and not self._week() & ~other._week()
+
+    def _week(self) -> int:
+        """A bit for each minute of a week at which it is open."""
+        minutes, bits = round(self.length.total_seconds() / 60), 0
+        for day in self.days.numbers:
+            bits |= ((1 << minutes) - 1) << (day * _MIDNIGHT + self.opens.minutes)
+        week = 7 * _MIDNIGHT
+        return (bits | bits >> week) & ((1 << week) - 1)
 
 
 class Freeze(Part):

@@ -17,7 +17,7 @@ from controller.simulation.pods import NEVER, Behaviour
 from controller.simulation.scene import Scene
 from controller.simulation.script import Event, ScenarioError, Script, read_script
 from controller.simulation.story import Snapshot, Story, StoryResult, Turn, differences, turn_text
-from controller.simulation.world import AfterWrite, Conditions, Trace, World
+from controller.simulation.world import START, AfterWrite, Conditions, Trace, World
 from policies.load import PolicyRefused, from_object, to_object
 from policies.schema import ReleasePolicy
 
@@ -104,7 +104,7 @@ class Run:
         self.policy = _policy(policy, script)
         spec = self.policy.spec
         self.namespace = self.policy.namespace or "shop"
-        self.world = World(seed, conditions)
+        self.world = World(seed, conditions, script.begins if script.begins is not None else START)
         self.world.ordinary = Behaviour(errors=script.errors)
         self.world.add_app(
             spec.target.deployment,

@@ -20,10 +20,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from controller.simulation.acts import Act, act_of, mapping, seconds
 from policies.values import Amount
+from policies.windows import known_zones
 
 _RULE = re.compile(r"-{4,}")
 _RELEASE = re.compile(
@@ -69,6 +72,7 @@ class Script:
     errors: float = 0.005
     min_ready: int = 0
     lasts: float = 6 * 3600.0
+    begins: float | None = None  # seconds since the epoch; None: at a time that means nothing
     events: tuple[Event, ...] = ()
     expected: tuple[tuple[int, str], ...] = ()
 
@@ -117,7 +121,10 @@ def rewritten(text: str, expected: tuple[str, ...]) -> str:
 
 # ------------------------------------------------------------------------------------------- the release line
 
-_RELEASE_USAGE = "release APP OLD -> NEW, N pods[, batches 1 50% 100%][, surge 25%][, unavailable 0][, manual canary]"
+_RELEASE_USAGE = (
+    "release APP OLD -> NEW, N pods[, batches 1 50% 100%][, surge 25%][, unavailable 0][, manual canary]"
+    "[, ungated REASON][, now REASON][, not-before 2027-03-27T23:00:00Z]"
+)
 
 
 def _release_line(line: str) -> dict[str, Any]:
@@ -140,6 +147,10 @@ def _release_line(line: str) -> dict[str, Any]:
                 twin.setdefault("advance", {})[rest] = "manual"
             case "ungated" if rest:
                 wish["skipGates"] = {"reason": rest}
+            case "now" if rest:
+                wish["now"] = {"reason": rest}
+            case "not-before" if rest:
+                wish["notBefore"] = rest
             case _:
                 raise ValueError(f"found {part!r}; allowed: {_RELEASE_USAGE}")
     return {
@@ -164,8 +175,8 @@ def _amount(word: str) -> int | str:
 # ------------------------------------------------------------------------------------------ settings, events
 
 _SETTINGS = (
-    "load 100/s | errors 0.5% | min-ready 10s | lasts 4h | policy {...} | after 3m: EVENT; EVENT | at TURN: EVENT"
-    " | 2m after TURN: EVENT"
+    "load 100/s | errors 0.5% | min-ready 10s | lasts 4h | begins 2027-03-27 22:00 ZONE | policy {...}"
+    " | after 3m: EVENT; EVENT | at TURN: EVENT | 2m after TURN: EVENT"
 )
 
 
@@ -180,9 +191,19 @@ def _setting(line: str) -> dict[str, Any]:
             return {"min_ready": round(seconds(rest))}
         case "lasts":
             return {"lasts": seconds(rest)}
+        case "begins":
+            return {"begins": _moment(rest)}
         case "policy":
             return {"policy": mapping(rest)}
     raise ValueError(f"found {line!r}; allowed: {_SETTINGS}")
+
+
+def _moment(text: str) -> float:
+    """`2027-03-27 22:00 Europe/Berlin` in seconds since the epoch. Raises ValueError."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:\d\d) (\S+)", text)
+    if match is None or match[2] not in known_zones():
+        raise ValueError(f"found {text!r}; allowed: a date, a time and an IANA time zone")
+    return datetime.fromisoformat(match[1]).replace(tzinfo=ZoneInfo(match[2])).timestamp()
 
 
 def _event(line: str, number: int) -> Event | None:

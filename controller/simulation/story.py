@@ -91,6 +91,8 @@ def turn_text(before: Record, after: Record) -> str:
         return after.phase.value
     if after.stage != before.stage:
         return f"Batch {after.stage}"
+    if any(entry.kind == "WindowMissed" and entry not in before.decisions for entry in after.decisions[-3:]):
+        return "Window missed"
     held_before = before.held.reason if before.held is not None else None
     held_after = after.held.reason if after.held is not None else None
     if held_after is not held_before:
