@@ -10,6 +10,8 @@ from typing import assert_never
 
 from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
+from controller.alarm import sounded, unheard
+from controller.night.ending import kept_by_night, turned_by_closing
 from controller.progress import STILL, can_step, obstacle, span, told
 from controller.release import (
     Advance,
@@ -38,12 +40,27 @@ def forward(record: Record, seen: Observation, verdicts: Sequence[GateVerdict], 
         _asked_to_turn(record, seen)
         or Accompanied(policy).meddled(record, seen)
         or _contender_broken(record, seen)
-        or _gates_say_worse(record, seen, verdicts, policy)
-        or _too_late(record, seen, policy)
+        or _danger(record, seen, verdicts, policy)
         or _must_stand_still(record, seen, policy)
+        or unheard(record, seen, policy, _release_deadline(record, seen, policy))
         or _still_moving(record, seen, policy)
+        or kept_by_night(record, seen, policy, _release_deadline(record, seen, policy))
         or _may_go_on(record, seen, verdicts, policy)
     )
+
+
+def _danger(
+    record: Record, seen: Observation, verdicts: Sequence[GateVerdict], policy: ReleasePolicySpec
+) -> Decision | None:
+    """Gates, alerts, the clock and the window, in this order; a pause for one of them hides no turn for another."""
+    found = (
+        _gates_say_worse(record, seen, verdicts, policy),
+        sounded(record, seen, verdicts, policy, _release_deadline(record, seen, policy)),
+        _too_late(record, seen, policy),
+        turned_by_closing(record, seen, policy),
+    )
+    there = [each for each in found if each is not None]
+    return next((each for each in there if isinstance(each, RollBack)), there[0] if there else None)
 
 
 def _asked_to_turn(record: Record, seen: Observation) -> Decision | None:

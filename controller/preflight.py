@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.findings import Finding, Refusal, Wait
-from controller.release import SLOT_LABEL, HoldReason, Observation, Origin, SlotState
+from controller.firing import Level, described
+from controller.release import SLOT_LABEL, Cause, HoldReason, Observation, Origin, SlotState
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
 from controller.slots import match_labels
 from controller.strategies import slots_named
@@ -171,6 +172,24 @@ def of_access(lacking: Sequence[Permission], namespace: str) -> Finding:
     return Refusal(
         f"the controller may not {', '.join(map(str, lacking))} in namespace {namespace}: apply manifests/rbac.yaml"
     )
+
+
+def of_alerts(policy: ReleasePolicySpec, heard: Level, now: float, *, hears: bool) -> Finding:
+    """Whether anybody can say what fires, and whether something fires already that would be laid to this release."""
+    if not hears:
+        return Refusal(
+            "the policy has alerts, and no Alertmanager is in the controller's configuration: add it under "
+            "alerts.alertmanagers"
+        )
+    if heard.active and policy.already_firing == "refuse":
+        return Refusal(
+            f"{described(heard.active, now)}: nobody could tell it from the release's own doing. Wait until it is "
+            "over, silence it, or set alreadyFiring: ignore in the policy",
+            Cause.ALERT_ALREADY_FIRING,
+        )
+    if heard.unheard:
+        return Wait(HoldReason.PREFLIGHT_BLIND, f"the firing alerts cannot be read: {heard.unheard}")
+    return None
 
 
 def of_metrics(

@@ -14,6 +14,7 @@ STILL = frozenset(
         HoldReason.PODS_LOST,
         HoldReason.INCUMBENT_CHANGED,
         HoldReason.POLICY_GONE,
+        HoldReason.ALERT,
     }
 )
 

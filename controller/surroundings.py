@@ -11,9 +11,11 @@ from controller.attempt import Reading
 from controller.baseline import Baseline
 from controller.case import Case
 from controller.findings import Finding, Learning, Refusal, Wait
+from controller.firing import described
 from controller.gates import questions
+from controller.listening import ask_level
 from controller.preflight import LEARNING_PATIENCE
-from controller.release import HoldReason, Observation
+from controller.release import Firing, HoldReason, Observation
 from controller.requests import (
     Counts,
     Failure,
@@ -44,6 +46,7 @@ class Surroundings:
     finding: Finding
     notes: tuple[str, ...] = ()
     around: Neighbours = _NOBODY
+    fired: tuple[Firing, ...] = ()  # alerts that fire already, and will not count
 
 
 def surroundings(case: Case, observed: Observation, settings: Settings) -> Reading[Surroundings]:
@@ -67,7 +70,14 @@ def surroundings(case: Case, observed: Observation, settings: Settings) -> Readi
         finding = yield from inquiry.of_gates(app, policy.spec, observed, settings)
     if finding is None and _gates_speak(case):
         finding = yield from _of_gates(case, observed, settings)
-    return Surroundings(finding, notes, around)
+    fired: tuple[Firing, ...] = ()
+    if finding is None and _gates_speak(case) and policy.spec.alerts:
+        # Last, so that whatever begins to fire after this belongs to the release.
+        heard = yield from ask_level(policy.spec.alerts, (), case.now)
+        finding = preflight.of_alerts(policy.spec, heard, case.now, hears=settings.hears)
+        fired = (*heard.active, *heard.muted)
+        notes = (*notes, f"{described(fired, case.now)}: it fired before, and does not count") if fired else notes
+    return Surroundings(finding, notes, around, fired)
 
 
 def _permissions(case: Case) -> tuple[Permission, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from policies.alerts import MOST_ALERTS
 from policies.kept import kept
-from policies.schema import Baseline, BlueGreen, Gate, OnShared, Promise, Recreate, ReleasePolicy
+from policies.schema import Baseline, BlueGreen, Freeze, Gate, OnShared, Promise, Recreate, ReleasePolicy
 from policies.strategy import Moves
 
 # From careless to careful.
@@ -15,6 +16,7 @@ _MODE = ("observe", "enforce")
 _ADVANCE = ("auto", "manual")
 _UNDECIDED = ("advance", "pause", "rollBack")
 _THEN = ("pause", "rollBack")
+_ON_CLOSE = ("finishLastBatch", "park", "rollBack")
 _ASKS = ("job", "webhook")
 _MEASURES = ("error_ratio", "latency", "gauge", "throughput", "by", *_ASKS)
 
@@ -40,6 +42,8 @@ def _drop_younger_defaults(spec: dict[str, Any]) -> None:
     """Leaves out later fields at their defaults: records of running releases hold digests that never had them."""
     if spec["promise"]["falsePause"] == Promise().false_pause.written():
         del spec["promise"]["falsePause"]
+    if spec["alreadyFiring"] == "refuse":
+        del spec["alreadyFiring"]
     for name, default in (("onShared", OnShared()), ("baseline", Baseline())):
         if spec[name] == default.model_dump(mode="json", by_alias=True):
             del spec[name]
@@ -49,9 +53,9 @@ def tighten(pinned: ReleasePolicy, edited: ReleasePolicy) -> ReleasePolicy:
     """What holds for a release that began under `pinned`, after an edit to `edited`.
 
     Taken over where it is tighter: limits and margins lower, required gates, enforce instead of observe, a longer
-    least observation, more cautious ends, shorter holds and deadlines, manual instead of automatic advance, and
-    new gates. Everything else stays as pinned: a gate that was removed, weakened or measures something else, the
-    promise and what is learned from too.
+    least observation, more cautious ends, shorter holds and deadlines, manual instead of automatic advance, new gates
+    and alerts, a window where there was none or inside the old one, and further freezes. Everything else stays as
+    pinned: a gate that was removed, weakened or measures something else, the promise and what is learned from too.
     """
     result = to_object(pinned)
     for path, value in _tighter(pinned, edited):
@@ -104,10 +108,55 @@ def _tighter(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, 
     for index, gate in enumerate(old.gates):
         if gate.name in edits:
             changes += [(("spec", "gates", index, *at), value) for at, value in _tighter_gate(gate, edits[gate.name])]
+    changes += _tighter_alerts(pinned, edited)
+    changes += _tighter_hours(pinned, edited)
     known = {gate.name for gate in old.gates}
     plain = to_object(edited)["spec"]["gates"]
     changes += [(("spec", "gates", len(plain)), gate) for gate in plain if gate["name"] not in known]
     return changes
+
+
+def _tighter_alerts(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, Any]]:
+    """Further alerts, rollBack instead of pause, and silenced ones that count; none goes away."""
+    old = {each.labels: each for each in pinned.spec.alerts or ()}
+    new = {each.labels: each for each in edited.spec.alerts or ()}
+    if not new:
+        return []
+    joined = [
+        each.model_copy(
+            update={
+                "then": min(each.then, new[labels].then, key=("rollBack", "pause").index),
+                "even_silenced": each.even_silenced or new[labels].even_silenced,
+            }
+        )
+        if labels in new
+        else each
+        for labels, each in old.items()
+    ]
+    joined += [each for labels, each in new.items() if labels not in old]
+    plain = [each.model_dump(mode="json", by_alias=True) for each in joined[:MOST_ALERTS]]
+    return [(("spec", "alerts"), plain)]
+
+
+def _tighter_hours(pinned: ReleasePolicy, edited: ReleasePolicy) -> list[tuple[_Path, Any]]:
+    """A window where there was none, one inside the old one, a more careful `onClose`, and further freezes."""
+    old, new = pinned.spec.window, edited.spec.window
+    changes: list[tuple[_Path, Any]] = []
+    if new is not None and (old is None or new.inside(old)):
+        close = new.on_close if old is None else max(old.on_close, new.on_close, key=_ON_CLOSE.index)
+        changes.append((("spec", "window"), {**new.model_dump(mode="json", by_alias=True), "onClose": close}))
+    elif new is not None and old is not None:
+        changes.append((("spec", "window", "onClose"), max(old.on_close, new.on_close, key=_ON_CLOSE.index)))
+    # The days of a freeze are those of a zone: it is written down before another window lends another one.
+    known = [_dated(each, pinned) for each in pinned.spec.freeze or ()]
+    joined = known + [each for one in edited.spec.freeze or () if (each := _dated(one, edited)) not in known]
+    return [(("spec", "freeze"), joined), *changes] if joined else changes
+
+
+def _dated(freeze: Freeze, policy: ReleasePolicy) -> dict[str, Any]:
+    window = policy.spec.window
+    zone = freeze.zone or (window.zone if window is not None else None)
+    return freeze.model_copy(update={"zone": zone}).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _tighter_moves(old: Moves, new: Moves) -> list[tuple[_Path, Any]]:

@@ -118,11 +118,78 @@ class ReleaseStatus(Part):
     record: Mapping[str, Any] | None = Field(default=None, description="The controller's own state; not for reading.")
 
 
+class ToldAlert(Part):
+    """An alert that a post of Alertmanager has told of."""
+
+    fingerprint: str = Field(description="What Alertmanager calls this alert: a hash of its labels.")
+    alert: str | None = Field(default=None, description="The alert's name.")
+    labels: Mapping[str, str] = Field(default={}, description="Its labels.")
+    since: Time = Field(description="When it began to fire.")
+    heard: Time = Field(description="When the post came.")
+    ended: Time | None = Field(default=None, description="When a post said that it is over.")
+    confirmed: bool = Field(default=False, description="Whether Alertmanager itself said then that it fires.")
+    summary: str | None = Field(default=None, description="The alert's own words.")
+
+
 class ReleasePolicyStatus(Part):
     """What the controller says about a policy."""
 
     observed_generation: int | None = Field(default=None, description="The generation of the spec that was seen last.")
     because: str | None = Field(default=None, description="Why the policy is ready or refused, in one sentence.")
+    inbox: tuple[ToldAlert, ...] = Field(
+        default=(), strict=False, description="What posts of Alertmanager have told of the app, oldest first."
+    )
     conditions: tuple[Condition, ...] = Field(
         default=(), strict=False, description="Ready, Reconciling and Stalled.", json_schema_extra=_BY_TYPE
     )
+
+
+class DepartureStatus(Part):
+    """A release that has left with the train."""
+
+    release: str = Field(description="The release's name.")
+    uid: str = Field(description="The release's uid.")
+    policy: str = Field(description="Its policy, the car.")
+    at: Time = Field(description="When it was let go.")
+    ended: PhaseName | None = Field(default=None, description="How it ended; absent while it is under way.")
+
+
+class WaitingStatus(Part):
+    """A release that waits for its turn."""
+
+    release: str = Field(description="The release's name.")
+    uid: str = Field(description="The release's uid.")
+    policy: str = Field(description="Its policy, the car.")
+    because: str = Field(description="What it waits for, in one sentence.")
+
+
+class NightStatus(Part):
+    """The train's present or last night."""
+
+    id: str = Field(description="The date of the night: that of its opening in the zone of the window.")
+    opened: Time = Field(description="When it opened.")
+    closes: Time = Field(description="When it closes.")
+    closed: Time | None = Field(default=None, description="When the train saw its end; it does not open again.")
+    departed: tuple[DepartureStatus, ...] = Field(
+        default=(), strict=False, description="What has left, in this order. Written before it leaves."
+    )
+    waiting: tuple[WaitingStatus, ...] = Field(default=(), strict=False, description="What has not left yet, and why.")
+    stopped: str | None = Field(default=None, description="Why the line was stopped; absent while it is not.")
+    recalled: str | None = Field(default=None, description="Why the cars are called back; absent while they are not.")
+    over: Time | None = Field(default=None, description="When all that had left had ended.")
+    reported: tuple[str, ...] = Field(default=(), strict=False, description="The notifiers that have had the report.")
+
+
+class ReleaseTrainStatus(Part):
+    """What the controller says of a train; it is the only writer, and keeps no other memory of it."""
+
+    observed_generation: int | None = Field(default=None, description="The generation of the spec that was seen last.")
+    phase: Literal["Refused", "Closed", "Frozen", "Open", "Stopped", "Recalling"] | None = Field(
+        default=None, description="What the train does now."
+    )
+    because: str | None = Field(default=None, description="Why, in one sentence.")
+    counts: str | None = Field(default=None, description="Of the night, for the table of kubectl get: 2 left, 1 waits.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(), strict=False, description="Ready: whether the train can leave.", json_schema_extra=_BY_TYPE
+    )
+    night: NightStatus | None = Field(default=None, description="The present night, or the last one.")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from controller.requests import Failure, FailureKind, Spoken
-from controller.simulation import autoscaling, jobs, manifests, routing
+from controller.simulation import alerting, autoscaling, jobs, manifests, routing
 from controller.simulation.pods import NEVER
 from controller.simulation.scene import Scene
 from controller.simulation.traffic import Hostile, doubled, empty, refusing, without
@@ -212,6 +212,12 @@ def _allow(scene: Scene, _words: Mapping[str, str]) -> None:
     scene.world.lacking = frozenset()
 
 
+def _clock(scene: Scene, words: Mapping[str, str]) -> None:
+    """Somebody sets the clock of the controller's machine."""
+    step = seconds(words["step"])
+    scene.driver.skew += step if words["way"] == "forward" else -step
+
+
 # ------------------------------------------------------------------------------------------------ gates outside
 
 
@@ -246,6 +252,33 @@ def _endpoint(scene: Scene, words: Mapping[str, str]) -> None:
         body = {"verdict": words["verdict"], "because": words.get("because", "")}
         told = Spoken(200, json.dumps(body).encode())
     scene.world.endpoints[words["name"]] = told
+
+
+# ------------------------------------------------------------------------------------------------ alerts
+
+
+def _alert(scene: Scene, words: Mapping[str, str]) -> None:
+    """An alert about the app fires, is over, or is silenced; it flashes where it is over before anybody looks."""
+    name, verb = words["name"], words["verb"]
+    labels = {"service": scene.deployment, "severity": "page"}
+    labels |= dict(each.split("=", 1) for each in words.get("labels", "").split())
+    match verb:
+        case "fires" | "flashes":
+            alerting.fire(scene.world, name, labels)
+            alerting.post(scene.world, name)
+            scene.driver.wake()
+        case "fires unheard":
+            alerting.fire(scene.world, name, labels)
+        case "is silenced":
+            alerting.mute(scene.world, name)
+    if verb in ("flashes", "is over"):
+        alerting.post(scene.world, name, ended=True)
+        alerting.resolve(scene.world, name)
+
+
+def _alertmanager(scene: Scene, words: Mapping[str, str]) -> None:
+    down = Failure(FailureKind.UNAVAILABLE, "alertmanager default: no connection")
+    scene.world.alerts_fault = down if words["mood"] == "down" else None
 
 
 # ------------------------------------------------------------------------------------------------ people
@@ -380,8 +413,18 @@ def _promote(scene: Scene, _words: Mapping[str, str]) -> None:
     scene.wish({"promote": {"batch": scene.records()[scene.active()].stage}})
 
 
+def _leave(scene: Scene, words: Mapping[str, str]) -> None:
+    scene.wish({"now": {"reason": words["reason"]}})
+
+
 def _push(scene: Scene, words: Mapping[str, str]) -> None:
     scene.push(words["version"])
+
+
+def _lift(scene: Scene, words: Mapping[str, str]) -> None:
+    """Somebody lifts the quarantine that the release of a version has left."""
+    lifted = {"spec": {"lift": {"reason": words.get("reason", "no reason given")}}}
+    scene.world.edit("Release", scene.of_version(words["version"]), lifted, namespace=scene.namespace)
 
 
 def _push_config(scene: Scene, _words: Mapping[str, str]) -> None:
@@ -443,6 +486,10 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
      r"endpoint (?P<name>[a-z0-9-]+) says (?P<verdict>\w+)(?: (?P<because>.+))?", _endpoint),
     ("endpoint NAME answers 503", r"endpoint (?P<name>[a-z0-9-]+) answers (?P<status>\d{3})", _endpoint),
     ("endpoint NAME down", r"endpoint (?P<name>[a-z0-9-]+) down", _endpoint),
+    ("alert NAME fires|fires unheard|flashes|is over|is silenced [label=value ...]",
+     r"alert (?P<name>[A-Za-z]+) (?P<verb>fires unheard|fires|flashes|is over|is silenced)"
+     r"(?: (?P<labels>\w+=\S+(?: \w+=\S+)*))?", _alert),
+    ("alertmanager down|up", r"alertmanager (?P<mood>down|up)", _alertmanager),
     ("scale [contender|incumbent] 20", rf"scale (?:{_SLOT} )?{_NUMBER}", _scale),
     ("edit contender|incumbent image=v99", rf"edit {_SLOT} image=(?P<version>[a-z0-9.-]+)", _edit_image),
     ("edit policy {...}", r"edit policy (?P<change>\{.*\})", _edit_policy),
@@ -463,13 +510,16 @@ _ROWS: tuple[tuple[str, str, Effect], ...] = (
     ("delete autoscaler", r"delete autoscaler", _delete_autoscaler),
     ("autoscaler set back to 4 every 30s [for 5m]",
      r"autoscaler set back to (?P<least>\d+) every (?P<every>\w+)(?: for (?P<lasts>\w+))?", _autoscaler_set_back),
+    ("clock set back|forward 1h", r"clock set (?P<way>back|forward) (?P<step>\w+)", _clock),
     ("second policy", r"second policy", _second_policy),
     ("pause", r"(?P<verb>pause)", _pause),
     ("resume", r"(?P<verb>resume)", _pause),
     ("abort [reason]", r"abort(?: (?P<reason>.+))?", _abort),
     ("promote", r"promote", _promote),
+    ("leave now REASON", r"leave now (?P<reason>.+)", _leave),
     ("push config", r"push config", _push_config),
     ("push v43", r"push (?P<version>[a-z0-9.-]+)", _push),
+    ("lift v42 [reason]", r"lift (?P<version>[a-z0-9.-]+)(?: (?P<reason>.+))?", _lift),
     ("rollback", r"rollback", _rollback),
     ("restore", r"restore", _restore),
     ("home", r"home", _home),
@@ -489,5 +539,6 @@ _CHECKED: Mapping[Effect, Callable[[Mapping[str, str]], object]] = {
     _jobs: lambda words: seconds(words.get("in", "1s")),
     _gitops: lambda words: (seconds(words["every"]), seconds(words.get("lasts", "1m"))),
     _edit_policy: lambda words: mapping(words["change"]),
+    _clock: lambda words: seconds(words["step"]),
     _edit_record: lambda words: mapping(words["change"]),
 }

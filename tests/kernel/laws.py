@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.simulation.world import World
+from tests.kernel.alarms import alarm_wins
 from tests.kernel.asking import readable
-from tests.kernel.belief import evidence, monotonous, one_version, soak
+from tests.kernel.belief import evidence, monotonous, one_version, quarantined, soak
 from tests.kernel.capacity import availability, availability_of_a_write, settling, surge_of_a_write
 from tests.kernel.course import direction_of_ignorance, ended_hold, legal_moves, lent, one_end, one_writer, restored
 from tests.kernel.holds import alone, judged, step
@@ -57,6 +58,8 @@ CORE_LAWS = (
     Law("S19 bounded record", "A record has at most 64 KiB.", bounded_record),
     Law("S19 bounded tick", "A tick makes a bounded number of requests.", bounded_tick),
     Law("S20 monotonous policy", "No edit loosens the policy of a running release.", monotonous),
+    Law("S21 quarantine", "Nothing goes forward that was turned back for a fault of its own, until somebody lifts it.",
+        quarantined),
     Law("L6 no false freeze", "Every hold says why, until when and what then.", ended_hold),
 )  # fmt: skip
 # Of what is switched rather than scaled.
@@ -70,7 +73,12 @@ HOLD_LAWS = (
     Law("S1 S2 a step", "A step ends within its stage, and takes no incumbent that is needed.", step),
     Law("S6 one version is left", "After a rollout that was held, one version runs.", alone),
 )
-WRITE_LAWS = CORE_LAWS + ROUTE_LAWS + HOLD_LAWS
+# Of alerts.
+ALERT_LAWS = (
+    Law("L2 the alert wins", "No step forward is made while an alert fires that turns back, or could not be read.",
+        alarm_wins),
+)  # fmt: skip
+WRITE_LAWS = CORE_LAWS + ROUTE_LAWS + HOLD_LAWS + ALERT_LAWS
 
 
 @dataclass(frozen=True, slots=True)

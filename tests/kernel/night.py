@@ -166,6 +166,8 @@ class Night:
             and ours.objects.items == theirs.objects.items
             and ours.pods == theirs.pods
             and ours.due == theirs.due
+            and ours.alerts == theirs.alerts
+            and ours.alerts_fault == theirs.alerts_fault
             and ours.rng.bit_generator.state == theirs.rng.bit_generator.state
             and ours.traffic.rng.bit_generator.state == theirs.traffic.rng.bit_generator.state
         )

@@ -1,0 +1,149 @@
+"""Alerts under faults: at every request a fault, between any two requests the alert itself, at every tick a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from controller import drive, listening
+from controller.firing import Level
+from controller.requests import ReadFiring
+from controller.simulation.driver import Fault, Point
+from tests.kernel.alert_scenarios import ALERTED, ended, fires, flashes, posted
+from tests.kernel.events import Event
+from tests.kernel.faults import single_faults, tried
+from tests.kernel.laws import Broken
+from tests.kernel.night import Night, told, with_faults
+from tests.kernel.scenarios import Scenario, phase
+from tests.kernel.strikes import crash_and_event
+from tests.kernel.test_single_faults import LONGEST, allowed
+
+USUAL = ("an alert fires", "an alert flashes", "it fires already and is ignored")
+
+
+@pytest.mark.parametrize("scenario", ALERTED.values(), ids=lambda each: each.name)
+def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
+    night = scenario.night()
+    night.run(LONGEST)
+    assert night.ending().phases == scenario.ends
+    night.stay_idle()
+
+
+@pytest.mark.parametrize("scenario", tried(ALERTED, *USUAL), ids=lambda each: each.name)
+def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
+    story = told(scenario.night(), LONGEST)
+    points = story.points_after(scenario.alike)
+    wrong: list[str] = []
+    runs = covered = 0
+    for trial in single_faults(points):
+        runs += 1
+        covered += trial.stands_for
+        try:
+            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"{trial}: {broken}")
+            continue
+        if not night.struck:
+            wrong.append(f"{trial}: never struck")
+        elif not allowed(ending, story, trial):
+            wrong.append(f"{trial}: ended {ending}")
+    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+@dataclass(slots=True)
+class _Fires:
+    """The alert begins to fire right before a request, in the middle of a tick."""
+
+    night: Night | None = None
+    number: int = 0
+    seen: int = field(default=-1)
+    reads_later: int = 0
+
+    def __call__(self, point: Point) -> Fault | None:
+        if self.night is None:
+            return None
+        if point.index == self.number:
+            self.seen = point.tick
+            if not ended(self.night.world):
+                fires(self.night.world)
+        elif self.seen == point.tick and isinstance(point.request, ReadFiring):
+            self.reads_later += 1
+        return None
+
+
+def test_a16_the_alert_wins_wherever_in_a_tick_it_begins() -> None:
+    """Exhaustive: between any two requests. What fires before the tick's last look at it is not advanced against."""
+    story = told(ALERTED["nothing fires"].night(), LONGEST)
+    wrong: list[str] = []
+    ends: dict[str, int] = {}
+    for point in story.points:
+        meddle = _Fires(number=point.index)
+        night = story.before(point.index).fork(meddle)
+        meddle.night = night
+        before = phase(night.world)
+        try:
+            night.run(2 * LONGEST)
+        except AssertionError as broken:
+            wrong.append(f"at request {point.index} ({point.request}): {broken}")
+            continue
+        end = phase(night.world)
+        ends[end] = ends.get(end, 0) + 1
+        # Before its start a release is refused; at its very last write nobody looks any more.
+        expected = {"Cancelled", "RolledBack"} if before in ("", "Queued", "Preflight") else {"RolledBack"}
+        if end not in expected and not (end == "Succeeded" and not meddle.reads_later):
+            wrong.append(f"at request {point.index} ({point.request}) in {before}: ended {end}")
+    print(f"an alert before any of {len(story.points)} requests: ended {ends}, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+_TURNED = frozenset({"RolledBack", "Cancelled", "Succeeded"})
+EVENTS = (
+    Event("an alert fires", lambda night: fires(night.world), _TURNED),
+    Event("a post comes", lambda night: posted(night.world), _TURNED),
+    Event("an alert flashes", lambda night: flashes(night.world), _TURNED),
+)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_a19_a_crash_and_an_alert_at_every_tick(event: Event) -> None:
+    """An alert that stands in the inbox outlives the controller: whoever comes next turns back."""
+    crash_and_event(told(ALERTED["nothing fires"].night(), LONGEST), event, "nothing fires")
+
+
+def test_a19_what_was_told_before_the_end_is_never_lost() -> None:
+    """A confirmed post that is in the cluster before the last stage ends has turned the release back, crash or not."""
+    story = told(ALERTED["nothing fires"].night(), LONGEST)
+    for _, before in story.forks.items():
+        if phase(before.world) not in ("Canary", "Batch"):
+            continue
+        night = before.fork()
+        flashes(night.world)
+        night.last_write = night.world.now
+        night.run(2 * LONGEST)
+        assert phase(night.world) == "RolledBack"
+
+
+def test_the_law_notices_a_controller_that_looks_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_only(first: Level, _: Level) -> Level:
+        return first
+
+    monkeypatch.setattr(drive, "both", first_only)
+    story = told(ALERTED["nothing fires"].night(), LONGEST)
+    broken = []
+    for point in (each for each in story.points if isinstance(each.request, ReadFiring)):
+        meddle = _Fires(number=point.index)
+        meddle.night = story.before(point.index).fork(meddle)
+        try:
+            meddle.night.run(2 * LONGEST)
+        except Broken as error:
+            broken.append(error.law)
+    assert set(broken) == {"L2 the alert wins"}
+
+
+def test_the_law_notices_a_controller_that_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "concerned", lambda *_: ())
+    monkeypatch.setattr(drive, "concerned", lambda *_: ())
+    with pytest.raises(Broken, match=r"L2 the alert wins: .* nobody asked what fires"):
+        ALERTED["nothing fires"].night().run(LONGEST)
