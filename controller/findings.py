@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.release import HoldReason
+from controller.release import Cause, HoldReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,7 @@ class Refusal:
     """This release must not begin; `because` says what is wrong and what to do."""
 
     because: str
+    cause: Cause = Cause.REFUSED
 
 
 @dataclass(frozen=True, slots=True)

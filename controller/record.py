@@ -75,7 +75,7 @@ def applied(record: Record, decision: Decision, verdicts: Sequence[GateVerdict],
             return _logged(after, "Advance", f"to {_stage_name(stage, record)}: {because}", now)
         case RollBack(cause, because):
             after = _entered(_unheld(record, now, because), Phase.ROLLING_BACK, because, now)
-            after = replace(closed(after, now), cause=cause, moving_since=now)
+            after = replace(closed(after, now), cause=cause, turned=cause, moving_since=now)
             return _logged(after, "RollBack", because, now)
         case Finish(phase, cause, because):
             after = _entered(_unheld(record, now, because), phase, because, now)

@@ -1,16 +1,19 @@
 """`spec.trigger: template`: between releases the Deployment is kept paused, and another template starts one.
 
 `kubectl set image` or a commit changes the template and moves nothing; the Release that follows adopts the template as
-it stands. A version whose release has ended is not tried again by itself: it waits, paused, until the template changes
-or somebody asks for a release. Switched off, the Deployment is resumed once nothing waits in it.
+it stands. A version whose release has ended is not tried again by itself: it waits, paused, until the template changes,
+somebody asks for a release, or somebody lifts its quarantine. Switched off, the Deployment is resumed once nothing
+waits in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 from controller.attempt import SOON, Attempt, Reading, TickResult
+from controller.quarantine import lifted_since
 from controller.release import ENDS, GROUP, AppKey, SlotState
 from controller.requests import (
     CreateRelease,
@@ -65,11 +68,14 @@ def _busy(slot: SlotState) -> bool:
 
 
 def _release(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> Reading[TickResult | None]:
-    """Ask for a release of the template, unless its version was tried last."""
+    """Ask for a release of the template, unless its version was tried last, or once more after its quarantine."""
     last = attempts[-1] if attempts else None
-    if last is not None and last.spec.adopt == slot.digest and last.record.phase in ENDS:
+    tried = last is not None and last.spec.adopt == slot.digest and last.record.phase in ENDS
+    if last is not None and tried and not lifted_since(last, attempts, slot.digest):
         return None
-    name = f"{app.policy[:40].rstrip('-.')}-{slot.digest}-{slot.generation}"
+    taken = {each.name for each in attempts}
+    first = f"{app.policy[:40].rstrip('-.')}-{slot.digest}-{slot.generation}"
+    name = next(each for each in chain((first,), (f"{first}-{n}" for n in count(2))) if each not in taken)
     answer = yield CreateRelease(app.namespace, _manifest(app, name, slot))
     if isinstance(answer, Failure):
         return TickResult(app, failure=answer) if answer.kind is not FailureKind.EXISTS else None

@@ -19,6 +19,7 @@ from controller.cli.demo import demo, simulate
 from controller.cli.explain import explain
 from controller.cli.home import home
 from controller.cli.learn import learn
+from controller.cli.lift import lift
 from controller.cli.plan import plan
 from controller.cli.release import release
 from controller.cli.run import run
@@ -45,6 +46,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (rollback, _BACK),
     (restore, _BACK),
     (home, _BACK),
+    (lift, _BACK),
     (suggest, _HISTORY),
     (learn, _HISTORY),
     (plan, _HISTORY),

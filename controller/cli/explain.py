@@ -31,7 +31,7 @@ def explain(
     from controller.cli.screen import console, print_plain
 
     access = Access.open(namespace, kubeconfig, context)
-    found = _found(access, release)
+    found = release_named(access, release)
     record, problem = _record(found)
     if output is Output.JSON:
         print(_json(found, record))
@@ -41,7 +41,8 @@ def explain(
         print_plain(screen, part)
 
 
-def _found(access: Access, name: str) -> Object:
+def release_named(access: Access, name: str) -> Object:
+    """A release by its name, or an app's current one. Raises Refusal with the names that there are."""
     from controller.cli.access import current, name_of
     from controller.cli.ends import Refusal
     from policies.translate import meant

@@ -58,6 +58,13 @@ class Scene:
         self.world.create(manifests.release(self.policy, name, "", **{kind: wanted[-1]}), self.namespace)
         return name
 
+    def of_version(self, version: str) -> str:
+        """The first release that was asked for with a version. Raises ValueError without any."""
+        name = f"{self.policy}-{version}"
+        if version not in self.pushed:
+            raise ValueError(f"nobody asked for {version}")
+        return name
+
     def records(self) -> dict[str, Record]:
         """The record of each release, oldest first; one that cannot be read is left out."""
         found: list[tuple[str, str, Record]] = []

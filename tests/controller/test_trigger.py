@@ -135,6 +135,26 @@ def test_a_version_that_is_worse_is_turned_back_and_not_tried_again_by_itself(ap
     assert (app.serving(), app.paused()) == ({"v3": 4}, True)
 
 
+def test_after_a_lift_the_template_is_tried_once_more(app: App) -> None:
+    app.world.behave("v2", errors=0.2)
+    app.runs(30)
+    app.sets_image("v2")
+    app.until(lambda: app.releases() == [("RolledBack", "GateDegraded")])
+    app.sets_image("v3")
+    app.until(lambda: app.releases()[1:] == [("Succeeded", "Completed")])
+    app.sets_image("v2")
+    app.until(lambda: app.releases()[2:] == [("Cancelled", "Quarantined")])
+    app.runs(300)
+    assert (app.serving(), app.paused(), len(app.releases())) == ({"v3": 4}, True, 3)
+    app.world.behave("v2", errors=0.0)
+    [bad] = [key[2] for key, obj in app.world.objects.items.items()
+             if key[0] == "Release" and obj["status"]["phase"] == "RolledBack"]  # fmt: skip
+    app.world.edit("Release", bad, {"spec": {"lift": {"reason": "mended"}}})
+    app.until(lambda: app.releases()[3:] == [("Succeeded", "Completed")])
+    app.runs(300)
+    assert (app.serving(), app.paused(), len(app.releases())) == ({"v2": 4}, True, 4)
+
+
 def test_what_somebody_resumes_is_paused_once_more_and_then_theirs(app: App) -> None:
     app.runs(30)
     app.edits(paused=None)

@@ -17,7 +17,7 @@ from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteE
 from tests.kernel.laws import CORE_LAWS, SECRET, WRITE_LAWS, Broken, Law, judge_standing
 from tests.kernel.memory import Life, Moment, claim_of, moment, replicas, slot
 from tests.kernel.night import Night
-from tests.kernel.scenarios import APP, SCENARIOS, in_batch
+from tests.kernel.scenarios import APP, SCENARIOS, ask, in_batch
 
 TWIN = f"{APP}-twin"
 
@@ -137,6 +137,16 @@ def _keep_what_was_lent(night: Night) -> None:
     writes_record(night, phase=Phase.SUCCEEDED, cause=Cause.COMPLETED, saved=(saved,))
 
 
+def _try_again(night: Night) -> None:
+    """The version of the release has been turned back before."""
+    record = record_of(night)
+    before = replace(record, phase=Phase.ROLLED_BACK, cause=Cause.GATE)
+    status = to_status(before, generation=1, policy_name=APP)
+    ask(night.world, name="before")
+    night.world.edit("Release", "before", {"status": status}, status=True)
+    writes_record(night)
+
+
 PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
     "S1 availability of a write": (("below D - U", _lower_to_nothing), ("on no list of pods", _lower_unread)),
     "S2 surge": (
@@ -179,6 +189,7 @@ PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
     "S20 monotonous policy": (
         ("a shorter observation", lambda night: writes_record(night, policy=looser_policy(record_of(night)))),
     ),
+    "S21 quarantine": (("a version that was turned back", _try_again),),
     "L6 no false freeze": (("a hold without end", _hold_for_ever),),
 }
 CASES = [pytest.param(law, plant, id=f"{law.name}: {what}") for law in CORE_LAWS for what, plant in PLANTED[law.name]]

@@ -53,6 +53,7 @@ PEOPLE = st.one_of(
     _acts("edit_release", st.just("promote"), st.sampled_from(({"batch": 0}, {"batch": 1}, {"batch": 2}))),
     _acts("edit_release", st.just("abort"), st.just({"reason": "enough"})),
     _acts("promote_what_waits"),
+    _acts("lift_what_was_turned_back"),
     _acts("scale", SLOTS, st.integers(0, 7)),
     _acts("set_image", SLOTS, st.sampled_from(VERSIONS)),
     _acts("pause_the_deployment", SLOTS, st.booleans()),
@@ -143,6 +144,11 @@ class Kernel(RuleBasedStateMachine):
 
     def promote_what_waits(self) -> None:
         _promote_what_waits(self.world)
+
+    def lift_what_was_turned_back(self) -> None:
+        for key, obj in list(self.world.objects.items.items()):
+            if key[0] == "Release" and (obj.get("status") or {}).get("phase") == "RolledBack":
+                self.world.edit("Release", key[2], {"spec": {"lift": {"reason": "it was mended"}}})
 
     def scale(self, name: str, pods: int) -> None:
         self._edit_slot(name, {"replicas": pods})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.record import applied
-from controller.release import CLAIM_ANNOTATION, Cause, Claim, Hold, HoldReason, Phase, Record, RollBack
+from controller.release import CLAIM_ANNOTATION, Cause, Claim, Finish, Hold, HoldReason, Phase, Record, RollBack
 from controller.slots import claim_text
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import T0, Nightferry, deployment, ended, has_release, moving
@@ -221,3 +221,42 @@ def test_a_restore_that_rolled_back_is_a_success(app: ApiServer, nightferry: Nig
     said = nightferry("restore", "checkout", "--wait")
     assert said.code == 0
     assert said.err == ""
+
+
+# ------------------------------------------------------------------------------------------------------------ lift
+
+
+def turned_back(cause: Cause) -> Record:
+    """A record at its end after a way back for this cause."""
+    turning = applied(moving(2), RollBack(cause, "errors x3.1"), (), T0 + 300.0)
+    return applied(turning, Finish(Phase.ROLLED_BACK, cause, "the incumbent is back"), (), T0 + 400.0)
+
+
+def test_lift_names_the_release_and_the_version(app: ApiServer, nightferry: Nightferry) -> None:
+    has_release(app, "checkout-1", turned_back(Cause.GATE))
+    told = "version bbbbbbbbbbbb of release shop/checkout-1"
+    said = nightferry("lift", "checkout-1", "--reason", "the database was upgraded")
+    assert said.out == f"{told} may be tried again\n"
+    assert wish(app) == {"lift": {"reason": "the database was upgraded"}}
+    assert nightferry("lift", "checkout-1", "--reason", "x").out == f"{told} was free to be tried again already\n"
+    assert len(app.writes) == 1
+
+
+def test_lift_needs_a_reason(app: ApiServer, nightferry: Nightferry) -> None:
+    has_release(app, "checkout-1", turned_back(Cause.GATE))
+    assert "--reason" in nightferry("lift", "checkout-1").refusal
+    assert "--reason" in nightferry("lift", "checkout-1", "--reason", "  ").refusal
+    assert app.writes == []
+
+
+def test_lift_refuses_a_release_that_keeps_no_version_out(app: ApiServer, nightferry: Nightferry) -> None:
+    has_release(app, "checkout-1", turned_back(Cause.BLIND))
+    has_release(app, "checkout-2", SUCCEEDED)
+    has_release(app, "checkout-3", moving(1))
+    has_release(app, "checkout-4", ended(Phase.CANCELLED, Cause.QUARANTINED, "run `nightferry lift checkout-1`"))
+    assert "turned back for Blind, which says nothing" in nightferry("lift", "checkout-1", "--reason", "x").refusal
+    assert "ended Succeeded and did not turn back" in nightferry("lift", "checkout-2", "--reason", "x").refusal
+    assert "is in phase Batch" in nightferry("lift", "checkout-3", "--reason", "x").refusal
+    assert "run `nightferry lift checkout-1`" in nightferry("lift", "checkout-4", "--reason", "x").refusal
+    assert "no release nothing" in nightferry("lift", "nothing", "--reason", "x").refusal
+    assert app.writes == []
