@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.bed.bed import Bed
-from tests.cluster.bed.shared import joined
+from tests.cluster.bed.shared import joined, of_the_run
 from tests.cluster.bed.site import Site
 from tests.setup.needed import needed_programs
 
@@ -32,11 +31,10 @@ def _patience(item: pytest.Item) -> float:
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """The running bed. Without its programs the test is left out, or fails when the cluster tests are required."""
     programs = needed_programs()
-    base = tmp_path_factory.getbasetemp()
-    # The workers of a parallel run have one parent folder; a run without workers has the folder to itself.
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with joined(shared / "bed") as facts:
-        yield Bed(facts, programs, tmp_path_factory.mktemp("scratch"))
+    with joined(of_the_run(tmp_path_factory.getbasetemp()) / "bed") as facts:
+        bed = Bed(facts, programs, tmp_path_factory.mktemp("scratch"))
+        yield bed
+        bed.close()
 
 
 @pytest.fixture

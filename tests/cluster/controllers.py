@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,8 +15,9 @@ import urllib3
 from tests.cluster.bed.processes import last_lines, start_child, stop_child
 from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.waiting import eventually
+from tests.cluster.bed.warm import Warm, WarmChild
 
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 Line = Mapping[str, Any]
 
 # A scrape a second is what the bed does; a window is the shortest that holds two, with one to spare.
@@ -30,8 +32,8 @@ tick: 1s
 class Controller:
     """`python -m controller run` with a kubeconfig, restricted to one namespace unless `namespace` is None.
 
-    `template`: its configuration with {prometheus} in it. Restarts write to the same log. The process dies with the
-    thread that started it.
+    `template`: its configuration with {prometheus} in it. `warm`: what starts it, else it is a new Python. Restarts
+    write to the same log. The process dies with the thread, or with the process, that started it.
     """
 
     def __init__(
@@ -43,18 +45,20 @@ class Controller:
         namespace: str | None,
         more: tuple[str, ...] = (),
         template: str = CONFIGURATION,
+        warm: Warm | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log_file = folder / "controller.log"
         configuration = folder / "configuration.yaml"
         configuration.write_text(template.format(prometheus=prometheus))
-        self._command = [
-            *(sys.executable, "-m", "controller", "run"),
+        self._warm = warm
+        self._arguments = [
+            "run",
             *("--kubeconfig", str(kubeconfig), "--config", str(configuration), "--listen", "127.0.0.1:0"),
             *(("--namespace", namespace) if namespace is not None else ()),
             *more,
         ]
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | WarmChild | None = None
         self._starts = 0
 
     @property
@@ -66,8 +70,12 @@ class Controller:
         """Starts the process, and waits until it says that it is ready."""
         if self.running:
             raise RuntimeError("the controller runs already")
-        # The package is found from the root of the project, wherever the tests were called from.
-        self._child = start_child(["env", "-C", str(ROOT), *self._command], log=self.log_file)
+        if self._warm is not None:
+            self._child = self._warm.start(self._arguments, env=os.environ, stdout=self.log_file, stderr=self.log_file)
+        else:
+            # The package is found from the root of the project, wherever the tests were called from.
+            command = ["env", "-C", str(ROOT), sys.executable, "-m", "controller", *self._arguments]
+            self._child = start_child(command, log=self.log_file)
         self._starts += 1
         if wait:
             eventually(self._is_ready, within=READY_WITHIN, what=f"the controller is ready ({self.log_file})")

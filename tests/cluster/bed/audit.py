@@ -38,7 +38,11 @@ class Request:
 def read_requests(log: Path, *, user: str, namespace: str | None = None) -> list[Request]:
     """The user's requests in the order of their answers; those to one namespace when it is named."""
     found = []
+    # The log is everybody's: what cannot be meant is not decoded.
+    marks = [f'"username":"{user}"', *([f'"namespace":"{namespace}"'] if namespace is not None else [])]
     for line in log.read_text().splitlines():
+        if not all(mark in line for mark in marks):
+            continue
         # The server may be in the middle of a line; its newline comes last.
         entry = json.loads(line) if line.endswith("}") else {}
         target = entry.get("objectRef", {})

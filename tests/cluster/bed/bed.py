@@ -17,6 +17,7 @@ from tests.cluster.bed.prometheus import Prometheus, query
 from tests.cluster.bed.shared import Facts
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
+from tests.cluster.bed.warm import Warm
 from tests.setup.find import Programs
 
 
@@ -29,6 +30,11 @@ class Bed:
         self.admin = self.api(ADMIN)
         self._scratch = scratch
         self._numbers = itertools.count(1)
+        self.warm = Warm(scratch)
+
+    def close(self) -> None:
+        """Ends what this worker has started for itself."""
+        self.warm.stop()
 
     @property
     def url(self) -> str:

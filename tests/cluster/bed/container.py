@@ -63,6 +63,7 @@ class Container:
     pull_failures: int = 0
     completed: bool = False
     restart: str = "Always"
+    version: str = ""
 
     @property
     def name(self) -> str:
@@ -208,6 +209,7 @@ class Container:
             "IMAGE": str(self.spec["image"]),
             "BEHAVIOUR": ",".join(extra),
             "ORDINAL": str(self.ordinal),
+            "VERSION": self.version,
             "PATH": os.environ.get("PATH", ""),
         }
         self.child = start_child([sys.executable, "-I", "-S", SERVER], log=self.log, env=env)

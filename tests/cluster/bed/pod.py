@@ -136,6 +136,7 @@ def make_pod(found: Object, *, public: str, ordinal: int, logs: Path) -> Pod:
             ordinal=ordinal,
             log=logs / f"{meta['namespace']}.{meta['name']}.{spec['name']}.log",
             restart=found["spec"].get("restartPolicy", "Always"),
+            version=meta.get("labels", {}).get("pod-template-hash", ""),
         )
         for spec in found["spec"]["containers"]
     ]

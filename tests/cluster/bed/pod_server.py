@@ -1,6 +1,7 @@
 """The program of every pod: a small HTTP server with ordinary Prometheus metrics and a behaviour to order.
 
-Run as `python -I -S pod_server.py`, configured by the environment: ADDRESS, PORT, POD, IMAGE, BEHAVIOUR, ORDINAL.
+Run as `python -I -S pod_server.py`, configured by the environment: ADDRESS, PORT, POD, IMAGE, BEHAVIOUR,
+ORDINAL, VERSION.
 
     GET /healthz              200 or 503, the readiness answer; not counted
     GET /metrics              Prometheus text format; not counted
@@ -47,10 +48,16 @@ class Counters:
             place += 1
         self.buckets[place] += 1
 
-    def text(self, born: float, resident: float) -> str:
+    def text(self, born: float, resident: float, version: str) -> str:
         """The exposition; a code that never occurred has no series, as in any real program."""
         lines = ["# HELP http_requests_total Answers by status code.", "# TYPE http_requests_total counter"]
         lines += [f'http_requests_total{{code="{code.decode()}"}} {n}' for code, n in sorted(self.codes.items())]
+        # What an ingress or a mesh counts: versions, and no pods (Prometheus takes the pod away).
+        lines += ["# HELP edge_requests_total Answers by version.", "# TYPE edge_requests_total counter"]
+        lines += [
+            f'edge_requests_total{{version="{version}",code="{code.decode()}"}} {n}'
+            for code, n in sorted(self.codes.items())
+        ]
         lines += [
             "# HELP http_request_duration_seconds Time to answer.",
             "# TYPE http_request_duration_seconds histogram",
@@ -81,6 +88,7 @@ class Server:
     def __init__(self, env: dict[str, str]) -> None:
         self.pod = env["POD"]
         self.image = env["IMAGE"]
+        self.version = env.get("VERSION", "")
         self.ordinal = int(env.get("ORDINAL", "1"))
         self.random = _random.Random(zlib.crc32(self.pod.encode()))
         self.counters = Counters()
@@ -188,7 +196,7 @@ class Server:
         if path == b"/healthz":
             return _reply(b"200" if self.is_ready() else b"503", b"", last)
         if path == b"/metrics":
-            return _reply(b"200", self.counters.text(self.born, self.resident()).encode(), last)
+            return _reply(b"200", self.counters.text(self.born, self.resident(), self.version).encode(), last)
         if path == b"/-/behaviour":
             self.behave([word for word in body.decode().split(",") if word])
             return _reply(b"200", b"", last)

@@ -13,6 +13,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 
 def start_child(
@@ -29,7 +30,16 @@ def start_child(
         )
 
 
-def stop_child(child: subprocess.Popen[bytes], *, grace: float = 5.0) -> int:
+class Child(Protocol):
+    """What is asked of a child process."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+def stop_child(child: Child, *, grace: float = 5.0) -> int:
     """Asks the child to end, kills it after `grace` seconds, and returns its exit code (negative for a signal)."""
     if child.poll() is None:
         child.terminate()

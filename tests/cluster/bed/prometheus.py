@@ -90,10 +90,16 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
 
 
 def _configuration(files: str) -> dict[str, Any]:
+    # Counts of the edge know versions and no pods.
+    edge = {"source_labels": ["__name__"], "regex": "edge_.*", "target_label": "pod", "replacement": ""}
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "scrape_configs": [
-            {"job_name": "pods", "file_sd_configs": [{"files": [files], "refresh_interval": "1s"}]},
+            {
+                "job_name": "pods",
+                "file_sd_configs": [{"files": [files], "refresh_interval": "1s"}],
+                "metric_relabel_configs": [edge],
+            },
         ],
     }
 

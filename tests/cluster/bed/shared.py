@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,27 @@ def joined(folder: Path) -> Iterator[Facts]:
             fcntl.flock(start, fcntl.LOCK_EX)
             facts = _running(folder) or _start(folder)
         yield facts
+
+
+def made_once(base: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder `name` of a test run, filled by the first of its processes that asks; the others wait for it.
+
+    base: the process's own folder of temporary files, from `tmp_path_factory.getbasetemp()`.
+    """
+    folder = of_the_run(base) / name
+    with folder.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fresh = folder.with_suffix(".fresh")
+            fresh.mkdir()
+            make(fresh)
+            fresh.rename(folder)
+    return folder
+
+
+def of_the_run(base: Path) -> Path:
+    """The folder that all workers of a parallel run share; a run without workers has its own to itself."""
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def _running(folder: Path) -> Facts | None:

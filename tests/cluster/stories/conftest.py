@@ -10,8 +10,9 @@ import pytest
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.site import Site
-from tests.cluster.stories.story import STORY, Story, told
+from tests.cluster.stories.story import FAILED, STORY, Story, told
 
+CRDS = ROOT / "tests" / "cluster" / "bed" / "crds"
 MANIFESTS = (ROOT / "manifests" / "crds", ROOT / "manifests" / "rbac.yaml")
 
 # More than a minute each.
@@ -34,6 +35,15 @@ def installed(bed: Bed) -> Bed:
     return bed
 
 
+@pytest.fixture(scope="session")
+def with_routers(installed: Bed) -> Bed:
+    """The bed with the CRDs of routers, whose schemas are the real ones."""
+    installed.apply_manifests(
+        *(CRDS / f"{name}.yaml" for name in ("httproutes", "virtualservices", "destinationrules"))
+    )
+    return installed
+
+
 @pytest.fixture
 def story(installed: Bed, site: Site, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Story]:
     """A story of its own namespace."""
@@ -49,5 +59,6 @@ def pytest_runtest_makereport(
     report = yield
     story = item.stash.get(STORY, None)
     if report.failed and report.when == "call" and story is not None:
+        item.stash[FAILED] = True
         report.sections += list(story.report())
     return report

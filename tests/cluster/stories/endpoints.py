@@ -73,6 +73,16 @@ class Endpoints:
         held = [one for one in moments if one.seconds <= since][-1:]
         return min(len(one.pods) for one in (*held, *(one for one in moments if one.seconds > since)))
 
+    def full_again(self, replica_set: str, pods: int, since: float) -> float:
+        """Seconds from `since` (monotonic) until it reached this many pods of a ReplicaSet, and no other pod."""
+        after = since - self._began
+        held = [one for one in self.moments() if one.seconds <= after][-1:]
+        later = [one for one in self.moments() if one.seconds > after]
+        for one in (*held, *later):
+            if len(one.pods) == pods and all(name.rsplit("-", 1)[0] == replica_set for name in one.pods):
+                return max(0.0, one.seconds - after)
+        raise AssertionError(f"{self._service} never reached {pods} pods of {replica_set} again")
+
     def _follow(self, revision: str) -> None:
         while not self._stop.is_set():
             try:

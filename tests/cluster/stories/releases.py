@@ -75,11 +75,11 @@ class Releases:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._watch: Watch | None = None
-        self._began = 0.0
+        self.began = 0.0
 
     def start(self) -> None:
         """Begins to watch."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         threading.Thread(target=self._follow, daemon=True).start()
 
     def stop(self) -> None:
@@ -93,7 +93,7 @@ class Releases:
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     def of(self, name: str) -> list[Sighting]:
         """Everything seen of one Release."""

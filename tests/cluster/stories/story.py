@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,17 +23,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from policies.load import load_text
+from policies.schema import ReleasePolicy
 from tests.cluster.bed.api import MERGE, Object
+from tests.cluster.bed.audit import Request
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.history import History
 from tests.cluster.bed.identities import CONTROLLER, PERSON, Identity
 from tests.cluster.bed.load import Load
 from tests.cluster.bed.moments import deployment_of
-from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.controllers import CONFIGURATION, Controller
+from tests.cluster.stories.endpoints import Endpoints
+from tests.cluster.stories.figures import PROPERTY, measure, shown
 from tests.cluster.stories.releases import COLLECTION, Releases
 
 APP = "checkout"
@@ -78,8 +83,13 @@ class Story:
         self.releases = Releases(bed.admin, site.name)
         self.controller: Controller | None = None
         self.load: Load | None = None
-        self.desired = 0
-        self._began = 0.0
+        # The Service's Endpoints, where a story judges readiness by what callers reach.
+        self.reached: Endpoints | None = None
+        self._wanted: list[int] = []
+        self._policies: list[ReleasePolicy] = []
+        self._excuse: dict[str, int] = {}
+        self.began = 0.0
+        self._commands = itertools.count(1)
         self._ends = ExitStack()
 
     # ------------------------------------------------------------------------------------------- the beginning
@@ -116,7 +126,7 @@ class Story:
 
     def records(self) -> None:
         """Begins the record of Deployments, pods and Releases."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self.history.start()
         self._ends.callback(self._stop_history)
         self.releases.start()
@@ -124,14 +134,16 @@ class Story:
 
     def applies_policy(self, changes: Mapping[str, Any] | None = None, *, name: str = APP) -> None:
         """Creates or replaces a policy: POLICY with these changes."""
-        self.site.apply(
-            {
-                "apiVersion": "nightferry.dev/v1alpha1",
-                "kind": "ReleasePolicy",
-                "metadata": {"name": name},
-                "spec": _merged(POLICY, changes or {}),
-            }
-        )
+        manifest = {
+            "apiVersion": "nightferry.dev/v1alpha1",
+            "kind": "ReleasePolicy",
+            "metadata": {"name": name},
+            "spec": _merged(POLICY, changes or {}),
+        }
+        (loaded,) = load_text(yaml.safe_dump(manifest))
+        assert loaded.policy is not None
+        self._policies.append(loaded.policy)
+        self.site.apply(manifest)
 
     def starts_controller(
         self,
@@ -148,10 +160,11 @@ class Story:
             prometheus=prometheus or self.bed.prometheus_url,
             namespace=self.site.name if namespaced else None,
             template=template,
+            warm=self.bed.warm,
         )
-        controller.start()
         self.controller = controller
         self._ends.callback(controller.stop)
+        controller.start()
         return controller
 
     def close(self) -> None:
@@ -190,15 +203,15 @@ class Story:
 
     def commands(self, *words: str, expect: int | None = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Runs `nightferry` with these words as the person; the exit code must be `expect` (None: any)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "controller", *words],
-            cwd=ROOT,
-            env={**os.environ, "KUBECONFIG": str(self._persons_kubeconfig())},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        number = next(self._commands)
+        out, err = (self.scratch / f"command-{number}.{name}" for name in ("out", "err"))
+        env = {**os.environ, "KUBECONFIG": str(self._persons_kubeconfig())}
+        child = self.bed.warm.start(words, env=env, stdout=out, stderr=err)
+        try:
+            code = child.wait(timeout)
+        finally:
+            child.kill()
+        done = subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
         said = f"nightferry {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}"
         assert expect is None or done.returncode == expect, said
         assert "Traceback" not in done.stdout + done.stderr, said
@@ -221,6 +234,10 @@ class Story:
         """The version in a Deployment's template: the tag of its image."""
         containers = self.site.deployment(name)["spec"]["template"]["spec"]["containers"]
         return str(containers[0]["image"]).rpartition(":")[2]
+
+    def asked_by_controller(self) -> list[Request]:
+        """Every request of the controller in this namespace, from the server's audit log."""
+        return self.bed.requests(CONTROLLER, namespace=self.site.name)
 
     def writes_to_deployments(self, identity: Identity = CONTROLLER) -> list[str]:
         """Every write that somebody asked for on a Deployment of this namespace, from the server's audit log."""
@@ -259,15 +276,62 @@ class Story:
         """Waits until no Deployment carries a claim any more."""
         eventually(lambda: not self.claims(), within=within, what="the claims are released")
 
+    # ------------------------------------------------------------------------------------------------- bounds
+
+    @property
+    def desired(self) -> int:
+        """The pods that people, or an autoscaler, want now; a story says each new number."""
+        return self._wanted[-1] if self._wanted else 0
+
+    @desired.setter
+    def desired(self, pods: int) -> None:
+        self._wanted.append(pods)
+
+    def allows(self, *, because: str, **bounds: int) -> None:
+        """Other bounds (lowest, most, restarted) where somebody else takes pods away, or orders more of them."""
+        assert because and bounds.keys() <= {"lowest", "most", "restarted"}
+        self._excuse |= bounds
+
+    @property
+    def floor(self) -> int:
+        """D - U, for the smallest D and the largest U of the story."""
+        pods = min(self._wanted, default=0)
+        missing = max((one.spec.strategy.moves.unavailable(pods) for one in self._policies), default=0)
+        return self._excuse.get("lowest", pods - missing)
+
+    @property
+    def ceiling(self) -> int:
+        """D + S, for the largest of both."""
+        pods = max(self._wanted, default=0)
+        more = max((one.spec.strategy.moves.surge(pods) for one in self._policies), default=0)
+        return self._excuse.get("most", pods + more)
+
+    @property
+    def may_restart(self) -> int:
+        """Pods of a promoted version that may end on the way."""
+        return self._excuse.get("restarted", 0)
+
+    @property
+    def strategy(self) -> str:
+        """The strategy of the first policy, and its router."""
+        if not self._policies:
+            return ""
+        strategy = self._policies[0].spec.strategy
+        traffic = strategy.traffic.model_dump(exclude_none=True, by_alias=True) if strategy.traffic else {}
+        routers = [kind for kind in traffic if kind != "match"]
+        return " ".join((*strategy.chosen(), *routers))
+
     # --------------------------------------------------------------------------------------------------- laws
 
-    def judge(self, *, surge: int = 1, unavailable: int = 0, desired: int | None = None, lost: int = 0) -> None:
+    def judge(self, *, lost: int = 0) -> None:
         """The laws that hold in every story whose pods nobody else took away: S1, S2, S4, S5, and no lost request."""
-        wanted = self.desired if desired is None else desired
+        wanted = self.desired
         self.history.catch_up()
-        found = self.history.violations(desired=wanted, max_unavailable=unavailable, max_surge=surge)
+        found = self.history.violations(
+            desired=wanted, max_unavailable=wanted - self.floor, max_surge=self.ceiling - wanted
+        )
         assert found == [], found[:3]
-        lowered = self.history.unsafe_lowerings(desired=wanted, max_unavailable=unavailable)
+        lowered = self.history.unsafe_lowerings(desired=wanted, max_unavailable=wanted - self.floor)
         assert lowered == [], lowered[:3]
         assert self.releases.broken_laws() == []
         if self.load is not None:
@@ -275,9 +339,9 @@ class Story:
             assert totals.answered > 0
             assert totals.lost <= lost, totals.losses
 
-    def judge_end(self, release: str, phase: str, *, tag: str, desired: int | None = None) -> None:
+    def judge_end(self, release: str, phase: str, *, tag: str) -> None:
         """The objects are what the phase promises (S6): this version serves alone, and nothing is claimed any more."""
-        pods = self.desired if desired is None else desired
+        pods = self.desired
         self.await_serving(tag, pods)
         self.await_unclaimed()
         assert sorted((self.replicas(APP), self.replicas(TWIN))) == [0, pods]
@@ -285,7 +349,12 @@ class Story:
 
     def now(self) -> float:
         """Seconds on the axis of `history`."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
+
+    @property
+    def releases_began(self) -> float:
+        """When, on the axis of `history`, the record of Releases began."""
+        return self.releases.began - self.began
 
     def third_restart(self) -> float:
         """When, on the axis of `history`, a contender's container was seen restarted for the third time."""
@@ -357,8 +426,12 @@ def told(bed: Bed, site: Site, scratch: Path, node: pytest.Item) -> Iterator[Sto
     node.stash[STORY] = story
     try:
         yield story
+        if not node.stash.get(FAILED, False) and (figures := measure(story)) is not None:
+            node.user_properties.append((PROPERTY, shown(figures)))
+            assert figures.broken(may_restart=story.may_restart) == []
     finally:
         story.close()
 
 
 STORY: pytest.StashKey[Story] = pytest.StashKey()
+FAILED: pytest.StashKey[bool] = pytest.StashKey()

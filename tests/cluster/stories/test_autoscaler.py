@@ -1,4 +1,5 @@
-"""twin under a real autoscaler: asleep for the length of a release, awake afterwards on the Deployment that serves.
+"""Releases under a real autoscaler: asleep for the length of a release that moves pods between two Deployments, awake
+afterwards on the one that serves; and followed where there is one Deployment.
 
 There is no metrics server here, so metrics move nothing. The controller still lifts a Deployment below its minimum at
 every sync (one second), whatever the behaviour says: an autoscaler that does not really sleep is seen at once, because
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.bed.api import MERGE
+from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.waiting import eventually
+from tests.cluster.stories.routers import ROUTERS, stands_behind
 from tests.cluster.stories.story import APP, TWIN, Story
 
 ONE_BATCH = {"strategy": {"twin": {"batches": 1}}}
@@ -70,7 +73,7 @@ def _on(said: Any, deployment: str) -> Any:
 
 def _assert_awake_on(story: Story, deployment: str, name: str = "cpu") -> None:
     """Raises the minimum: only one that is awake follows it."""
-    wanted = story.desired + 2
+    wanted = story.desired = story.desired + 2
     story.site.api.patch(_path(story, name), {"spec": {"minReplicas": wanted}}, content_type=MERGE)
     eventually(lambda: story.replicas(deployment) == wanted, within=30, what=f"it lifts {deployment} to {wanted}")
 
@@ -93,9 +96,52 @@ def test_it_sleeps_through_a_release_and_wakes_on_the_deployment_that_serves(sto
     # And back the same way.
     again = story.asks_for("v3")
     story.releases.await_phase(again, "Succeeded", within=120)
-    story.await_serving("v3", story.desired + 2)
+    story.await_serving("v3", story.desired)
     spec, annotations = _on(before, APP)
-    assert _said(story) == ({**spec, "minReplicas": story.desired + 2}, annotations)
+    assert _said(story) == ({**spec, "minReplicas": story.desired}, annotations)
+
+
+# Its owner changes it meanwhile; what it wakes with is that.
+@pytest.mark.parametrize("way", ["blueGreen", *ROUTERS])
+def test_what_people_change_while_it_sleeps_is_what_it_wakes_with(story: Story, with_routers: Bed, way: str) -> None:
+    if way == "blueGreen":
+        strategy: dict[str, Any] = {"twin": None, "blueGreen": {"service": APP, "keep": "1s"}}
+    else:
+        strategy = {"twin": {"batches": 1}, "traffic": stands_behind(story, way)}
+    story.opens(policy={"strategy": strategy})
+    before = _creates(story, behavior=FIRM)
+    with story.site.load(rate=100, service=f"{APP}-preview" if way == "blueGreen" else APP, burst=5, seed=2):
+        release = story.asks_for("v2")
+        eventually(lambda: story.replicas(TWIN) >= 1, within=60, what="the contender comes")
+        assert _asleep(story)
+        story.site.api.patch(_path(story, "cpu"), {"spec": {"maxReplicas": 12}}, content_type=MERGE)
+        story.releases.await_phase(release, "Succeeded", within=150)
+    story.judge_end(release, "Succeeded", tag="v2")
+    spec, annotations = _on(before, TWIN)
+    assert _said(story) == ({**spec, "maxReplicas": 12}, annotations)
+    story.judge()
+    _assert_awake_on(story, TWIN)
+
+
+# One Deployment: it goes on as ever, and the release follows it to another size.
+@pytest.mark.parametrize("strategy", ["rolling", "recreate"])
+def test_a_new_minimum_in_mid_release_is_the_new_size(story: Story, strategy: str) -> None:
+    moves: dict[str, Any] = {"rolling": {"batches": 1, "maxSurge": 1}, "recreate": {}}
+    story.opens(policy={"strategy": {"twin": None, strategy: moves[strategy]}})
+    before = _creates(story)
+    release = story.asks_for("v2")
+    if strategy == "rolling":
+        eventually(lambda: "v2" in story.serving(), within=60, what="the canary serves")
+    else:
+        eventually(lambda: story.replicas(APP) == 0, within=60, what="all pods go", every=0.05)
+    story.site.api.patch(_path(story, "cpu"), {"spec": {"minReplicas": 6}}, content_type=MERGE)
+    story.desired = 6
+    story.releases.await_phase(release, "Succeeded", within=150)
+    story.await_serving("v2", 6)
+    story.await_unclaimed()
+    spec, annotations = before
+    assert _said(story) == ({**spec, "minReplicas": 6}, annotations)
+    assert story.releases.broken_laws() == []
 
 
 def test_a_regression_wakes_it_as_it_was(story: Story) -> None:

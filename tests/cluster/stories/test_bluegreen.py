@@ -25,7 +25,7 @@ class Switch:
 
     def __init__(self, story: Story) -> None:
         self.story = story
-        self.reached = Endpoints(story.bed.admin, story.site.name, APP)
+        self.reached = story.reached = Endpoints(story.bed.admin, story.site.name, APP)
         self.tester = story.site.load(rate=100, service=PREVIEW, burst=5, seed=2)
         self.fields: dict[str, Any] = {}
 
@@ -74,7 +74,7 @@ class Switch:
         assert at is not None
         return at - since
 
-    def judge(self, release: str, phase: str, *, tag: str, what: str, **more: Any) -> None:
+    def judge(self, release: str, phase: str, *, tag: str) -> None:
         """Everything borrowed is back, this version serves alone, and the Service never had fewer than D pods."""
         story = self.story
         story.judge_end(release, phase, tag=tag)
@@ -84,17 +84,8 @@ class Switch:
             if story.replicas(name) >= 0:
                 assert not story.site.deployment(name)["spec"].get("paused")
         assert self.reached.lowest() >= PODS
-        story.judge(surge=PODS)
+        story.judge()
         assert story.history.restarts() == {}
-        writes = [one for one in story.writes_to_deployments() if one.startswith("patch")]
-        told = {
-            "lowest ready endpoints": f"{self.reached.lowest()} of D - U = {PODS}",
-            "most pods": f"{story.history.highest_replicas().total_replicas} of {2 * PODS}",
-            "container restarts": 0,
-            "patches of Deployments": len(writes),
-            **more,
-        }
-        print(f"\nblueGreen, {what}: " + ", ".join(f"{key} {value}" for key, value in told.items()))
 
 
 @pytest.fixture
@@ -119,7 +110,7 @@ def test_a_healthy_version_gets_the_service_at_once_and_the_old_pods_stay_for_a_
     assert story.history.deleted_pods(TWIN) == []
     # Never both at once: one write of the selector moved all requests.
     assert not [one for one in switch.reached.moments() if one.of(APP) and one.of(TWIN)]
-    switch.judge(release, "Succeeded", tag="v2", what="healthy")
+    switch.judge(release, "Succeeded", tag="v2")
 
 
 def test_a_version_that_fails_in_the_preview_never_gets_the_service(switch: Switch) -> None:
@@ -129,7 +120,7 @@ def test_a_version_that_fails_in_the_preview_never_gets_the_service(switch: Swit
     assert not [one for one in switch.reached.moments() if one.of(TWIN)]
     assert story.load is not None
     assert not [name for name in story.load.totals().by_pod if name.startswith(TWIN)]
-    switch.judge(release, "RolledBack", tag="v1", what="regression in the preview")
+    switch.judge(release, "RolledBack", tag="v1")
 
 
 def test_errors_that_begin_with_live_traffic_point_the_service_back_at_once(switch: Switch) -> None:
@@ -142,10 +133,8 @@ def test_errors_that_begin_with_live_traffic_point_the_service_back_at_once(swit
     assert turned.cause == "GateDegraded"
     seconds = switch.seconds_back(worse)
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
-    switch.judge(
-        release, "RolledBack", tag="v1", what="regression after the switch",
-        **{"seconds from the first error to the old pods": f"{seconds:.1f}"},
-    )  # fmt: skip
+    switch.judge(release, "RolledBack", tag="v1")
+    print(f"\nblueGreen: {seconds:.1f} seconds from the first error to the old pods")
 
 
 def test_an_abort_while_the_old_pods_are_kept_is_one_write_of_the_selector(switch: Switch) -> None:
@@ -153,16 +142,13 @@ def test_an_abort_while_the_old_pods_are_kept_is_one_write_of_the_selector(switc
     story.releases.await_stage(release, 2, within=SUCCEEDS_WITHIN)
     aborted = switch.reached.now()
     story.patches_release(release, {"abort": {"reason": "orders look wrong"}})
-    seconds = switch.seconds_back(aborted)
+    switch.seconds_back(aborted)
     # All of the old pods are there already: no pod was started for the way back.
     assert story.history.deleted_pods(APP) == []
     assert len(story.history.created_pods(APP)) == 0
     end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     assert end.cause == "Aborted"
-    switch.judge(
-        release, "RolledBack", tag="v1", what="abort in keep",
-        **{"seconds from abort to the old pods at full capacity": f"{seconds:.1f}"},
-    )  # fmt: skip
+    switch.judge(release, "RolledBack", tag="v1")
 
 
 def test_a_kill_at_the_switch_and_while_everything_is_given_back(switch: Switch) -> None:
@@ -176,7 +162,7 @@ def test_a_kill_at_the_switch_and_while_everything_is_given_back(switch: Switch)
     )
     controller.restart_when(lambda: story.replicas(APP) == 0, within=STAGE_WITHIN, what="the old pods go")
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
-    switch.judge(release, "Succeeded", tag="v2", what="killed four times")
+    switch.judge(release, "Succeeded", tag="v2")
 
 
 def test_a_kill_on_the_way_back(switch: Switch) -> None:
@@ -190,7 +176,7 @@ def test_a_kill_on_the_way_back(switch: Switch) -> None:
     )
     controller.restart_when(lambda: story.replicas(TWIN) == 0, within=30, what="the contender goes")
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
-    switch.judge(release, "RolledBack", tag="v1", what="killed twice on the way back")
+    switch.judge(release, "RolledBack", tag="v1")
 
 
 # A restart of a pinned Deployment would drain the Service: it is paused, so not one pod moves while both are there.
@@ -218,7 +204,7 @@ def test_a_restart_by_a_person_while_the_old_pods_are_kept_drains_nothing(switch
         lambda: not set(before[TWIN]) & set(story.site.ready_pods(TWIN)), within=60, what="the restart has happened"
     )
     story.judge_end(release, "Succeeded", tag="v2")
-    assert switch.reached.lowest() >= PODS - 1  # 25 % of four may be missing in the person's own restart
+    own = "in the person's own restart one of four may be missing, and one be there too much"
+    story.allows(lowest=PODS - 1, most=2 * PODS + 1, because=own)
     assert story.load is not None
     assert story.load.totals().lost == 0
-    print(f"\nblueGreen, restart in keep: lowest ready endpoints {switch.reached.lowest()} of {PODS}")

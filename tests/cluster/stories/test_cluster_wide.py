@@ -77,6 +77,7 @@ def test_a_deleted_namespace_does_not_touch_the_next_one(
         in_the_canary(ending)
         release = story.asks_for("v2")
         doomed.delete()
+        ending.allows(lowest=0, because="its namespace is deleted")
         gone = f"/api/v1/namespaces/{doomed.name}"
         eventually(lambda: not own_bed.admin.exists(gone), within=60, what="the namespace is gone")
         story.releases.await_phase(release, "Succeeded", within=120)

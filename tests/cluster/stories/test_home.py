@@ -47,5 +47,6 @@ def test_an_app_comes_home_without_a_lost_request_and_nothing_of_ours_is_left(st
     story.judge()
     # What it leaves behind is an ordinary Deployment: the native controller rolls it as ever.
     story.site.api.patch(story.site.path("deployments", APP), {"spec": {"replicas": 3}}, content_type=MERGE)
+    story.desired = 3
     eventually(lambda: story.serving() == {"v2": 3}, within=30, what="it is scaled by hand")
     assert "is at home" in story.commands("home", APP).stdout

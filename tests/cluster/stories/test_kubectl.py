@@ -6,21 +6,24 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cluster.bed.identities import PERSON
-from tests.cluster.stories.story import APP, Story
+from tests.cluster.bed.identities import ADMIN, PERSON, Identity
+from tests.cluster.bed.site import app_deployment
+from tests.cluster.bed.waiting import eventually
+from tests.cluster.stories.story import APP, REGISTRY, Story
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 
 class Kubectl:
-    """kubectl as the person, in the story's namespace."""
+    """kubectl as the person, or as somebody else, in the story's namespace."""
 
-    def __init__(self, story: Story, home: Path) -> None:
+    def __init__(self, story: Story, home: Path, identity: Identity = PERSON) -> None:
         self._home = home
-        self._kubeconfig = story.bed.kubeconfig(PERSON, namespace=story.site.name)
+        self._kubeconfig = story.bed.kubeconfig(identity, namespace=story.site.name)
 
     def __call__(self, *words: str, expect: int = 0) -> str:
         done = subprocess.run(
@@ -68,6 +71,65 @@ def test_kubectl_turns_a_release_back(story: Story, tmp_path: Path) -> None:
         "Reconciling": "False",
         "Stalled": "True",
     }
+    story.judge()
+
+
+def _rolling(**more: Any) -> dict[str, Any]:
+    return {"strategy": {"twin": None, "rolling": {"batches": 1, "maxSurge": 1, **more}}}
+
+
+def _held(story: Story) -> bool:
+    """Whether one contender is held beside the incumbents, by us."""
+    return story.serving() == {"v1": 4, "v2": 1} and bool(story.site.deployment(APP)["spec"].get("paused"))
+
+
+# What people have in their fingers. kubectl itself leaves a paused Deployment alone; a resume is paused again; and an
+# image that nobody has judged turns the release back.
+def test_kubectl_rollout_moves_no_pod_of_a_held_deployment(story: Story, tmp_path: Path) -> None:
+    story.opens(policy=_rolling(advance={"canary": "manual"}))
+    before = {key: value for key, value in story.site.deployment(APP)["spec"].items() if key != "template"}
+    kubectl = Kubectl(story, tmp_path, ADMIN)
+    release = story.asks_for("v2")
+    story.releases.await_hold(release, "Manual", within=90)
+    eventually(lambda: _held(story), within=20, what="the canary is held")
+    pods = story.site.ready_pods()
+    for words in (("undo",), ("restart",), ("pause",)):
+        assert "paused" in kubectl("rollout", *words, f"deployment/{APP}", expect=1)
+    kubectl("rollout", "resume", f"deployment/{APP}")
+    eventually(lambda: _held(story), within=20, what="it is paused again")
+    assert story.site.ready_pods() == pods
+    kubectl("set", "image", f"deployment/{APP}", f"app={REGISTRY}:v3")
+    end = story.releases.await_phase(release, "RolledBack", within=60)
+    assert end.cause == "ContenderChanged"
+    story.await_serving("v1", 4)
+    story.await_unclaimed()
+    assert {key: value for key, value in story.site.deployment(APP)["spec"].items() if key != "template"} == before
+    images = {str(one.object["spec"]["containers"][0]["image"]) for one in story.history.events("Pod")}
+    assert f"{REGISTRY}:v3" not in images
+    story.judge()
+
+
+# A chart is installed again in mid-release. Helm and `kubectl apply` make the same three-way merge of what was applied
+# last, what is applied now and what is there: the old version in it turns the release back, the new one lets it go on.
+@pytest.mark.parametrize(("image", "phase"), [("v1", "RolledBack"), ("v2", "Succeeded")])
+def test_a_manifest_that_is_applied_again_in_mid_release(story: Story, tmp_path: Path, image: str, phase: str) -> None:
+    kubectl = Kubectl(story, tmp_path, ADMIN)
+
+    def applies(version: str) -> None:
+        manifest = app_deployment(APP, image=f"{REGISTRY}:{version}", replicas=4)
+        (tmp_path / "chart.json").write_text(json.dumps(manifest))
+        kubectl("apply", "-f", str(tmp_path / "chart.json"))
+
+    story.opens(policy=_rolling())
+    applies("v1")
+    release = story.asks_for("v2")
+    eventually(lambda: _held(story), within=60, what="the canary is held", every=0.05)
+    applies(image)
+    end = story.releases.await_phase(release, phase, within=120)
+    assert end.cause == ("ContenderChanged" if phase == "RolledBack" else "Completed")
+    story.await_serving(image, 4)
+    story.await_unclaimed()
+    assert story.site.deployment(APP)["spec"].get("minReadySeconds", 0) == 0
     story.judge()
 
 

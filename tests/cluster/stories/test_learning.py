@@ -151,7 +151,7 @@ def test_a_gate_without_a_threshold_stops_a_worse_version(story: Story) -> None:
         metrics = story.controller.read_page("/metrics")[1] if story.controller is not None else ""
         assert "nightferry_baseline_age_seconds{" in metrics
         assert "nightferry_learn_failures_total 0.0" in metrics
-        story.judge(surge=2)
+        story.judge()
 
 
 def begins_with_an_unlucky_pod(story: Story, image: str) -> str:
@@ -180,7 +180,7 @@ def test_a_healthy_version_of_a_noisy_fleet_passes(story: Story) -> None:
         done = story.releases.await_phase(release, "Succeeded", within=400)
         assert "assumed" not in errors_gate(done)["evidence"]["guarantee"]
         story.judge_end(release, "Succeeded", tag="v2-errors3")
-        story.judge(surge=2)
+        story.judge()
 
 
 # The same night for a controller that knows no history: what it assumes of pods is too little for these.

@@ -168,6 +168,30 @@ def test_an_endpoint_is_asked_once_a_stage_and_its_no_turns_back(story: Story) -
     story.judge_end(release, "RolledBack", tag="v1")
 
 
+# The edge counts requests by version: no series has a pod. What is compared is one number with one number, and every
+# verdict says that it assumes how pods differ.
+@pytest.mark.parametrize(("image", "phase"), [("v2", "Succeeded"), ("v2-errors20", "RolledBack")])
+def test_counts_that_know_versions_but_no_pods_decide(story: Story, image: str, phase: str) -> None:
+    edge: Object = {
+        "name": "edge",
+        "errorRatio": {"errors": 'edge_requests_total{code=~"5.."}', "requests": "edge_requests_total"},
+        "by": {"label": "version", "incumbent": "$incumbentHash", "contender": "$contenderHash"},
+        "tolerate": "2pp",
+    }
+    story.opens(policy={"strategy": {"twin": {"batches": 1}}, "gates": [edge]})
+    release = story.asks_for(image)
+    end = story.releases.await_phase(release, phase, within=SUCCEEDS_WITHIN)
+    counted = story.bed.query(f'edge_requests_total{{namespace="{story.site.name}"}}')
+    assert counted and not [one for one in counted if "pod" in one["metric"]]
+    said = [one for seen in story.releases.of(release) for one in seen.status.get("verdicts") or []]
+    assert {one["gate"] for one in said} == {"edge"}
+    assert any("assumed" in one["evidence"]["guarantee"] for one in said if one.get("evidence"))
+    if phase == "RolledBack":
+        assert end.cause == "GateDegraded"
+    story.judge_end(release, phase, tag=image if phase == "Succeeded" else "v1")
+    story.judge()
+
+
 def test_settings_are_released_with_the_app_alone_and_back(story: Story) -> None:
     story.site.apply(settings(LEVEL="info"))
     story.opens(policy={"config": [f"configMap/{SETTINGS}"]})

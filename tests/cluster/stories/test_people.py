@@ -50,15 +50,11 @@ def test_a_person_scales_the_live_slot_and_the_release_goes_on_with_the_new_numb
     release = story.asks_for("v2")
     eventually(lambda: story.replicas(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
     story.site.scale(APP, 6)
+    story.desired = 6
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
-    story.judge_end(release, "Succeeded", tag="v2", desired=6)
+    story.judge_end(release, "Succeeded", tag="v2")
     assert story.releases.last(release).status["batch"]["desired"] == 6
-    assert story.history.lowest_ready().total_ready >= 4
-    assert story.history.highest_replicas().total_replicas <= 6 + 2
-    assert story.history.unsafe_lowerings(desired=4, max_unavailable=0) == []
-    assert story.releases.broken_laws() == []
-    assert story.load is not None
-    assert story.load.totals().lost == 0
+    story.judge()
 
 
 # Somebody, or something, sets our replicas back, and again: two writers of one field never end. We stop.
@@ -80,8 +76,8 @@ def test_a_fight_for_the_contender_ends_with_a_person_who_restores(story: Story)
     story.commands("restore", APP, "--wait", "--timeout", "60s")
     restore = story.releases.await_new({release})
     story.judge_end(restore, "RolledBack", tag="v1")
-    assert story.history.lowest_ready().total_ready >= 4
     assert story.releases.broken_laws() == []
+    story.allows(most=6, because="somebody ordered one more, twice, and pods go after the next have come")
 
 
 # A fix is pushed while its broken predecessor is on its way.

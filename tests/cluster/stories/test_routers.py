@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from controller.release import Ref
 from controller.simulation.routing import Asked, objects_of
 from tests.cluster.bed.api import Object
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.routed_load import ROUTES, RoutedLoad
-from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.waiting import eventually
+from tests.cluster.stories.routers import ROUTERS, Routed
 from tests.cluster.stories.story import APP, TWIN, Story
 
-CRDS = ROOT / "tests" / "cluster" / "bed" / "crds"
 MATCH = [{"header": {"x-canary": "always"}}]
 SUCCEEDS_WITHIN = 180
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """One router as a policy names it, and the object that carries the requests."""
-
-    traffic: Mapping[str, Any]
-    entrance: Ref
-
-
-ROUTERS: Mapping[str, Routed] = {
-    "ingress-nginx": Routed({"ingressNginx": {"ingress": APP}}, Ref("Ingress", APP)),
-    "gateway-api": Routed({"gatewayAPI": {"httpRoute": APP}}, Ref("HTTPRoute", APP)),
-    "istio": Routed({"istio": {"virtualService": APP, "destinationRule": APP}}, Ref("VirtualService", APP)),
-}
-
-
-@pytest.fixture(scope="session")
-def with_routers(installed: Bed) -> Bed:
-    """The bed with the CRDs of routers, whose schemas are the real ones."""
-    installed.apply_manifests(
-        *(CRDS / f"{name}.yaml" for name in ("httproutes", "virtualservices", "destinationrules"))
-    )
-    return installed
 
 
 class Behind:

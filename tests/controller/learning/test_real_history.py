@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from controller.requests import Source
 from policies.schema import ReleasePolicy
 from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetrics
 from tests.cluster.bed.prometheus import Prometheus
+from tests.cluster.bed.shared import made_once
 from tests.controller.adapters.builders import RealClock
 from tests.policies.builders import ERRORS, LATENCY, a_policy
 from tests.setup.needed import needed_programs
@@ -48,11 +52,8 @@ class Memory:
         return learn_policy(self.subject(policy, namespace), self.now, **how)
 
 
-@pytest.fixture(scope="session")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
+def write_past(folder: Path) -> None:
     """Fleets of several namespaces: `shop` has 28 days and a rollout three weeks ago, the others are shorter."""
-    programs = needed_programs()
-    folder = tmp_path_factory.mktemp("past")
     now = time.time() // 300 * 300
     whole = Version(NEW, now - 4 * DAY, now)
     shop = Fleet(
@@ -70,16 +71,26 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
         Fleet("pair", (whole,), labels=(("replica", "b"),), seed=14),
         Fleet("quiet", (whole,), errors=0.0, seed=15),
     ]
-    server = Prometheus(programs.prometheus, folder / "server", targets=folder / "targets", retention="60d")
     texts = []
     for number, fleet in enumerate(fleets):
         texts.append(folder / f"{number}.txt")
         write_openmetrics(fleet, texts[-1])
-    create_blocks(programs.promtool, texts, server.data)
+    create_blocks(needed_programs().promtool, texts, folder / "data")
     for text in texts:
         text.unlink()
+    (folder / "now").write_text(str(now))
+
+
+@pytest.fixture(scope="session")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
+    """A Prometheus of this process over the past that is written once for all processes of a run."""
+    programs = needed_programs()
+    past = made_once(tmp_path_factory.getbasetemp(), "four-weeks", write_past)
+    folder = tmp_path_factory.mktemp("past")
+    server = Prometheus(programs.prometheus, folder / "server", targets=folder / "targets", retention="60d")
+    shutil.copytree(past / "data", server.data, copy_function=os.link)
     server.start()
-    yield Memory(server.url, now)
+    yield Memory(server.url, float((past / "now").read_text()))
     server.stop()
 
 
