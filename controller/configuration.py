@@ -5,6 +5,9 @@
         - {name: default, url: "http://prometheus.monitoring:9090", scrapeInterval: 15s, window: 30s}
     endpoints:                 # what webhook gates may call
       - {name: qa-room, url: "https://qa.example/gate", secretFile: /etc/nightferry/qa-room}
+    notifiers:                 # who can be told what happens; see docs/notifications.md
+      - {name: release-room, webhook: {urlFile: /etc/nightferry/release-room, format: slack}}
+      - {name: night-shift, email: {smtp: "mail.example:587", from: nightferry@example.org, to: [shift@example.org]}}
     tick: 15s
     namespace: shop            # default: the whole cluster
     listen: 0.0.0.0:8080       # /metrics, /healthz, /readyz
@@ -20,32 +23,32 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from controller.addresses import FileName, Listen, Url
 from controller.metrics.settings import SourceSettings
-from controller.outside.settings import EndpointSettings
+from controller.notifier_parts import NotifierPart
+from controller.outside.settings import EndpointSettings, NotifierSettings
 from controller.requests import Settings, Source
 from policies.errors import PolicyError, PolicyRefused, path_text
-from policies.model import Part, Problem, refused
+from policies.model import Part, Problem
 from policies.names import DnsLabel, EndpointName, SourceName
 from policies.translate import Fault, Path, faults
 from policies.values import Duration
 from policies.yaml_tree import MOST_BYTES, Tree, YamlReader
 
 DEFAULT_LISTEN = "0.0.0.0:8080"
-_URL_ALLOWED = "an address such as http://prometheus.monitoring:9090, without user, query or fragment"
-_LISTEN_ALLOWED = "host:port or :port, such as 0.0.0.0:8080"
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the process is told: sources and endpoints by name, seconds between ticks, one namespace or None for all."""
+    """What the process is told: its parts by name, seconds between ticks, one namespace or None for all."""
 
     sources: tuple[SourceSettings, ...] = ()
     endpoints: tuple[EndpointSettings, ...] = ()
+    notifiers: tuple[NotifierSettings, ...] = ()
     interval: float = 15.0
     namespace: str | None = None
     listen: tuple[str, int] = ("0.0.0.0", 8080)
@@ -58,53 +61,20 @@ class Configuration:
         return Settings(sources=sources, interval=self.interval, endpoints=names)
 
 
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise refused(_URL_ALLOWED, "no address") from None
-    if "@" in parts.netloc:
-        # The text may hold a password: it is not shown.
-        raise refused(f"{_URL_ALLOWED}; credentials belong into bearerTokenFile or basicAuthFile", "a user in it")
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise refused(_URL_ALLOWED)
-    if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
-        raise refused(_URL_ALLOWED, "an address with more than a path")
-    return text.rstrip("/")
-
-
-def _listen(text: str) -> str:
-    host, separator, port = text.rpartition(":")
-    good = separator and port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535
-    if not good or any(char.isspace() or not char.isprintable() for char in host):
-        raise refused(_LISTEN_ALLOWED)
-    return text
-
-
-def _file_name(text: str) -> str:
-    if not text or not text.isprintable():
-        raise refused("the path of a file")
-    return text
-
-
-_FileName = Annotated[str, AfterValidator(_file_name)]
-
-
 class SourcePart(Part):
     """One metric store."""
 
     name: SourceName = Field(description="The name by which policies call the source.")
-    url: Annotated[str, AfterValidator(_url)] = Field(description="The base address of its HTTP API.")
+    url: Url = Field(description="The base address of its HTTP API.")
     kind: Literal["prometheus"] = Field(default="prometheus", description="What it speaks.")
     scrape_interval: Duration = Field(default=Duration.of("15s"), description="Time between two scrapes of a pod.")
     window: Duration = Field(default=Duration.of("30s"), description="Length of the windows in which gates count.")
     timeout: Duration | None = Field(
         default=None, description="Longest time for one query; default: a third of a tick."
     )
-    bearer_token_file: _FileName | None = Field(default=None, description="A file with a bearer token.")
-    basic_auth_file: _FileName | None = Field(default=None, description="A file with user:password.")
-    ca_file: _FileName | None = Field(default=None, description="A file with the certificates to trust.")
+    bearer_token_file: FileName | None = Field(default=None, description="A file with a bearer token.")
+    basic_auth_file: FileName | None = Field(default=None, description="A file with user:password.")
+    ca_file: FileName | None = Field(default=None, description="A file with the certificates to trust.")
     insecure_skip_verify: bool = Field(default=False, description="Whether any certificate is trusted.")
 
     def problems(self) -> Iterator[Problem]:
@@ -156,10 +126,10 @@ class EndpointPart(Part):
     """One endpoint that webhook gates may call."""
 
     name: EndpointName = Field(description="The name by which policies call the endpoint.")
-    url: Annotated[str, AfterValidator(_url)] = Field(description="Where the calls are posted to.")
-    secret_file: _FileName = Field(description="A file with the secret that signs the calls.")
+    url: Url = Field(description="Where the calls are posted to.")
+    secret_file: FileName = Field(description="A file with the secret that signs the calls.")
     timeout: Duration = Field(default=Duration.of("5s"), description="Longest time for one call.")
-    ca_file: _FileName | None = Field(default=None, description="A file with the certificates to trust.")
+    ca_file: FileName | None = Field(default=None, description="A file with the certificates to trust.")
 
     def problems(self) -> Iterator[Problem]:
         if not 0.1 <= self.timeout.seconds <= 10:
@@ -184,17 +154,21 @@ class ConfigurationPart(Part):
     endpoints: tuple[EndpointPart, ...] = Field(
         default=(), strict=False, description="The endpoints that webhook gates may call, by name."
     )
+    notifiers: tuple[NotifierPart, ...] = Field(
+        default=(), strict=False, description="Who can be told what happens to releases, by name."
+    )
     tick: Duration = Field(default=Duration.of("15s"), description="Time between two looks at an active release.")
     namespace: DnsLabel | None = Field(default=None, description="The only namespace to watch; default: all.")
-    listen: Annotated[str, AfterValidator(_listen)] = Field(default=DEFAULT_LISTEN, description="Where to listen.")
+    listen: Listen = Field(default=DEFAULT_LISTEN, description="Where to listen.")
 
     def problems(self) -> Iterator[Problem]:
         if not 0.2 <= self.tick.seconds <= 300:
             yield Problem(("tick",), str(self.tick), "between 200ms and 5m")
-        names = [endpoint.name for endpoint in self.endpoints]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                yield Problem(("endpoints", index, "name"), f"{name} for a second time", "each name once")
+        for key, named in (("endpoints", self.endpoints), ("notifiers", self.notifiers)):
+            names = [one.name for one in named]
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    yield Problem((key, index, "name"), f"{name} for a second time", "each name once")
 
 
 def default_timeout(tick: float) -> float:
@@ -277,6 +251,7 @@ def _built(part: ConfigurationPart, folder: FilePath) -> Configuration:
     return Configuration(
         sources=tuple(source.settings(folder, tick) for source in part.metrics.sources),
         endpoints=tuple(endpoint.settings(folder) for endpoint in part.endpoints),
+        notifiers=tuple(notifier.settings(folder) for notifier in part.notifiers),
         interval=tick,
         namespace=part.namespace,
         listen=(host.strip("[]") or "0.0.0.0", int(port)),

@@ -20,6 +20,7 @@ from controller.cli.explain import explain
 from controller.cli.home import home
 from controller.cli.learn import learn
 from controller.cli.lift import lift
+from controller.cli.notify import notify
 from controller.cli.plan import plan
 from controller.cli.release import release
 from controller.cli.run import run
@@ -55,6 +56,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (demo, _OFFLINE),
     (simulate, _OFFLINE),
     (run, _CONTROLLER),
+    (notify, _CONTROLLER),
     (version, _CONTROLLER),
 )
 

@@ -23,6 +23,7 @@ from controller.learning.learner import Learner
 from controller.loop import Loop, SystemClock
 from controller.metrics import Sources
 from controller.outside import Endpoints
+from controller.outside.courier import Courier
 from controller.performing import Performer
 from controller.policy_files import PolicyFiles
 from controller.report import Report
@@ -69,12 +70,14 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     shell = Cluster(connection, cache, clock, cache_bound=CACHE_BOUND)
     sources = Sources(told.sources, clock)
     settings = replace(told.settings, learns=True)
-    performer = Performer(shell, sources, clock, report, Endpoints(told.endpoints, clock))
+    courier = Courier.of(told.notifiers, clock, report.noticed)
+    performer = Performer(shell, sources, clock, report, Endpoints(told.endpoints, clock), courier)
     baselines = Baselines(connection, cache, bound=CACHE_BOUND)
     learner = Learner(Copies(cache), baselines, sources.history, settings, clock, report)
     loop = Loop(performer, roster, clock, settings, report, learner=learner)
     report.metrics.present.phases = roster.phases
     report.metrics.present.cache_age = cache.age
+    report.metrics.present.notices = courier.waiting
     report.metrics.present.baseline_ages = lambda: {
         app: max(0.0, clock.now() - at) for app, at in learner.learned_at().items()
     }

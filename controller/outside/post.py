@@ -1,4 +1,4 @@
-"""One signed POST to one endpoint.
+"""One POST to one endpoint, signed where there is a secret.
 
     Nightferry-Id: <the same for a repetition of the same question>
     Nightferry-Timestamp: <seconds since the epoch>
@@ -16,6 +16,7 @@ import hmac
 import json
 import threading
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -48,7 +49,7 @@ class _Paced(HTTPAdapter):
         return manager
 
 
-class _UnreadableSecret(Exception):
+class UnreadableSecret(Exception):
     """The file cannot be read, or holds no secret."""
 
 
@@ -58,23 +59,64 @@ class Post:
     def __init__(self, settings: EndpointSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._own = threading.local()
+        self._line = Line(clock, settings.timeout, settings.ca_file)
 
     def send(self, call: CallWebhook) -> Spoken | Failure:
         """The endpoint's answer as it came, or why there is none. Never raises for the endpoint's faults."""
-        told = self._settings
         body = json.dumps(call.payload, sort_keys=True, separators=(",", ":")).encode()
         try:
-            headers = self._headers(call.id, body)
-        except _UnreadableSecret as error:
+            secret = read_secret(self._settings.secret_file)
+        except UnreadableSecret as error:
             return Failure(FailureKind.UNAUTHORIZED, str(error))
+        return self._line.send(self._settings.url, body, signed(call.id, body, secret, self._clock))
+
+
+def signed(name: str, body: bytes, secret: bytes | None, clock: Clock) -> dict[str, str]:
+    """The headers of a call; without a secret it carries its id and no signature."""
+    at = f"{clock.now():.0f}"
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "nightferry",
+        "Nightferry-Id": name,
+        "Nightferry-Timestamp": at,
+    }
+    if secret is not None:
+        signature = hmac.new(secret, b".".join((name.encode(), at.encode(), body)), hashlib.sha256).hexdigest()
+        headers["Nightferry-Signature"] = f"v1={signature}"
+    return headers
+
+
+def read_secret(path: Path) -> bytes:
+    """The secret in a file; read for each call, because somebody else rotates it. Raises UnreadableSecret."""
+    try:
+        with path.open("rb") as stream:
+            secret = stream.read(MAX_SECRET + 1).strip()
+    except OSError:
+        raise UnreadableSecret(f"{path} cannot be read") from None
+    if not secret or len(secret) > MAX_SECRET:
+        raise UnreadableSecret(f"{path} holds no secret of 1 to {MAX_SECRET} bytes")
+    return secret
+
+
+class Line:
+    """Posts bodies, bounded in time (`timeout` seconds for one whole call) and in the size of the answer."""
+
+    def __init__(self, clock: Clock, timeout: float, ca_file: Path | None) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._ca_file = ca_file
+        self._own = threading.local()
+
+    def send(self, url: str, body: bytes, headers: dict[str, str]) -> Spoken | Failure:
+        """The answer as it came, or why there is none."""
         try:
-            with wire.deadline(self._clock, told.timeout):
-                response = self._session().post(
-                    told.url,
+            with wire.deadline(self._clock, self._timeout):
+                response = self._session(url).post(
+                    url,
                     data=body,
                     headers=headers,
-                    timeout=(min(_CONNECT_TIMEOUT, told.timeout), told.timeout),
+                    timeout=(min(_CONNECT_TIMEOUT, self._timeout), self._timeout),
                     stream=True,
                     allow_redirects=False,
                 )
@@ -86,39 +128,14 @@ class Post:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
             return Failure(FailureKind.UNAVAILABLE, reason(error))
 
-    def _headers(self, name: str, body: bytes) -> dict[str, str]:
-        at = f"{self._clock.now():.0f}"
-        signed = b".".join((name.encode(), at.encode(), body))
-        signature = hmac.new(self._secret(), signed, hashlib.sha256).hexdigest()
-        return {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "User-Agent": "nightferry",
-            "Nightferry-Id": name,
-            "Nightferry-Timestamp": at,
-            "Nightferry-Signature": f"v1={signature}",
-        }
-
-    def _secret(self) -> bytes:
-        """Read for each call, because somebody else rotates it."""
-        path = self._settings.secret_file
-        try:
-            with path.open("rb") as stream:
-                secret = stream.read(MAX_SECRET + 1).strip()
-        except OSError:
-            raise _UnreadableSecret(f"{path} cannot be read") from None
-        if not secret or len(secret) > MAX_SECRET:
-            raise _UnreadableSecret(f"{path} holds no secret of 1 to {MAX_SECRET} bytes")
-        return secret
-
-    def _session(self) -> requests.Session:
+    def _session(self, url: str) -> requests.Session:
         found: requests.Session | None = getattr(self._own, "session", None)
         if found is None:
             found = requests.Session()
             found.trust_env = False  # a .netrc would add an Authorization of its own
-            found.proxies = get_environ_proxies(self._settings.url)
+            found.proxies = get_environ_proxies(url)
             found.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            found.verify = str(self._settings.ca_file or "") or True
+            found.verify = str(self._ca_file or "") or True
             for scheme in ("http://", "https://"):
                 found.mount(scheme, _Paced(max_retries=_ONCE))
             self._own.session = found

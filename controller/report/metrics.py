@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from controller.release import AppKey, Phase
+from controller.release import AppKey, Key, Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TICK_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -32,16 +32,22 @@ def product_version() -> str:
         return "0"
 
 
+def _label(key: Key) -> str:
+    """The policy of an app; "train/<name>" for a train, which no policy can be called."""
+    return str(key).partition("/")[2]
+
+
 class _Present(Collector):
     """Gauges whose label sets live no longer than what they describe."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.held: dict[AppKey, str] = {}
-        self.lag: dict[AppKey, float] = {}
+        self.held: dict[Key, str] = {}
+        self.lag: dict[Key, float] = {}
         self.phases: Callable[[], Mapping[str, int]] = dict
         self.cache_age: Callable[[], float] = lambda: 0.0
         self.baseline_ages: Callable[[], Mapping[AppKey, float]] = dict
+        self.notices: Callable[[], Mapping[str, int]] = dict
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         phases = self.phases()
@@ -59,9 +65,9 @@ class _Present(Collector):
         )
         with self.lock:
             for app, reason in self.held.items():
-                held.add_metric([app.namespace, app.policy, reason], 1)
+                held.add_metric([app.namespace, _label(app), reason], 1)
             for app, seconds in self.lag.items():
-                lag.add_metric([app.namespace, app.policy], seconds)
+                lag.add_metric([app.namespace, _label(app)], seconds)
         yield held
         yield lag
         ages = GaugeMetricFamily(
@@ -72,6 +78,12 @@ class _Present(Collector):
         for app, seconds in self.baseline_ages().items():
             ages.add_metric([app.namespace, app.policy], seconds)
         yield ages
+        waiting = GaugeMetricFamily(
+            "nightferry_notices_waiting", "Notices that a notifier has not sent yet.", labels=["notifier"]
+        )
+        for notifier, number in self.notices().items():
+            waiting.add_metric([notifier], number)
+        yield waiting
         yield GaugeMetricFamily(
             "nightferry_cache_age_seconds",
             "Seconds since the API server was last heard, by the watch that heard it longest ago.",
@@ -131,6 +143,12 @@ class Metrics:
         )
         self.jobs = Counter(
             "nightferry_job_faults", "Runs that the scheduler missed, skipped or lost.", ["fault"], registry=registry
+        )
+        self.notices = Counter(
+            "nightferry_notices",
+            "Tries to send a notice, by notifier and what came of them: sent, later, refused.",
+            ["notifier", "outcome"],
+            registry=registry,
         )
         self.hot = Counter(
             "nightferry_write_cap_hits", "Times an app was held for writing too much.", registry=registry

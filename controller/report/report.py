@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from controller.attempt import TickResult
-from controller.release import AppKey, Entry, GateVerdict, Record
+from controller.release import AppKey, Entry, GateVerdict, Key, Record
 from controller.report.metrics import Metrics
 from controller.requests import FailureKind
 
@@ -22,10 +22,11 @@ class Report:
     def __init__(self, metrics: Metrics | None = None) -> None:
         self.metrics = metrics if metrics is not None else Metrics()
         self._log = structlog.get_logger("nightferry")
-        self._notes: dict[AppKey, str] = {}
+        self._notes: dict[Key, str] = {}
         self._untold = ""
+        self._notified: dict[str, str] = {}  # by notifier: "sent", or why it was not
 
-    def ticked(self, app: AppKey, result: TickResult, seconds: float, times: int) -> None:
+    def ticked(self, app: Key, result: TickResult, seconds: float, times: int) -> None:
         """A tick ended. `times`: how often its failure came in a row."""
         numbers = self.metrics
         failure = result.failure
@@ -50,7 +51,7 @@ class Report:
             if result.note:
                 self._log.info("note", app=str(app), release=result.release, because=result.note)
 
-    def crashed(self, app: AppKey, error: Exception, times: int, rest: float | None) -> None:
+    def crashed(self, app: Key, error: Exception, times: int, rest: float | None) -> None:
         """A tick raised. `rest`: seconds for which the app is left alone, or None for its usual rhythm."""
         self.metrics.ticks.labels("exception").inc()
         self.metrics.crashes.inc()
@@ -77,12 +78,24 @@ class Report:
             self._untold = because
             self._log.warning("event not written", release=release, because=because)
 
-    def late(self, app: AppKey, seconds: float) -> None:
+    def noticed(self, notifier: str, outcome: str, because: str) -> None:
+        """A notifier sent a notice, or did not: sent, later, refused."""
+        self.metrics.notices.labels(notifier, outcome).inc()
+        known, self._notified[notifier] = (
+            self._notified.get(notifier, "sent"),
+            outcome if outcome == "sent" else because,
+        )
+        if outcome != "sent" and because != known:
+            self._log.warning("notice not sent", notifier=notifier, outcome=outcome, because=because)
+        elif outcome == "sent" and known != "sent":
+            self._log.info("notices are sent again", notifier=notifier)
+
+    def late(self, app: Key, seconds: float) -> None:
         """A tick began so many seconds after it was due."""
         with self.metrics.present.lock:
             self.metrics.present.lag[app] = max(0.0, seconds)
 
-    def hot(self, app: AppKey, bound: int) -> None:
+    def hot(self, app: Key, bound: int) -> None:
         """An app wrote more than `bound` times in a minute and rests."""
         self.metrics.hot.inc()
         self._log.error("too many writes", app=str(app), bound=bound, because="this app rests for a minute")
@@ -115,14 +128,14 @@ class Report:
         """The wall clock was set."""
         self._log.warning("the wall clock moved", seconds=round(seconds, 1))
 
-    def gone(self, app: AppKey) -> None:
+    def gone(self, app: Key) -> None:
         """An app has no policy and no release any more."""
         self._notes.pop(app, None)
         with self.metrics.present.lock:
             self.metrics.present.held.pop(app, None)
             self.metrics.present.lag.pop(app, None)
 
-    def _hold(self, app: AppKey, record: Record | None) -> None:
+    def _hold(self, app: Key, record: Record | None) -> None:
         present = self.metrics.present
         with present.lock:
             if record is None or record.held is None or record.ended:
@@ -131,7 +144,7 @@ class Report:
                 present.held[app] = record.held.reason.value
 
 
-def _turn(app: AppKey, release: str, entry: Entry, record: Record | None) -> Mapping[str, Any]:
+def _turn(app: Key, release: str, entry: Entry, record: Record | None) -> Mapping[str, Any]:
     """The fields of a turn's log line."""
     line: dict[str, Any] = {
         "app": str(app),

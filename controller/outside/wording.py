@@ -1,0 +1,105 @@
+"""The words of a notice: a subject, a text, and what goes with them; pure, and the same for every notifier.
+
+A template is the operator's, its values are not: they are put in place of marks such as $app and never read as a
+template. Whatever could be a line of its own in a header, or a mention in a chat, is taken out of them.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.outside.settings import Template
+from controller.requests import Deliver
+
+MARKS = (
+    "app", "at", "batch", "batches", "because", "cause", "event", "id", "images", "namespace", "reason", "release",
+    "requestedBy", "words",
+)  # fmt: skip
+MOST_SUBJECT = 160
+_WORDS: Mapping[str, str] = {
+    "started": "a release has begun",
+    "advanced": "the release goes on",
+    "paused": "the release stands still",
+    "resumed": "the release goes on after a pause",
+    "rollingBack": "the release turns back",
+    "rolledBack": "the release was rolled back",
+    "succeeded": "the release has succeeded",
+    "needsHuman": "the release needs a person",
+    "cancelled": "the release was cancelled before its start",
+    "superseded": "a newer release takes this one's place",
+    "windowMissed": "the release missed its window",
+    "test": "this is a test",
+}
+_SUBJECT = "$app: $words ($release)"
+_TEXT = """$app: $words
+
+$because
+
+release    $release in namespace $namespace
+version    $images
+asked by   $requestedBy
+at         $at
+
+nightferry explain $release -n $namespace
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """One notice in words. attachments: (file name, MIME subtype of text or application, content)."""
+
+    subject: str
+    text: str
+    attachments: tuple[tuple[str, str, str], ...] = ()
+
+
+def worded(notice: Deliver, template: Template) -> Worded:
+    """The words of a notice or of a report."""
+    if notice.payload.get("event") == "report":
+        return Worded(one_line(str(notice.payload.get("title", "")))[:MOST_SUBJECT], *_report(notice.payload))
+    values = _values(notice)
+    subject = string.Template(template.subject or _SUBJECT).safe_substitute({k: one_line(v) for k, v in values.items()})
+    text = string.Template(template.text or _TEXT).safe_substitute(values)
+    return Worded(one_line(subject)[:MOST_SUBJECT], text)
+
+
+def unknown_marks(text: str) -> list[str]:
+    """The marks of a template that no notice has; a text with a stray $ has "$"."""
+    found = string.Template(text)
+    if not found.is_valid():
+        return ["$"]
+    return sorted({name for name in found.get_identifiers() if name not in MARKS})
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without characters that steer a terminal or begin a header."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def chat(text: str) -> str:
+    """The text as a chat shows it: whatever it could read as a mention or a link is only text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _values(notice: Deliver) -> dict[str, str]:
+    payload = notice.payload
+    told = {mark: one_line(str(payload.get(mark, ""))) for mark in MARKS}
+    images = payload.get("images") or {}
+    event = str(payload.get("event", ""))
+    reason = told["reason"]
+    return {
+        **told,
+        "id": notice.id,
+        "images": one_line(", ".join(str(image) for image in images.values())) or "unchanged images",
+        "words": _WORDS.get(event, event),
+        "requestedBy": (told["requestedBy"] or "nobody in particular") + (f": {reason}" if reason else ""),
+    }
+
+
+def _report(payload: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+    text = str(payload.get("markdown", ""))
+    html = str(payload.get("html", ""))
+    return text, ((("nightferry-report.html", "html", html),) if html else ())
