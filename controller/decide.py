@@ -22,7 +22,7 @@ from controller.release import (
     Record,
     SlotState,
 )
-from controller.slots import writer_of
+from controller.slots import undoer_of, writer_of
 from policies.schema import ReleasePolicySpec
 
 MOST_REVERSALS = 2
@@ -97,8 +97,7 @@ def _fought(record: Record, seen: Observation, live: SlotState, spare: SlotState
     slot = next((slot for slot in (spare, live) if slot is not None and what.startswith(f"{slot.name}.")), None)
     field = what.removeprefix(f"{slot.name}.") if slot is not None else ""
     obj = next((obj for ref, obj in seen.objects.items() if str(ref) == what), None)
-    path = field.split(".") if slot is not None else ()
-    who = writer_of(slot.raw if slot is not None else obj or {}, "spec", *path)
+    who = writer_of(slot.raw, "spec", *field.split(".")) if slot is not None else undoer_of(obj or {})
     where = f"spec.{field} of Deployment {slot.name}" if slot is not None else f"what this release set on {what}"
     return (
         f"{who} set {where} back {times}. Make the tool that writes it leave it alone while a release runs, then run "

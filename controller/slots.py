@@ -178,6 +178,22 @@ def writer_of(obj: Mapping[str, Any], *path: str) -> str:
     return newest[1]
 
 
+def undoer_of(obj: Mapping[str, Any]) -> str:
+    """Who wrote a spec after we did; "somebody" where only a write before ours is known, as after a removal."""
+    ours = max(
+        (str(entry.get("time") or "") for entry in (obj.get("metadata") or {}).get("managedFields") or ()
+         if entry.get("manager") == "nightferry"),
+        default="",
+    )  # fmt: skip
+    entries = [
+        entry
+        for entry in (obj.get("metadata") or {}).get("managedFields") or ()
+        if str(entry.get("time") or "") >= ours
+    ]
+    found = writer_of({"metadata": {"managedFields": entries}}, "spec")
+    return found if found != "someone" else "somebody"
+
+
 def match_labels(obj: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The selector's matchLabels as sorted pairs."""
     selector = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}

@@ -65,6 +65,49 @@ def test_the_writes_of_the_strategies_page_are_those_of_the_golden_plans() -> No
         assert block == re.sub(r"(pod-template-hash[= ])\w+", r"\1HASH", told), name
 
 
+def stories() -> dict[str, list[str]]:
+    """The stories on a real API server by file, each in the words of its name."""
+    return {
+        file.stem: [name.replace("_", " ") for name in re.findall(r"^def test_(\w+)", file.read_text(), re.MULTILINE)]
+        for file in (ROOT / "tests/cluster/stories").glob("test_*.py")
+    }
+
+
+def table(text: str, head: str) -> list[list[str]]:
+    """The cells of the table whose first line begins so."""
+    lines = text[text.index(head) :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_each_tick_of_the_readme_names_a_story_that_runs() -> None:
+    told, ticks = stories(), 0
+    for _, here, tick, story in table(README, "| the origin's system |"):
+        if tick != "✓":
+            assert story == "", here
+            continue
+        ticks += 1
+        named = re.fullmatch(r"`(test_\w+)`: ([a-z0-9 ]+)", story)
+        assert named, story
+        assert [one for one in told[named[1]] if one.startswith(named[2])], story
+        assert "skip" not in (ROOT / f"tests/cluster/stories/{named[1]}.py").read_text()
+    assert ticks >= 12
+    # They run wherever all of this project is tested.
+    assert "make test" in (ROOT / ".ci/run").read_text()
+    assert "-m cluster" in re.findall(r"^test:.*?\n\n", (ROOT / "Makefile").read_text(), re.DOTALL | re.MULTILINE)[0]
+
+
+def test_each_story_of_the_strategies_page_is_about_its_strategy_or_router() -> None:
+    routers = (ROOT / "tests/cluster/stories/routers.py").read_text()
+    rows = table((ROOT / "docs/strategies.md").read_text(), "| on a real API server |")
+    assert len(rows) == 7
+    for name, *cells in rows:
+        for cell in cells:
+            for file in re.findall(r"`(test_\w+)`", cell):
+                text = (ROOT / f"tests/cluster/stories/{file}.py").read_text()
+                assert name.strip("`") in (text + routers if "ROUTERS" in text else text), f"{name}: {file}"
+        assert all(cells), name
+
+
 def test_the_glossary_has_each_word_once() -> None:
     words = re.findall(r"^\| ([A-Z][\w ,]*) \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert len(words) > 40

@@ -21,6 +21,7 @@ PACKAGES = {
     "etcd": "etcd-server",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "kubectl": "kubernetes-client",
     "openssl": "openssl",
     "setpriv": "util-linux",
 }

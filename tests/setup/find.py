@@ -14,14 +14,15 @@ from pathlib import Path
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 # The last two come with nearly every Linux; the bed makes a key with the one and ties children to their parent with
 # the other.
-PROGRAMS = ("etcd", *CONTROL_PLANE, "prometheus", "promtool", "openssl", "setpriv")
+PROGRAMS = ("etcd", *CONTROL_PLANE, "prometheus", "promtool", "kubectl", "openssl", "setpriv")
 
 # Set to 1, a missing program is a failure; otherwise the cluster tests are left out, and a line says so.
 REQUIRED = "NIGHTFERRY_REQUIRE_CLUSTER"
 
 HOW_TO_GET = (
-    "as root on Debian 12: python -m tests.setup.control_plane; elsewhere: put prometheus on PATH, and point "
-    "KUBEBUILDER_ASSETS at a folder with etcd and kube-apiserver (setup-envtest has both) and kube-controller-manager"
+    "as root on Debian 12: python -m tests.setup.control_plane; elsewhere: put prometheus and kubectl on PATH, and "
+    "point KUBEBUILDER_ASSETS at a folder with etcd and kube-apiserver (setup-envtest has both) and "
+    "kube-controller-manager"
 )
 
 
@@ -34,6 +35,7 @@ class Programs:
     controllers: Path
     prometheus: Path
     promtool: Path
+    kubectl: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def find_programs(env: Mapping[str, str]) -> Programs | MissingPrograms:
         controllers=paths["kube-controller-manager"],
         prometheus=paths["prometheus"],
         promtool=paths["promtool"],
+        kubectl=paths["kubectl"],
     )
 
 

@@ -98,7 +98,8 @@ class Tool:
         return self.story.site.api.read(self.path)
 
     def syncs(self) -> None:
-        """Writes its source again."""
+        """Writes its source again, and takes away what is not in it."""
+        self.owns()
         self.story.site.api.patch(self.path, dict(self.way.source), content_type=MERGE, fieldManager=TOOL)
 
     def owns(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,18 @@ from tests.cluster.bed.site import app_deployment
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.stories.story import APP, REGISTRY, Story
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-
 
 class Kubectl:
     """kubectl as the person, or as somebody else, in the story's namespace."""
 
     def __init__(self, story: Story, home: Path, identity: Identity = PERSON) -> None:
         self._home = home
+        self._program = story.bed.programs.kubectl
         self._kubeconfig = story.bed.kubeconfig(identity, namespace=story.site.name)
 
     def __call__(self, *words: str, expect: int = 0) -> str:
         done = subprocess.run(
-            ["kubectl", *words],
+            [self._program, *words],
             env={"KUBECONFIG": str(self._kubeconfig), "HOME": str(self._home), "PATH": "/usr/local/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -63,7 +61,8 @@ def test_kubectl_turns_a_release_back(story: Story, tmp_path: Path) -> None:
     release = story.asks_for("v2")
     story.releases.await_stage(release, 0, within=60)
     kubectl("patch", "release", release, "--type=merge", "-p", json.dumps({"spec": {"abort": {"reason": "by hand"}}}))
-    kubectl("wait", "--for=jsonpath={.status.phase}=RolledBack", f"release/{release}", "--timeout=60s")
+    kubectl("wait", "--for=condition=Stalled", f"release/{release}", "--timeout=60s")
+    assert kubectl("get", "release", release, "-o", "jsonpath={.status.phase}") == "RolledBack"
     story.judge_end(release, "RolledBack", tag="v1")
     conditions = json.loads(kubectl("get", "release", release, "-o", "json"))["status"]["conditions"]
     assert {one["type"]: one["status"] for one in conditions} == {
