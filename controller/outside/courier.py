@@ -24,6 +24,7 @@ MOST_KNOWN = 2000  # notices whose end is remembered until a tick has marked it
 FIRST_REST, LONGEST_REST = 5.0, 300.0  # seconds after a try that failed, doubled each time
 MOST_REFUSALS = 4
 _OFTEN, _SELDOM = 1.0, 60.0  # seconds after which a tick may ask again
+_IDLE = 3600.0
 
 Heard = Callable[[str, str, str], None]  # notifier, outcome, because
 
@@ -125,7 +126,7 @@ class _Round:
                     return
                 now = self._clock.monotonic()
                 parcel = min(self._parcels.values(), key=lambda each: each.due, default=None)
-                due = max(parcel.due, self._rest_until) if parcel is not None else now + LONGEST_REST
+                due = max(parcel.due, self._rest_until) if parcel is not None else now + _IDLE
             if parcel is None or due > now:
                 self._clock.wait(self._news, due - now)
                 continue
