@@ -90,7 +90,7 @@ def count_buckets(buckets: Iterable[CounterSeries], frame: Frame) -> Histogram |
     if isinstance(bounds, Absence):
         return bounds
     cumulative = np.stack([grid.matrix("buckets", bound) for bound in bounds])
-    reset = grid.restarted | np.any([_drops(layer) for layer in cumulative], axis=0)
+    reset = grid.restarted | _drops(cumulative).any(axis=0)
     fresh = np.maximum.accumulate(np.diff(cumulative, axis=2), axis=0)
     seen = np.isfinite(fresh).all(axis=0) & ~reset[:, 1:]
     total = np.where(seen, fresh[-1], 0.0)
@@ -231,20 +231,25 @@ def _part(one: CounterSeries) -> str:
 
 def _defect(one: CounterSeries, bound: float | None, *, histogram: bool) -> Absence | None:
     """Why a single series cannot be trusted, or None."""
-    where = f"pod {one.pod}{_part(one)}"
+    kind, what = _doubt(one, bound, histogram=histogram)
+    return None if kind is None else Absence(kind, what.format(f"pod {one.pod}{_part(one)}"))
+
+
+def _doubt(one: CounterSeries, bound: float | None, *, histogram: bool) -> tuple[NoData | None, str]:
+    """What kind of defect a series has, and a sentence about {}, the series."""
     if len(one.times) != len(one.values) or (bound is not None and math.isnan(bound)):
-        return Absence(NoData.MALFORMED, f"times, values or bucket of {where} do not fit together")
+        return NoData.MALFORMED, "times, values or bucket of {} do not fit together"
     if histogram != (bound is not None):
-        return Absence(NoData.WRONG_TYPE, f"{where} is {'not ' if histogram else ''}a bucket of a histogram")
+        return NoData.WRONG_TYPE, f"{{}} is {'not ' if histogram else ''}a bucket of a histogram"
     if histogram and one.stratum is not None:
-        return Absence(NoData.WRONG_TYPE, f"{where}: buckets must be summed over every label but the pod")
+        return NoData.WRONG_TYPE, "{}: buckets must be summed over every label but the pod"
     if not all(map(math.isfinite, one.values)) or not all(map(math.isfinite, one.times)):
-        return Absence(NoData.NON_FINITE, f"{where} holds a value that is not a finite number")
+        return NoData.NON_FINITE, "{} holds a value that is not a finite number"
     if one.values and min(one.values) < 0.0:
-        return Absence(NoData.NEGATIVE, f"{where} holds a negative count")
+        return NoData.NEGATIVE, "{} holds a negative count"
     if not all(map(operator.lt, one.times, one.times[1:])):
-        return Absence(NoData.DUPLICATE, f"{where} has an instant twice or out of order")
-    return None
+        return NoData.DUPLICATE, "{} has an instant twice or out of order"
+    return None, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,14 +317,17 @@ def _stratified(
 
 
 def _drops(values: FloatArray) -> BoolArray:
-    """Instants whose value lies below the last one present before them, holes skipped; shape as `values`."""
+    """Instants whose value lies below the last one present before them, holes skipped; shape as `values`.
+
+    Instants are the last axis.
+    """
     present = np.isfinite(values)
-    place = np.where(present, np.arange(values.shape[1]), 0)
-    last = np.maximum.accumulate(place, axis=1)
-    carried = np.take_along_axis(values, last, axis=1)
+    place = np.where(present, np.arange(values.shape[-1]), 0)
+    last = np.maximum.accumulate(place, axis=-1)
+    carried = np.take_along_axis(values, last, axis=-1)
     out = np.zeros(values.shape, dtype=np.bool_)
     with np.errstate(invalid="ignore"):
-        out[:, 1:] = values[:, 1:] < carried[:, :-1]
+        out[..., 1:] = values[..., 1:] < carried[..., :-1]
     return out
 
 

@@ -115,9 +115,7 @@ def read_from(world: World, request: Read, given: View) -> Answer:
             return _one(view, (ref.kind, namespace, ref.name))
         case ReadPods(namespace, labels):
             pods = tuple(
-                pod
-                for space, pod in view.pods
-                if space == namespace and all(pod.labels.get(key) == value for key, value in labels)
+                pod for space, pod in view.pods if space == namespace and dict(labels).items() <= pod.labels.items()
             )
             return PodList(pods, str(view.version))
         case ReadPolicies(namespace):

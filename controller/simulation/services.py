@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def selects(service: Object, pod: PodState) -> bool:
     """Whether a Service's selector chooses this pod."""
     selector: Mapping[str, str] = (service.get("spec") or {}).get("selector") or {}
-    return bool(selector) and all(pod.labels.get(key) == value for key, value in selector.items())
+    return bool(selector) and selector.items() <= pod.labels.items()
 
 
 def endpoints(world: World, view: View, namespace: str, name: str) -> Object | Failure:

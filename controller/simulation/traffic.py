@@ -34,6 +34,7 @@ from controller.requests import (
 from policies.schema import GateKind
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
 LE = tuple("+Inf" if math.isinf(bound) else f"{bound:g}" for bound in BOUNDS)
@@ -85,32 +86,53 @@ class Meter:
 
 @dataclass(slots=True)
 class Samples:
-    """What the store has of one pod: a row of counters per scrape from `first` on, NaN where the scrape failed."""
+    """What the store has of one pod: a row of counters per scrape from `first` on, NaN where the scrape failed.
+
+    last: for each row the newest one up to it that was scraped.
+    """
 
     first: int
     size: int = 0
     table: FloatArray = field(default_factory=lambda: np.full((32, _COLUMNS), np.nan))
+    last: IntArray = field(default_factory=lambda: np.zeros(32, dtype=np.int64))
 
     def put(self, index: int, counters: FloatArray) -> None:
         """The scrape of this number, counted from the epoch."""
         place = index - self.first
         while place >= len(self.table):
             self.table = np.concatenate([self.table, np.full_like(self.table, np.nan)])
-        self.table[place] = counters
+            self.last = np.concatenate([self.last, self.last])
+        self.last[self.size : place] = self.size - 1
+        self.table[place], self.last[place] = counters, place
         self.size = place + 1
 
-    def newest(self, instants: FloatArray, fresh: float, scrape: float) -> FloatArray:
-        """The newest row that each instant sees, shape (instants, columns); NaN where none is fresh enough."""
-        newest = np.floor(instants / scrape + 1e-9).astype(np.int64) - self.first
-        oldest = np.ceil((instants - fresh) / scrape - 1e-9).astype(np.int64) - self.first
-        scraped = np.where(np.isnan(self.table[: self.size, 0]), -1, np.arange(self.size))
-        last = np.maximum.accumulate(scraped)[np.clip(newest, 0, self.size - 1)]
+    def newest(self, seen: Sight) -> FloatArray | None:
+        """The newest row that each instant sees, shape (instants, columns); NaN where none is fresh enough, None where
+        none is for any of them."""
+        if seen.newest[-1] < self.first or seen.oldest[0] >= self.first + self.size:
+            return None
+        newest = seen.newest - self.first
+        last = self.last[np.minimum(np.maximum(newest, 0), self.size - 1)]
         found = self.table[last]
-        found[(newest < 0) | (last < np.maximum(oldest, 0))] = np.nan
+        found[(newest < 0) | (last < seen.oldest - self.first)] = np.nan
         return found
 
     def fork(self) -> Samples:
-        return Samples(self.first, self.size, self.table.copy())
+        return Samples(self.first, self.size, self.table.copy(), self.last.copy())
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The numbers of the newest and the oldest scrape that instants may see, counted from the epoch; ascending."""
+
+    newest: IntArray
+    oldest: IntArray
+
+    @staticmethod
+    def of(instants: FloatArray, fresh: float, scrape: float) -> Sight:
+        """What is not older than `fresh` seconds, of scrapes every so many seconds."""
+        newest = np.floor(instants / scrape + 1e-9).astype(np.int64)
+        return Sight(newest, np.ceil((instants - fresh) / scrape - 1e-9).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,20 +241,22 @@ class Traffic:
         if isinstance(ask, FetchTotals):
             return self._totals(ask, instants)
         fresh = ask.fresh_within if isinstance(ask, FetchCounts) else 2.0 * self.scrape
+        seen = Sight.of(instants, fresh, self.scrape)
         sets = set(ask.replica_sets)
         series: list[CounterSeries] = []
         if isinstance(ask, FetchCounts) and ask.values:
             series = [one for value in ask.values for one in self._of_version(value, instants, ask.term)]
         for pod, kept in sorted(self.samples.items()):
-            if pod.rpartition("-")[0] in sets:
-                series += _series(pod, kept.newest(instants, fresh, self.scrape), instants, ask.term)
+            if pod.rpartition("-")[0] in sets and (rows := kept.newest(seen)) is not None:
+                series += _series(pod, rows, instants, ask.term)
         counts = Counts(tuple(series))
         return counts if self.hostile is None else self.hostile(ask, counts)
 
     def _of_version(self, value: str, instants: FloatArray, term: Term) -> list[CounterSeries]:
         """What an edge counted for one version: all pods of a template's hash as one series, gone ones included."""
         of_version = [kept for pod, kept in self.samples.items() if pod.split("-")[-2:-1] == [value]]
-        rows = [kept.newest(instants, _FOREVER, self.scrape) for kept in of_version]
+        sight = Sight.of(instants, _FOREVER, self.scrape)
+        rows = [found for kept in of_version if (found := kept.newest(sight)) is not None]
         if not rows:
             return []
         seen = ~np.all([np.isnan(each[:, 0]) for each in rows], axis=0)
@@ -243,10 +267,15 @@ class Traffic:
         """One number for all pods of the Deployments, as the store's own functions have it; the past before that."""
         past = self.past.get(ask.gate, Totals((), ()))
         found = {at: value for at, value in zip(past.times, past.values, strict=True) if ask.start <= at <= ask.end}
+        fresh, before = (
+            Sight.of(instants, ask.fresh_within, self.scrape),
+            Sight.of(instants - _RATE, _RATE, self.scrape),
+        )
+        none = np.full((len(instants), _COLUMNS), np.nan)
         rows = [
-            (kept.newest(instants, ask.fresh_within, self.scrape), kept.newest(instants - _RATE, _RATE, self.scrape))
+            (now, then if (then := kept.newest(before)) is not None else none)
             for pod, kept in sorted(self.samples.items())
-            if pod.rpartition("-")[0].rpartition("-")[0] in ask.deployments
+            if pod.rpartition("-")[0].rpartition("-")[0] in ask.deployments and (now := kept.newest(fresh)) is not None
         ]
         for place, at in enumerate(instants.tolist()):
             both = [(now[place], np.nan_to_num(then[place])) for now, then in rows if not np.isnan(now[place, 0])]

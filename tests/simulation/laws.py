@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from controller.attempt import parsed
+from controller.pinned import pinned
 from controller.release import ENDS, PatchSlot, Record
 from controller.requests import Failure, WriteRecord, WriteSlot
 from controller.simulation.world import Trace, World
 from controller.transitions import MOVES
-from policies.load import from_object
 from policies.schema import ReleasePolicy
 from policies.strategy import Moves
 
@@ -116,7 +118,7 @@ def _names(record: Record) -> set[str]:
 def _policy(world: World) -> ReleasePolicy | None:
     """The policy of a world of one app, while it is there."""
     found = [obj for key, obj in world.objects.items.items() if key[0] == "ReleasePolicy"]
-    return from_object(found[0]) if found else None
+    return pinned(json.dumps(found[0])) if found else None
 
 
 def _replicas(world: World, name: str) -> int:
