@@ -22,6 +22,7 @@ from controller.release import (
     CreateSlot,
     DeleteObject,
     Entry,
+    Key,
     ObjectWrite,
     Observation,
     PatchObject,
@@ -67,7 +68,7 @@ SOON = 1.0  # seconds until the next tick after one that moved something
 class TickResult:
     """What a tick came to. `again_in`: seconds until it should run again, None for the ordinary interval."""
 
-    app: AppKey
+    app: Key
     release: str = ""
     record: Record | None = None
     turned: bool = False  # phase, batch or hold changed

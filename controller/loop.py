@@ -1,4 +1,4 @@
-"""The scheduler, and the only clock: ticks of many apps side by side, of one app never two at once.
+"""The scheduler, and the only clock: ticks of many apps and trains side by side, of one of them never two at once.
 
 Each app has one job. While a release is under way it runs every interval; otherwise only in a slow round that catches
 what no change announced. A change in the cluster, or a tick that says "again soon", moves the next run forward.
@@ -27,8 +27,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from controller.clock import Clock
 from controller.cluster.cache import Kind
 from controller.learning.learner import Learner
+from controller.night.train_tick import train_tick
 from controller.performing import Performer, Turn
-from controller.release import AppKey
+from controller.release import AppKey, Key, TrainKey
 from controller.report import Report
 from controller.requests import Settings
 from controller.roster import Roster
@@ -59,7 +60,12 @@ class SystemClock:
         return event.wait(max(0.0, seconds))
 
 
-Tick = Callable[[AppKey, float, Settings], Turn]
+Tick = Callable[[Key, float, Settings], Turn]
+
+
+def tick_of(key: Key, now: float, settings: Settings) -> Turn:
+    """One step of an app, or of a train."""
+    return train_tick(key, now) if isinstance(key, TrainKey) else tick(key, now, settings)
 
 
 @dataclass(slots=True)
@@ -96,7 +102,7 @@ class Loop:
         *,
         resync: float = RESYNC,
         workers: int = 8,
-        ticks: Tick = tick,
+        ticks: Tick = tick_of,
         learner: Learner | None = None,
     ) -> None:
         self._performer = performer
@@ -108,7 +114,7 @@ class Loop:
         self._ticks = ticks
         self._learner = learner
         self._lock = threading.Lock()
-        self._rounds: dict[AppKey, _Round] = {}
+        self._rounds: dict[Key, _Round] = {}
         self._beat = clock.monotonic()
         self._offset = clock.now() - clock.monotonic()
         self._scheduler = BackgroundScheduler(
@@ -211,7 +217,7 @@ class Loop:
             if kind is Kind.RELEASE and self._learner is not None:
                 self._bring_forward("learner", MIN_GAP)  # it may wait for the look at the last hour
 
-    def wake(self, app: AppKey) -> None:
+    def wake(self, app: Key) -> None:
         """Ticks an app as soon as it may."""
         with self._lock:
             one = self._rounds.get(app)
@@ -234,7 +240,7 @@ class Loop:
             one.due = at
         self._bring_forward(str(app), at - now)
 
-    def _employ(self, app: AppKey, *, active: bool, within: float) -> None:
+    def _employ(self, app: Key, *, active: bool, within: float) -> None:
         self._scheduler.add_job(
             self._run,
             self._trigger(active),
@@ -248,7 +254,7 @@ class Loop:
         seconds = self._settings.interval if active else self._resync
         return IntervalTrigger(seconds=seconds, timezone=UTC, jitter=seconds / 10)
 
-    def _pace(self, app: AppKey, *, active: bool) -> bool:
+    def _pace(self, app: Key, *, active: bool) -> bool:
         """Ticks in the rhythm of a release, or of none -> whether that changed the job's rhythm."""
         with self._lock:
             one = self._rounds.get(app)
@@ -272,7 +278,7 @@ class Loop:
 
     # ------------------------------------------------------------------------------------------------ a tick
 
-    def _run(self, app: AppKey) -> None:
+    def _run(self, app: Key) -> None:
         with self._lock:
             one = self._rounds.get(app)
         if one is None or self._performer.stopping() or not one.running.acquire(blocking=False):
@@ -295,7 +301,7 @@ class Loop:
         if again is not None:
             self._bring_forward(str(app), again)
 
-    def _tick(self, app: AppKey, one: _Round, began: float) -> float | None:
+    def _tick(self, app: Key, one: _Round, began: float) -> float | None:
         """Seconds until the next tick, or None for the job's own rhythm."""
         try:
             result = self._performer.drive(self._ticks(app, self._clock.now(), self._settings))
@@ -361,8 +367,9 @@ class Loop:
         self._report.job_event(words[event.code], event.job_id)
 
     def _job_ran(self, event: Any) -> None:
-        namespace, slash, policy = event.job_id.partition("/")
+        namespace, slash, name = event.job_id.partition("/")
+        key: Key = TrainKey(namespace, name[6:]) if name.startswith("train/") else AppKey(namespace, name)
         with self._lock:
-            one = self._rounds.get(AppKey(namespace, policy)) if slash else None
+            one = self._rounds.get(key) if slash else None
         if one is not None:
-            self._report.late(AppKey(namespace, policy), one.began - event.scheduled_run_time.timestamp())
+            self._report.late(key, one.began - event.scheduled_run_time.timestamp())

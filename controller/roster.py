@@ -1,4 +1,4 @@
-"""Which apps there are, which of them have a release under way, and which app a change in the cluster is about.
+"""Which apps and trains there are, which have a release under way, and which of them a change in the cluster is about.
 
 An app is one policy of one namespace; a release whose policy is gone keeps its app. A change wakes an app only where
 it can matter to the next decision: our own writes of a status, and pods of apps that rest, wake nobody.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from controller.cluster.cache import Kind
-from controller.release import ENDS, AppKey, PodState
+from controller.release import ENDS, AppKey, Key, PodState, TrainKey
 from controller.strategies import slots_named
 
 _ENDED = frozenset(phase.value for phase in ENDS)
@@ -22,7 +22,7 @@ class Copies(Protocol):
     """What the roster needs of the watch cache."""
 
     def read_all(self, kind: Kind, namespace: str | None = None) -> list[Mapping[str, Any]]:
-        """All policies or releases of the copy."""
+        """All policies, releases or trains of the copy."""
 
 
 class Roster:
@@ -31,16 +31,16 @@ class Roster:
     def __init__(self, copies: Copies) -> None:
         self._copies = copies
         self._lock = threading.Lock()
-        self._apps: dict[AppKey, bool] = {}
+        self._apps: dict[Key, bool] = {}
         self._slots: dict[tuple[str, str], AppKey] = {}
         self._phases: dict[str, int] = {}
         self._last: dict[tuple[Kind, str, str], object] = {}
 
-    def refresh(self) -> Mapping[AppKey, bool]:
-        """Every app, and whether it has a release under way; read anew from the copies."""
+    def refresh(self) -> Mapping[Key, bool]:
+        """Every app, and whether it has a release under way; every train, always awake. Read anew from the copies."""
         policies = self._copies.read_all(Kind.POLICY)
         releases = self._copies.read_all(Kind.RELEASE)
-        apps: dict[AppKey, bool] = {}
+        apps: dict[Key, bool] = {TrainKey(*_place(obj)): True for obj in self._copies.read_all(Kind.TRAIN)}
         slots: dict[tuple[str, str], AppKey] = {}
         phases: dict[str, int] = {}
         for obj in policies:
@@ -56,8 +56,8 @@ class Roster:
             self._apps, self._slots, self._phases = apps, slots, phases
             return dict(apps)
 
-    def active(self, app: AppKey) -> bool:
-        """Whether the app had a release under way at the last refresh or change."""
+    def active(self, app: Key) -> bool:
+        """Whether the app had a release under way at the last refresh or change; a train is always awake."""
         with self._lock:
             return self._apps.get(app, False)
 
@@ -66,8 +66,8 @@ class Roster:
         with self._lock:
             return dict(self._phases)
 
-    def concerned(self, kind: Kind, namespace: str, name: str, obj: Any) -> AppKey | None:
-        """The app that a change should wake, or None where it changes nothing that a tick would act on."""
+    def concerned(self, kind: Kind, namespace: str, name: str, obj: Any) -> Key | None:
+        """The app or train that a change should wake, or None where it changes nothing that a tick would act on."""
         with self._lock:
             if len(self._last) > _SLOTS:
                 self._last.clear()
@@ -81,6 +81,10 @@ class Roster:
                     return app if app is not None and self._new(kind, namespace, name, _shape(obj)) else None
                 case Kind.POD:
                     return self._pod(namespace, name, obj)
+                case Kind.TRAIN:
+                    train = TrainKey(namespace, name)
+                    self._apps.setdefault(train, True)
+                    return train if self._new(kind, namespace, name, _shape(obj)) else None
                 case Kind.BASELINE:
                     # A release may be waiting for the look at the last hour.
                     app = AppKey(namespace, name)

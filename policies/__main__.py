@@ -6,12 +6,14 @@ from pathlib import Path
 
 from policies.openapi import crds, editor_schema
 from policies.reference import page
+from policies.train import ReleaseTrain
 
 
 def generated() -> dict[str, str]:
     """Path below the root of the source tree -> its text."""
     files = {f"manifests/crds/{name}": text for name, text in crds().items()}
     files["manifests/schema/releasepolicy.schema.json"] = editor_schema()
+    files["manifests/schema/releasetrain.schema.json"] = editor_schema(ReleaseTrain)
     files["docs/policy-reference.md"] = page()
     return files
 

@@ -1,4 +1,4 @@
-"""Reads policies and releases from text, files and objects of the cluster; every fault with its place."""
+"""Reads policies, releases and trains from text, files and objects of the cluster; every fault with its place."""
 
 import copy
 import math
@@ -12,20 +12,21 @@ from typing import Any
 from pydantic import ValidationError
 
 from policies.errors import PolicyError, PolicyRefused, path_text, shown
-from policies.model import NOT_AVAILABLE, Part
+from policies.model import Part
 from policies.pin import digest, tighten, to_object
 from policies.schema import API_VERSION, Release, ReleasePolicy
 from policies.shipped import origin
+from policies.train import ReleaseTrain
 from policies.translate import Fault, Path, faults, meant, not_yet
 from policies.yaml_tree import DEEPEST, MOST_BYTES, MOST_ERRORS, MOST_NODES, Tree, YamlReader
 
 __all__ = [
     "Document", "PolicyError", "PolicyRefused", "digest", "from_object", "load_paths", "load_text",
-    "release_from_object", "tighten", "to_object",
+    "release_from_object", "tighten", "to_object", "train_from_object",
 ]  # fmt: skip
 
-_KINDS: dict[str, type[ReleasePolicy] | type[Release]] = {"ReleasePolicy": ReleasePolicy, "Release": Release}
-_LATER_KINDS = frozenset({"ReleaseTrain"})
+Value = ReleasePolicy | Release | ReleaseTrain
+_KINDS: dict[str, type[Value]] = {"ReleasePolicy": ReleasePolicy, "Release": Release, "ReleaseTrain": ReleaseTrain}
 # What the API server notes in an object of its own; no author writes it.
 _SERVER_METADATA = frozenset({
     "clusterName", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers",
@@ -35,11 +36,11 @@ _SERVER_METADATA = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A policy or release and where it stands: `line` is that of the document's first key, from 1."""
+    """A policy, release or train and where it stands: `line` is that of the document's first key, from 1."""
 
     file: str
     line: int
-    value: ReleasePolicy | Release
+    value: Value
 
     @property
     def kind(self) -> str:
@@ -52,6 +53,10 @@ class Document:
     @property
     def release(self) -> Release | None:
         return self.value if isinstance(self.value, Release) else None
+
+    @property
+    def train(self) -> ReleaseTrain | None:
+        return self.value if isinstance(self.value, ReleaseTrain) else None
 
 
 def load_text(text: str, file: str = "<text>") -> list[Document]:
@@ -76,7 +81,7 @@ def load_paths(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Document],
             found, wrong = _read_text(text, file)
             documents += found
             errors += wrong
-    return _without_twice(documents, errors), errors
+    return _without_bad_trains(_without_twice(documents, errors), errors), errors
 
 
 def from_object(obj: Mapping[str, Any]) -> ReleasePolicy:
@@ -90,6 +95,13 @@ def release_from_object(obj: Mapping[str, Any]) -> Release:
     """The release in an object read from the cluster; raises `PolicyRefused`. Status and server fields are ignored."""
     value = _from_object(obj, Release)
     assert isinstance(value, Release)
+    return value
+
+
+def train_from_object(obj: Mapping[str, Any]) -> ReleaseTrain:
+    """The train in an object read from the cluster; raises `PolicyRefused`. Status and server fields are ignored."""
+    value = _from_object(obj, ReleaseTrain)
+    assert isinstance(value, ReleaseTrain)
     return value
 
 
@@ -118,7 +130,7 @@ def _first_line(tree: Tree) -> int:
     return min((mark.line for mark in tree.keys.values()), default=tree.start.line)
 
 
-def _judge(data: Any, raw: Mapping[Path, str]) -> tuple[ReleasePolicy | Release | None, list[Fault]]:
+def _judge(data: Any, raw: Mapping[Path, str]) -> tuple[Value | None, list[Fault]]:
     """A document of a file: the value, or what is wrong with it."""
     if not isinstance(data, dict):
         return None, [Fault((), "found no mapping; allowed: a mapping with apiVersion, kind, metadata and spec")]
@@ -145,9 +157,7 @@ def _wrong_kind(data: dict[str, Any]) -> Iterator[Fault]:
     if version != API_VERSION:
         found = "nothing" if version is None else _scalar(version)
         yield Fault(("apiVersion",), f"found {found}; allowed: {API_VERSION}{_hint(version, [API_VERSION])}")
-    if isinstance(kind, str) and kind in _LATER_KINDS:
-        yield Fault(("kind",), f"found {kind}, {NOT_AVAILABLE}; allowed: {', '.join(sorted(_KINDS))}")
-    elif kind == "Baseline":
+    if kind == "Baseline":
         found = "a Baseline, which the controller learns and nobody writes"
         yield Fault(("kind",), f"found {found}; allowed: {', '.join(sorted(_KINDS))}")
     elif not isinstance(kind, str) or kind not in _KINDS:
@@ -174,9 +184,7 @@ def _written_by_the_cluster(data: dict[str, Any], model: type[Part]) -> Iterator
                 yield Fault(("metadata", key), message, on_key=True)
 
 
-def _validated(
-    model: type[Part], data: Any, raw: Mapping[Path, str]
-) -> tuple[ReleasePolicy | Release | None, list[Fault]]:
+def _validated(model: type[Part], data: Any, raw: Mapping[Path, str]) -> tuple[Value | None, list[Fault]]:
     plain = list(_plain_faults(data))
     if any(not fault.path for fault in plain):
         # Too deep or too large: nothing else is worth walking.
@@ -194,7 +202,7 @@ def _validated(
         found = (fault for fault in found if not any(fault.path[: len(path)] == path for path in inside))
         plain += islice((fault for fault in found if fault.path not in known), MOST_ERRORS)
         return None, plain[:MOST_ERRORS]
-    assert isinstance(value, ReleasePolicy | Release)
+    assert isinstance(value, Value)
     return (value if not plain else None), plain
 
 
@@ -233,7 +241,7 @@ def _plain_faults(data: Any) -> Iterator[Fault]:
     yield from found[:MOST_ERRORS]
 
 
-def _from_object(obj: Mapping[str, Any], model: type[ReleasePolicy] | type[Release]) -> ReleasePolicy | Release:
+def _from_object(obj: Mapping[str, Any], model: type[Value]) -> Value:
     metadata = obj.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     own = {key: value for key, value in metadata.items() if key not in _SERVER_METADATA}
@@ -321,3 +329,44 @@ def _without_twice(documents: list[Document], errors: list[PolicyError]) -> list
                 continue
         kept.append(document)
     return kept
+
+
+def _without_bad_trains(documents: list[Document], errors: list[PolicyError]) -> list[Document]:
+    """Refuses trains that do not fit the policies beside them; one that is read without any is believed."""
+    policies: dict[str, dict[str, ReleasePolicy]] = {}
+    for document in documents:
+        if document.policy is not None:
+            policies.setdefault(document.policy.namespace or "", {})[document.policy.name] = document.policy
+    riding: dict[tuple[str, str], Document] = {}
+    kept = []
+    for document in documents:
+        if document.train is None:
+            kept.append(document)
+            continue
+        namespace = document.train.namespace or ""
+        wrong = list(_wrong_cars(document.train, policies.get(namespace, {})))
+        for index, car in enumerate(document.train.spec.cars):
+            other = riding.setdefault((namespace, car.policy), document) if car.policy is not None else document
+            if other is not document:
+                found = f"found {car.policy}, which rides {other.value.name} ({other.file}:{other.line})"
+                wrong.append((f"spec.cars[{index}].policy", f"{found}; allowed: one train for each policy"))
+        errors += [PolicyError(document.file, document.line, 1, path, message) for path, message in wrong]
+        kept += [document] if not wrong else []
+    return kept
+
+
+def _wrong_cars(train: ReleaseTrain, policies: Mapping[str, ReleasePolicy]) -> Iterator[tuple[str, str]]:
+    """(path, message) of cars that no policy stands for, and of policies that may not ride."""
+    for index, car in enumerate(train.spec.cars):
+        policy = policies.get(car.policy or "")
+        if policies and car.policy is not None and policy is None:
+            found = f"found {car.policy}, and no such policy in the files that were read"
+            known = sorted(policies)
+            yield f"spec.cars[{index}].policy", f"{found}; allowed: {', '.join(known)}{_hint(car.policy, known)}"
+        labels = car.policies.items() if car.policies is not None else None
+        for each in [policy] if policy is not None else policies.values():
+            rides = each is policy or (labels is not None and labels <= each.metadata.labels.items())
+            if rides and "on_undecided" not in each.spec.observe.model_fields_set:
+                found = f"found {each.name}, which does not say observe.onUndecided"
+                allowed = "policies that say pause, advance or rollBack: at night nobody is there to go on"
+                yield f"spec.cars[{index}]", f"{found}; allowed: {allowed}"

@@ -17,7 +17,8 @@ from policies.model import NOT_AVAILABLE, Part
 from policies.names import LONGEST_NAME
 from policies.release import Release, ReleaseSpec
 from policies.schema import ReleasePolicy, ReleasePolicySpec
-from policies.status import ReleasePolicyStatus, ReleaseStatus
+from policies.status import ReleasePolicyStatus, ReleaseStatus, ReleaseTrainStatus
+from policies.train import ReleaseTrain, ReleaseTrainSpec
 from policies.values import Written
 
 HEADER = "# Made by `python -m policies` from policies/*.py. Do not edit.\n"
@@ -49,25 +50,40 @@ _BASELINE_COLUMNS: list[Schema] = [
     {"name": "Status", "type": "string", "jsonPath": ".status.status"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
-_PLURALS = {"ReleasePolicy": "releasepolicies", "Release": "releases", "Baseline": "baselines"}
+_TRAIN_COLUMNS: list[Schema] = [
+    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+    {"name": "Night", "type": "string", "jsonPath": ".status.night.id"},
+    {"name": "Cars", "type": "string", "jsonPath": ".status.counts"},
+    {"name": "Ready", "type": "string", "jsonPath": f"{_READY}.status"},
+    {"name": "Because", "type": "string", "jsonPath": ".status.because", "priority": 1},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+_PLURALS = {
+    "ReleasePolicy": "releasepolicies",
+    "Release": "releases",
+    "ReleaseTrain": "releasetrains",
+    "Baseline": "baselines",
+}
 
 
 def crds() -> dict[str, str]:
     """File name -> YAML text of each CustomResourceDefinition."""
     policies = _crd(ReleasePolicy, ReleasePolicySpec, ReleasePolicyStatus, "rp", _POLICY_COLUMNS)
     releases = _crd(Release, ReleaseSpec, ReleaseStatus, "rel", _RELEASE_COLUMNS)
+    trains = _crd(ReleaseTrain, ReleaseTrainSpec, ReleaseTrainStatus, "rt", _TRAIN_COLUMNS)
     # One write puts a baseline in place as a whole, so it has no status of its own to be written apart.
     baselines = _crd(Baseline, BaselineSpec, BaselineStatus, "bl", _BASELINE_COLUMNS, apart=False)
     return {
         "releasepolicies.yaml": _yaml(policies),
         "releases.yaml": _yaml(releases),
+        "releasetrains.yaml": _yaml(trains),
         "baselines.yaml": _yaml(baselines),
     }
 
 
-def editor_schema() -> str:
-    """The JSON Schema of a policy file, with unknown keys refused, for editors that validate YAML."""
-    schema = ReleasePolicy.model_json_schema(schema_generator=_Generator)
+def editor_schema(kind: type[Part] = ReleasePolicy) -> str:
+    """The JSON Schema of a file of a kind, with unknown keys refused, for editors that validate YAML."""
+    schema = kind.model_json_schema(schema_generator=_Generator)
     plain = _without_extensions(schema)
     plain = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"https://{GROUP}/{VERSION}"} | plain
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"

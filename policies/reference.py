@@ -14,9 +14,11 @@ from policies.query import Query
 from policies.release import Release, ReleaseSpec
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 from policies.selector import Selector
-from policies.status import ReleaseStatus
+from policies.status import ReleaseStatus, ReleaseTrainStatus
+from policies.train import ReleaseTrainSpec
 from policies.translate import aliases, inner
 from policies.values import Amount, Bound, Duration, Percent, Tolerance, Wait, Written
+from policies.windows import Day, Days, Instant, TimeOfDay
 
 _WORDS: dict[type[Any], str] = {
     Selector: "selector",
@@ -29,6 +31,10 @@ _WORDS: dict[type[Any], str] = {
     Wait: "duration, or 0s",
     Percent: "percent",
     Tolerance: "margin",
+    Days: "weekdays",
+    TimeOfDay: "time of day",
+    Day: "date",
+    Instant: "time",
     str: "text",
     int: "whole number",
     bool: "true or false",
@@ -39,7 +45,7 @@ _HEAD = """# Policy reference
 Made by `python -m policies` from the schema in `policies/`. Do not edit.
 
 One schema yields the parser, the CustomResourceDefinitions (`manifests/crds`), the JSON Schema for editors
-(`manifests/schema/releasepolicy.schema.json`) and this page; `kubectl explain releasepolicy.spec` shows the same words.
+(`manifests/schema`) and this page; `kubectl explain releasepolicy.spec` shows the same words.
 """
 
 _VALUES = """## How values are written
@@ -80,7 +86,13 @@ def page() -> str:
         "## ReleasePolicy\n\n" + _table(ReleasePolicySpec, "spec"),
         "## Release\n\nExactly one origin of change: `images`, `template`, `env` or `config` (also together); or "
         "`rollbackOf`; or `restoreOf`.\n\n" + _table(ReleaseSpec, "spec"),
+        "## ReleaseTrain\n\n```yaml\n"
+        + (root / "train.yaml").read_text(encoding="utf-8")
+        + "```\n\n"
+        + _table(ReleaseTrainSpec, "spec"),
         "## Status of a Release\n\nWritten by the controller.\n\n" + _table(ReleaseStatus, "status"),
+        "## Status of a ReleaseTrain\n\nWritten by the controller, and by nobody else.\n\n"
+        + _table(ReleaseTrainStatus, "status"),
         "## Every field in one file\n\n```yaml\n" + (root / "twin.yaml").read_text(encoding="utf-8") + "```\n",
         _later(),
     ]
@@ -136,7 +148,6 @@ def _default(value: Any) -> str:
 def _later() -> str:
     rows = ["## Not yet\n", f'These are refused as "{NOT_AVAILABLE}", so that nobody relies on what is not kept:\n']
     rows += [f"- {line}" for line in [*_later_of(ReleasePolicy, ""), *_later_of(Release, "")]]
-    rows.append("- the kind `ReleaseTrain`")
     return "\n".join(rows) + "\n"
 
 

@@ -49,6 +49,9 @@ class BatchStatus(Part):
     """The stage a release is in, and its pods."""
 
     index: int = Field(description="0 is the canary, 1 the first batch.")
+    name: str | None = Field(
+        default=None, description="The stage's own name, where it is no batch: preview, switch, keep, hand back."
+    )
     of: int = Field(description="The number of batches after the canary.")
     contender: int = Field(description="Contender pods.")
     incumbent: int = Field(description="Incumbent pods.")
@@ -105,7 +108,7 @@ class ReleaseStatus(Part):
     held: HeldStatus | None = Field(default=None, description="Why it stands still; absent while it moves.")
     held_reason: str | None = Field(default=None, description="`held.reason`, for the table of kubectl get.")
     batch: BatchStatus | None = Field(default=None, description="The stage and its pods.")
-    batch_text: str | None = Field(default=None, description="The stage for the table of kubectl get, such as 2/4.")
+    batch_text: str | None = Field(default=None, description="The stage for the table of kubectl get: canary, 2/4, or its own name.")
     verdict: str | None = Field(default=None, description="The worst verdict of the required gates.")
     verdicts: tuple[VerdictStatus, ...] = Field(default=(), strict=False, description="What each gate says.")
     conditions: tuple[Condition, ...] = Field(

@@ -1,4 +1,4 @@
-"""The watch cache: a copy of the policies, releases, Deployments, pods and baselines, for looking without asking.
+"""The watch cache: a copy of policies, releases, trains, Deployments, pods and baselines, for looking without asking.
 
 A look at the cache may be wrong by what happened since; so it decides nothing that lowers capacity. It says itself
 whether it is complete (`synced`) and how old it is (`age`), and a copy that is neither is a Failure to its reader.
@@ -16,7 +16,7 @@ import msgspec
 
 from controller.clock import Clock
 from controller.cluster.connection import Connection
-from controller.cluster.paths import BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, Resource
+from controller.cluster.paths import BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, TRAINS, Resource
 from controller.cluster.pods import decode_pod
 from controller.cluster.reflector import Reflector
 from controller.release import PodList, PodState
@@ -33,6 +33,7 @@ class Kind(StrEnum):
     DEPLOYMENT = "deployments"
     POD = "pods"
     BASELINE = "baselines"
+    TRAIN = "releasetrains"
 
 
 # (kind, namespace, name, object): an object, or its last shape when it is gone; a PodState for pods.
@@ -43,9 +44,11 @@ _OBJECTS: Mapping[Kind, Resource] = {
     Kind.RELEASE: RELEASES,
     Kind.DEPLOYMENT: DEPLOYMENTS,
     Kind.BASELINE: BASELINES,
+    Kind.TRAIN: TRAINS,
 }
 # Releases go on without what was learned: a cluster whose CRDs or rights are those of an older version has none of it.
-_OPTIONAL = frozenset({Kind.BASELINE})
+# A cluster that does not know trains has none; one that does not let us see them keeps releases from beginning.
+_OPTIONAL = frozenset({Kind.BASELINE, Kind.TRAIN})
 _JOIN = 2.0  # seconds to wait for a reflector's thread; it is a daemon, so a longer one keeps nobody
 
 
@@ -125,11 +128,11 @@ class Cache:
     # ------------------------------------------------------------------------------------------- lookups
 
     def read(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """A policy, release, Deployment or baseline; None where the copy has none."""
+        """A policy, release, train, Deployment or baseline; None where the copy has none."""
         return self._objects[kind].read(namespace, name)
 
     def read_all(self, kind: Kind, namespace: str | None = None) -> list[Object]:
-        """All policies, releases or Deployments of a namespace, or of everywhere."""
+        """All policies, releases, trains or Deployments of a namespace, or of everywhere."""
         return self._objects[kind].read_all(namespace)
 
     def version_of(self, kind: Kind, namespace: str, name: str) -> str:
@@ -137,8 +140,9 @@ class Cache:
         return self._reflectors[kind].version_of(namespace, name)
 
     def releases_of(self, namespace: str, policy: str) -> list[Object]:
-        """The releases that name a policy."""
-        return [one for one in self.read_all(Kind.RELEASE, namespace) if names_policy(one, policy)]
+        """The releases that name a policy; those of every policy where it is ""."""
+        found = self.read_all(Kind.RELEASE, namespace)
+        return [one for one in found if names_policy(one, policy)] if policy else found
 
     def pods(self, namespace: str, labels: tuple[tuple[str, str], ...]) -> PodList | Failure:
         """The pods that carry all these labels; a Failure while one of the namespace's pods cannot be read."""

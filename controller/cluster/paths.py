@@ -35,6 +35,7 @@ class Resource:
 
 POLICIES = Resource(f"/apis/{GROUP}/v1alpha1", "releasepolicies")
 RELEASES = Resource(f"/apis/{GROUP}/v1alpha1", "releases")
+TRAINS = Resource(f"/apis/{GROUP}/v1alpha1", "releasetrains")
 BASELINES = Resource(f"/apis/{GROUP}/v1alpha1", "baselines")
 DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
 PODS = Resource("/api/v1", "pods")

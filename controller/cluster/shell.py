@@ -29,6 +29,7 @@ from controller.cluster.paths import (
     RELEASES,
     REPLICA_SETS,
     SERVICES,
+    TRAINS,
     Resource,
 )
 from controller.cluster.pods import decode_pod
@@ -48,11 +49,14 @@ from controller.requests import (
     ReadNeighbours,
     ReadObject,
     ReadPods,
+    ReadPolicies,
     ReadPolicy,
     ReadRelease,
     ReadReleases,
     ReadReplicaSets,
     ReadSlot,
+    ReadTrain,
+    ReadTrains,
     ReplicaSetList,
     ReviewAccess,
     WriteEvent,
@@ -60,11 +64,12 @@ from controller.requests import (
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
+    WriteTrainStatus,
 )
 from controller.slots import replica_set_state
 
 Object = dict[str, Any]
-Change = WriteSlot | WriteObject | WriteRecord | CreateRelease | WritePolicyStatus | DeleteRelease
+Change = WriteSlot | WriteObject | WriteRecord | CreateRelease | WritePolicyStatus | WriteTrainStatus | DeleteRelease
 ClusterRequest = Look | Change | WriteEvent
 
 _RESOURCES: Mapping[Kind, Resource] = {
@@ -73,6 +78,7 @@ _RESOURCES: Mapping[Kind, Resource] = {
     Kind.DEPLOYMENT: DEPLOYMENTS,
     Kind.POD: PODS,
     Kind.BASELINE: BASELINES,
+    Kind.TRAIN: TRAINS,
 }
 
 _GRACE = 30.0  # seconds by which our own writes are remembered beyond the oldest cache
@@ -122,7 +128,15 @@ class Cluster:
     def perform(self, request: ClusterRequest) -> Answer:
         """The answer to a request."""
         match request:
-            case WriteSlot() | WriteObject() | WriteRecord() | CreateRelease() | WritePolicyStatus() | DeleteRelease():
+            case (
+                WriteSlot()
+                | WriteObject()
+                | WriteRecord()
+                | CreateRelease()
+                | WritePolicyStatus()
+                | WriteTrainStatus()
+                | DeleteRelease()
+            ):
                 return self._change(request)
             case WriteEvent():
                 return self._record_event(request)
@@ -149,6 +163,12 @@ class Cluster:
                 return self._read_neighbours(namespace)
             case ReadBaseline(namespace, name):
                 return self._read_baseline(namespace, name)
+            case ReadPolicies(namespace):
+                return self._read_copies(Kind.POLICY, namespace)
+            case ReadTrains(namespace):
+                return self._read_copies(Kind.TRAIN, namespace)
+            case ReadTrain(namespace, name):
+                return self._fetch(Kind.TRAIN, namespace, name)
             case ReviewAccess(namespace, permissions):
                 return self._review_access(namespace, permissions)
 
@@ -162,6 +182,8 @@ class Cluster:
                 return self._write(request, Kind.RELEASE)
             case WritePolicyStatus():
                 return self._write(request, Kind.POLICY)
+            case WriteTrainStatus():
+                return self._write(request, Kind.TRAIN)
             case DeleteRelease():
                 return self._delete(request)
 
@@ -177,6 +199,9 @@ class Cluster:
             return trouble
         found = self._cache.read(Kind.BASELINE, namespace, name)
         return found or Failure(FailureKind.ABSENT, f"baseline {namespace}/{name} does not exist")
+
+    def _read_copies(self, kind: Kind, namespace: str) -> Answer:
+        return self._cache.trouble(kind, self._cache_bound) or self._cache.read_all(kind, namespace)
 
     def _read_slot(self, namespace: str, name: str, fresh: bool) -> Answer:
         if fresh or self._must_ask(Kind.DEPLOYMENT, namespace, name):
@@ -200,7 +225,7 @@ class Cluster:
         for name in self._own.names(Kind.RELEASE, namespace):
             if name not in there:
                 self._own.forget(Kind.RELEASE, namespace, name)
-        return [one for one in listed if names_policy(one, policy)]
+        return [one for one in listed if not policy or names_policy(one, policy)]
 
     def _cached(self, kind: Kind, namespace: str, name: str) -> Answer:
         """The object from the cache, a Failure where the cache may not be looked at, or None where it has none."""
@@ -334,7 +359,9 @@ class Cluster:
 
     # -------------------------------------------------------------------------------------------- writes
 
-    def _write(self, request: WriteSlot | WriteRecord | WritePolicyStatus | CreateRelease, kind: Kind) -> Answer:
+    def _write(
+        self, request: WriteSlot | WriteRecord | WritePolicyStatus | WriteTrainStatus | CreateRelease, kind: Kind
+    ) -> Answer:
         if (stale := self._stale(needs_read=isinstance(request, WriteSlot))) is not None:
             return stale
         call = call_of(request)

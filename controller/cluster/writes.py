@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.cluster.connection import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH
-from controller.cluster.paths import ACCESS_REVIEWS, DEPLOYMENTS, EVENTS, POLICIES, RELEASES, Resource
+from controller.cluster.paths import ACCESS_REVIEWS, DEPLOYMENTS, EVENTS, POLICIES, RELEASES, TRAINS, Resource
 from controller.release import (
     CLAIM_ANNOTATION,
     GROUP,
@@ -33,6 +33,7 @@ from controller.requests import (
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
+    WriteTrainStatus,
 )
 from controller.slots import claim_text
 
@@ -41,7 +42,7 @@ _OWNED = (("fieldManager", FIELD_MANAGER),)
 _LONGEST_EVENT = 1024  # characters; the API server refuses more
 
 
-OwnWrite = WriteSlot | WriteRecord | WritePolicyStatus | CreateRelease | DeleteRelease | WriteEvent
+OwnWrite = WriteSlot | WriteRecord | WritePolicyStatus | WriteTrainStatus | CreateRelease | DeleteRelease | WriteEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ def call_of(request: OwnWrite) -> Call:
             return _status_patch(f"{RELEASES.item(namespace, name)}/status", version, status)
         case WritePolicyStatus(namespace, name, version, status):
             return _status_patch(f"{POLICIES.item(namespace, name)}/status", version, status)
+        case WriteTrainStatus(namespace, name, version, status):
+            return _status_patch(f"{TRAINS.item(namespace, name)}/status", version, status)
         case CreateRelease(namespace, manifest):
             return Call("POST", RELEASES.collection(namespace), _placed(manifest, namespace))
         case DeleteRelease(namespace, name, uid):

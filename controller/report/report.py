@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -24,6 +24,7 @@ class Report:
         self._log = structlog.get_logger("nightferry")
         self._notes: dict[Key, str] = {}
         self._untold = ""
+        self.on_rollback: Callable[[Record], None] = lambda _: None
         self._notified: dict[str, str] = {}  # by notifier: "sent", or why it was not
 
     def ticked(self, app: Key, result: TickResult, seconds: float, times: int) -> None:
@@ -37,6 +38,8 @@ class Report:
         for entry in result.entries:
             numbers.turns.labels(entry.kind).inc()
             self._log.info("turn", **_turn(app, result.release, entry, result.record))
+            if entry.kind == "RollBack" and result.record is not None:
+                self.on_rollback(result.record)
         if failure is not None and (times <= 3 or times % _EVERY == 0):
             self._log.warning(
                 "tick failed",

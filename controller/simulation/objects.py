@@ -17,7 +17,7 @@ from controller.release import Kind as BesideKind
 from controller.requests import Failure, FailureKind
 
 Object = dict[str, Any]
-Kind = Literal["ReleasePolicy", "Release", "Baseline", "Deployment"] | BesideKind
+Kind = Literal["ReleasePolicy", "Release", "ReleaseTrain", "Baseline", "Deployment"] | BesideKind
 Key = tuple[Kind, str, str]  # kind, namespace, name
 
 

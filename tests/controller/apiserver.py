@@ -20,6 +20,7 @@ _KINDS = {
     "deployments": "Deployment",
     "pods": "Pod",
     "baselines": "Baseline",
+    "releasetrains": "ReleaseTrain",
 }
 
 

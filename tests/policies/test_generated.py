@@ -17,12 +17,13 @@ from policies.openapi import crds, editor_schema, structural
 from policies.reference import page
 from policies.release import ReleaseSpec
 from policies.schema import ReleasePolicySpec
-from policies.status import ReleasePolicyStatus, ReleaseStatus
+from policies.status import ReleasePolicyStatus, ReleaseStatus, ReleaseTrainStatus
+from policies.train import ReleaseTrainSpec
 from policies.translate import aliases, part_at
 from tests.policies.builders import a_gate, a_policy
 
 ROOT = Path(__file__).parent.parent.parent
-MODELS = (ReleasePolicySpec, ReleaseSpec, ReleaseStatus, ReleasePolicyStatus)
+MODELS = (ReleasePolicySpec, ReleaseSpec, ReleaseStatus, ReleasePolicyStatus, ReleaseTrainSpec, ReleaseTrainStatus)
 
 
 def test_the_files_in_the_tree_are_what_the_schema_yields() -> None:
@@ -116,6 +117,7 @@ def test_short_names_and_groups_are_those_of_the_documentation() -> None:
     names = {yaml.safe_load(text)["spec"]["names"]["kind"]: yaml.safe_load(text)["spec"] for text in crds().values()}
     assert names["Release"]["names"]["shortNames"] == ["rel"]
     assert names["ReleasePolicy"]["names"]["shortNames"] == ["rp"]
+    assert names["ReleaseTrain"]["names"]["shortNames"] == ["rt"]
     assert names["Baseline"]["names"]["shortNames"] == ["bl"]
     assert {spec["group"] for spec in names.values()} == {"nightferry.dev"}
 
@@ -124,7 +126,7 @@ def test_the_schema_for_editors_refuses_unknown_keys_and_knows_the_defaults() ->
     schema = json.loads(editor_schema())
     spec = schema["$defs"]["ReleasePolicySpec"]
     assert spec["additionalProperties"] is False
-    assert "window" not in spec["properties"]
+    assert "control" not in spec["properties"]
     assert schema["$defs"]["Twin"]["properties"]["maxSurge"]["default"] == "25%"
     assert "x-" not in re.sub(r"max-", "", " ".join(re.findall(r'"(x-[^"]*)":', editor_schema())))
 
@@ -164,7 +166,7 @@ def test_every_field_and_every_later_one_is_on_the_page() -> None:
 
 def test_the_policies_shown_on_the_page_are_legal() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", page(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         assert load_text(block)
 
@@ -177,6 +179,7 @@ def test_examples_are_shipped_with_the_package() -> None:
         "quickstart.yaml",
         "recreate.yaml",
         "rolling.yaml",
+        "train.yaml",
         "twin-gateway-api.yaml",
         "twin-ingress-nginx.yaml",
         "twin-istio.yaml",

@@ -41,6 +41,7 @@ RELEASES = "/apis/nightferry.dev/v1alpha1/namespaces/shop/releases"
 POLICIES = "/apis/nightferry.dev/v1alpha1/namespaces/shop/releasepolicies"
 SLOTS = "/apis/apps/v1/namespaces/shop/deployments"
 BASELINES = "/apis/nightferry.dev/v1alpha1/namespaces/shop/baselines"
+TRAINS = "/apis/nightferry.dev/v1alpha1/namespaces/shop/releasetrains"
 PODS = "/api/v1/namespaces/shop/pods"
 CLAIM = Claim("checkout-1", "uid-1", "contender", Phase.BATCH, epoch=4, replicas=3, desired=8)
 
@@ -80,7 +81,7 @@ class Shop:
 
     def asked(self, method: str, path: str) -> list[http.Asked]:
         """Requests to a path, without those of the watch copies."""
-        cached = {RELEASES, POLICIES, SLOTS, PODS, BASELINES}
+        cached = {RELEASES, POLICIES, SLOTS, PODS, BASELINES, TRAINS}
         found = [
             one for one in self.server.asked if (one.method, one.path) == (method, path) and "watch" not in one.query
         ]
@@ -104,6 +105,7 @@ def a_shop(
         SLOTS: ("DeploymentList", slots or [deployment()]),
         PODS: ("PodList", pods or []),
         BASELINES: ("BaselineList", [{"kind": "Baseline", "metadata": _meta("checkout")}]),
+        TRAINS: ("ReleaseTrainList", [{"kind": "ReleaseTrain", "metadata": _meta("nightly")}]),
     }
     own: dict[tuple[str, str], list[http.Answer]] = {}
     watches: dict[str, http.Line] = {}

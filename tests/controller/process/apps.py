@@ -43,12 +43,18 @@ def release(name: str, app: str, phase: str | None = None, *, generation: int = 
 class Copies:
     """What the watch cache would say."""
 
-    def __init__(self, *policies: Mapping[str, Any], releases: tuple[Mapping[str, Any], ...] = ()) -> None:
+    def __init__(
+        self,
+        *policies: Mapping[str, Any],
+        releases: tuple[Mapping[str, Any], ...] = (),
+        trains: tuple[Mapping[str, Any], ...] = (),
+    ) -> None:
         self.policies = list(policies)
         self.releases = list(releases)
+        self.trains = list(trains)
 
     def read_all(self, kind: Kind, namespace: str | None = None) -> list[Mapping[str, Any]]:
-        return list(self.policies if kind is Kind.POLICY else self.releases)
+        return list({Kind.POLICY: self.policies, Kind.RELEASE: self.releases, Kind.TRAIN: self.trains}.get(kind, []))
 
 
 class Shell:

@@ -1,0 +1,277 @@
+"""What a train sees of the cluster: its own object, the policies that are its cars, and the releases of these.
+
+Everything is read leniently: a train that is refused, or whose status somebody edited, is a value too. Nothing leaves
+with either of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from pydantic_core import PydanticCustomError
+
+from controller.night.hours import own_hours, zone_of
+from controller.night.train import Departed, Rider, Seat, TrainNight, Waiting
+from controller.night.windows import wall
+from controller.record import rfc3339
+from controller.release import Phase
+from policies.load import PolicyRefused, from_object, train_from_object
+from policies.schema import ReleasePolicy
+from policies.train import ReleaseTrainSpec, cycle
+from policies.translate import meant
+from policies.windows import Instant
+
+Object = Mapping[str, Any]
+_PHASES = frozenset(each.value for each in Phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """A ReleaseTrain object, read. `spec` is None where `refused` says why it is none."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: str
+    resource_version: str
+    generation: int
+    spec: ReleaseTrainSpec | None
+    refused: str
+    night: TrainNight | None
+    status: Object
+    claims: tuple[Object, ...]  # the cars as they are written, for a train that is refused too
+
+    def carries(self, policy: str, labels: Mapping[str, str]) -> bool:
+        """Whether one of its cars is this policy."""
+        if any(car.get("policy") == policy for car in self.claims):
+            return True
+        wanted = [car["policies"] for car in self.claims if isinstance(car.get("policies"), Mapping)]
+        return any(each and each.items() <= labels.items() for each in wanted)
+
+
+def train_of(obj: Object) -> Train:
+    """A ReleaseTrain object as it is."""
+    metadata, status = obj.get("metadata") or {}, obj.get("status") or {}
+    spec, refused = _asked(msgspec.json.encode({key: value for key, value in obj.items() if key != "status"}))
+    cars = (obj.get("spec") or {}).get("cars")
+    return Train(
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        created=str(metadata.get("creationTimestamp", "")),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        generation=int(metadata.get("generation") or 0),
+        spec=spec,
+        refused=refused,
+        night=_night(status.get("night")),
+        status=status,
+        claims=tuple(car for car in cars if isinstance(car, Mapping)) if isinstance(cars, list) else (),
+    )
+
+
+def trains_of(objects: Sequence[Object]) -> tuple[Train, ...]:
+    """All trains of a namespace, the oldest first: of two that carry one policy, the older one has it."""
+    return tuple(sorted((train_of(obj) for obj in objects), key=lambda each: (each.created, each.name)))
+
+
+@lru_cache(maxsize=256)
+def _asked(text: bytes) -> tuple[ReleaseTrainSpec | None, str]:
+    try:
+        return train_from_object(msgspec.json.decode(text)).spec, ""
+    except PolicyRefused as error:
+        return None, "; ".join(f"{each.path}: {each.message}" for each in error.errors)[:1024]
+
+
+@lru_cache(maxsize=1024)
+def _policy(text: bytes) -> tuple[ReleasePolicy | None, str]:
+    try:
+        return from_object(msgspec.json.decode(text)), ""
+    except PolicyRefused as error:
+        return None, "; ".join(f"{each.path}: {each.message}" for each in error.errors)[:512]
+
+
+def policies_of(objects: Sequence[Object]) -> dict[str, tuple[ReleasePolicy | None, Object]]:
+    """The policies of a namespace by name, as values where they are legal, and their labels."""
+    found = {}
+    for obj in objects:
+        metadata = obj.get("metadata") or {}
+        value, _ = _policy(msgspec.json.encode({key: part for key, part in obj.items() if key != "status"}))
+        found[str(metadata.get("name", ""))] = (value, metadata.get("labels") or {})
+    return found
+
+
+# --------------------------------------------------------------------------------------------------- the cars
+
+
+def seats_of(
+    train: Train, others: Sequence[Train], policies: Mapping[str, tuple[ReleasePolicy | None, Object]]
+) -> tuple[tuple[Seat, ...], str]:
+    """The cars of a train with their policies, and why the train cannot leave, or "". `others` as `trains_of` sorts."""
+    assert train.spec is not None
+    named = {car.policy for car in train.spec.cars}
+    after: dict[str, tuple[str, ...]] = {}
+    for index, car in enumerate(train.spec.cars):
+        found = [car.policy] if car.policy is not None else []
+        if car.policy is not None and car.policy not in policies:
+            known = sorted(policies)
+            return (), f"spec.cars[{index}].policy: found {car.policy}, and no such policy in the namespace" + meant(
+                car.policy, known
+            )
+        if car.policies is not None:
+            labels = car.policies.items()
+            found = [name for name, (_, has) in sorted(policies.items()) if labels <= has.items() and name not in named]
+        for name in found:
+            after.setdefault(name, tuple(each for each in car.after if each != name))
+    for name, first in after.items():
+        if missing := [each for each in first if each not in after]:
+            return (
+                (),
+                f"spec.cars: {name} after {missing[0]}, which is no car of this train{meant(missing[0], list(after))}",
+            )
+    if ring := cycle(after):
+        return (), f"spec.cars: a cycle: {' after '.join(ring)}"
+    for older in others:
+        if (older.created, older.name) >= (train.created, train.name):
+            continue
+        if twice := [name for name in after if older.carries(name, policies[name][1])]:
+            return (), f"spec.cars: {twice[0]} rides the train {older.name} already; one train for each policy"
+    return tuple(_seat(name, first, policies[name][0]) for name, first in after.items()), ""
+
+
+def _seat(name: str, after: tuple[str, ...], policy: ReleasePolicy | None) -> Seat:
+    if policy is None:
+        return Seat(name, after, lacks="its policy is refused")
+    least, _ = policy.spec.strategy.moves.shortest(policy.spec.observe.at_least)
+    said = "on_undecided" in policy.spec.observe.model_fields_set
+    lacks = "" if said else "its policy does not say observe.onUndecided, and at night nobody is there to go on"
+    return Seat(name, after, least.seconds, lacks)
+
+
+# ----------------------------------------------------------------------------------------------- the releases
+
+
+def riders_of(
+    objects: Sequence[Object],
+    seats: Sequence[Seat],
+    policies: Mapping[str, tuple[ReleasePolicy | None, Object]],
+    now: float,
+) -> tuple[Rider, ...]:
+    """The releases of the cars, the oldest first."""
+    cars = {seat.policy for seat in seats}
+    found = [_rider(obj) for obj in objects if (obj.get("spec") or {}).get("policy") in cars]
+    return tuple(
+        sorted((_with_hours(*each, policies, now) for each in found), key=lambda each: (each.created, each.name))
+    )
+
+
+def _rider(obj: Object) -> tuple[Rider, Object, float]:
+    metadata, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
+    record = status.get("record")
+    record = record if isinstance(record, Mapping) else {}
+    phase = str(status.get("phase") or Phase.QUEUED.value)
+    turned = record.get("turned") or status.get("cause") or ""
+    rider = Rider(
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        policy=str(spec.get("policy", "")),
+        created=_at(metadata.get("creationTimestamp")) or 0.0,
+        phase=Phase(phase) if phase in _PHASES else Phase.NEEDS_HUMAN,
+        cause=str(turned),
+        held=str(status.get("heldReason") or ""),
+        paused=spec.get("paused") is True,
+        urgent=bool(spec.get("now")),
+        deleting="deletionTimestamp" in metadata,
+        back=str(spec.get("rollbackOf") or spec.get("restoreOf") or ""),
+    )
+    written = record.get("written")
+    return rider, spec, float(written) if isinstance(written, int | float) else 0.0
+
+
+def _with_hours(
+    rider: Rider,
+    spec: Object,
+    written: float,
+    policies: Mapping[str, tuple[ReleasePolicy | None, Object]],
+    now: float,
+) -> Rider:
+    policy = policies[rider.policy][0]
+    if policy is None or not rider.waits:
+        return rider
+    hold = own_hours(policy.spec, _not_before(spec), now, written)
+    if hold is None:
+        return rider
+    when = f" until {wall(zone_of(policy.spec), hold.until)}" if hold.until is not None else ""
+    return replace(rider, shut=f"{hold.reason.value} by its own policy{when}", opens=hold.until)
+
+
+def _not_before(spec: Object) -> float | None:
+    try:
+        return Instant.read(spec["notBefore"]).seconds if "notBefore" in spec else None
+    except PydanticCustomError:
+        return None  # its own tick refuses it
+
+
+# ------------------------------------------------------------------------------------------------- the status
+
+
+def _night(raw: Any) -> TrainNight | None:
+    """The night in a train's status; one that somebody edited into nonsense is a night in which nothing leaves."""
+    if not isinstance(raw, Mapping):
+        return None
+    try:
+        opened, closes = _at(raw.get("opened")), _at(raw.get("closes"))
+        if opened is None or closes is None:
+            raise ValueError("no times")
+        return TrainNight(
+            id=str(raw["id"]),
+            opened=opened,
+            closes=closes,
+            departed=tuple(
+                Departed(str(each["release"]), str(each["uid"]), str(each["policy"]), _at(each["at"]) or 0.0,
+                         str(each.get("ended") or ""))
+                for each in raw.get("departed") or ()
+            ),
+            waiting=tuple(
+                Waiting(str(each["release"]), str(each["uid"]), str(each["policy"]), str(each["because"]))
+                for each in raw.get("waiting") or ()
+            ),
+            stopped=str(raw.get("stopped") or ""),
+            recalled=str(raw.get("recalled") or ""),
+            closed=_at(raw.get("closed")),
+            over=_at(raw.get("over")),
+            reported=tuple(str(each) for each in raw.get("reported") or ()),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return TrainNight("", 0.0, 0.0, stopped="somebody edited the status of the train")
+
+
+def night_status(night: TrainNight) -> dict[str, Any]:
+    """The night as the status shows it; every key is present, null where there is nothing, as a merge patch needs."""
+    return {
+        "id": night.id,
+        "opened": rfc3339(night.opened),
+        "closes": rfc3339(night.closes),
+        "closed": rfc3339(night.closed) if night.closed is not None else None,
+        "departed": [
+            {"release": each.release, "uid": each.uid, "policy": each.policy, "at": rfc3339(each.at),
+             **({"ended": each.ended} if each.ended else {})}
+            for each in night.departed
+        ],
+        "waiting": [
+            {"release": each.release, "uid": each.uid, "policy": each.policy, "because": each.because}
+            for each in night.waiting
+        ],
+        "stopped": night.stopped or None,
+        "recalled": night.recalled or None,
+        "over": rfc3339(night.over) if night.over is not None else None,
+        "reported": list(night.reported),
+    }  # fmt: skip
+
+
+def _at(text: Any) -> float | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if isinstance(text, str) and text else None
