@@ -15,38 +15,21 @@ import hashlib
 import hmac
 import json
 import threading
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 
 from controller import wire
 from controller.clock import Clock
 from controller.outside.settings import EndpointSettings
 from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+from controller.sessions import paced_session
 from controller.wire_faults import reason
 
 MAX_BODY = 16 * 1024  # bytes of an answer, decompressed
 MAX_SECRET = 4096  # bytes
 _CONNECT_TIMEOUT = 2.0
-_ONCE = urllib3.Retry(total=0, redirect=0, raise_on_status=False, respect_retry_after_header=False)
-
-
-class _Paced(HTTPAdapter):
-    """Makes connections that keep the deadline of a whole call."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = dict(wire.POOLS)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = dict(wire.POOLS)
-        return manager
 
 
 class UnreadableSecret(Exception):
@@ -131,12 +114,5 @@ class Line:
     def _session(self, url: str) -> requests.Session:
         found: requests.Session | None = getattr(self._own, "session", None)
         if found is None:
-            found = requests.Session()
-            found.trust_env = False  # a .netrc would add an Authorization of its own
-            found.proxies = get_environ_proxies(url)
-            found.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            found.verify = str(self._ca_file or "") or True
-            for scheme in ("http://", "https://"):
-                found.mount(scheme, _Paced(max_retries=_ONCE))
-            self._own.session = found
+            found = self._own.session = paced_session(url, verify=str(self._ca_file or "") or True)
         return found
