@@ -59,10 +59,13 @@ bench: $(VENV)/.dev ## print the figures of docs/performance.md
 bench-decisions: $(VENV)/.dev ## print the figures of docs/statistics.md: false rollbacks, power, delays, rivals
 	$(BIN)/python -m tests.bench.decisions $(ARGS)
 
+nights: $(VENV)/.dev ## a thousand nights of thirty apps in virtual time: what the controller does while nobody looks
+	$(BIN)/python -m tests.bench.nights $(ARGS)
+
 manifests: $(VENV)/.dev ## write the CRDs, the JSON Schema and the reference page from the policy models
 	$(BIN)/python -m policies
 
 clean: ## remove what was built
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo check format test unit-test test-exhaustive cluster-test bench bench-decisions manifests clean
+.PHONY: help demo check format test unit-test test-exhaustive cluster-test bench bench-decisions nights manifests clean
