@@ -17,7 +17,8 @@ from controller.case import Case
 from controller.casting import Template, casting, known_before
 from controller.findings import Finding, Learning, Refusal, Wait
 from controller.firing import remembered
-from controller.night.departure import departure, missed
+from controller.night.departure import asks, departure, missed
+from controller.night.platform import Train, trains_in
 from controller.preflight import LEARNING_PATIENCE
 from controller.record import applied, noted, worth_writing
 from controller.release import (
@@ -35,7 +36,7 @@ from controller.release import (
     Record,
     RollBack,
 )
-from controller.requests import Failure, ReadRelease, Settings
+from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings
 from controller.slots import template_digest
 from controller.strategies.claims import claimed
 from controller.surroundings import Learnt, history, learner_finding, surroundings
@@ -69,8 +70,16 @@ def begin(
             return TickResult(app, attempt.name, record, note=complaint, again_in=5.0)
         return (yield from _end(app, attempt, Cause.REFUSED, f"policy {app.policy}: {complaint}", now))
     case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, newer, _origin(spec), now)
-    if (stay := departure(case)) is not None:
-        return (yield from _stays(case, stay, settings))
+    trains: tuple[Train, ...] = ()
+    if asks(case):
+        answer = yield ReadTrains(app.namespace)
+        if isinstance(answer, Failure) and answer.kind is not FailureKind.NO_KIND:
+            # Nobody leaves as long as nobody knows whether a train carries it.
+            return TickResult(app, attempt.name, record, failure=answer)
+        trains = trains_in(answer)
+    leave = departure(case, trains)
+    if isinstance(leave, Hold):
+        return (yield from _stays(case, leave, trains, settings))
     if record.phase is Phase.QUEUED:
         asked = f"asked by {spec.requested_by}" if spec.requested_by is not None else "asked"
         because = f"{asked}: {spec.reason}" if spec.reason is not None else asked
@@ -78,6 +87,8 @@ def begin(
         after = replace(waited, phase=Phase.PREFLIGHT, since=now, because=because, origin=case.origin)
         skip = spec.skip_gates.reason if spec.skip_gates is not None else ""
         after = noted(replace(after, skip_gates=skip), "Preflight", because, now)
+        if leave is not None:
+            after = noted(after, "Departed", f"with train {leave.train}, night of {leave.night}", now)
         if spec.now is not None:
             told = f"outside windows, freezes, trains and times: {spec.now.reason}"
             after = noted(after, "LeavesAtOnce", told, now)
@@ -151,10 +162,10 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
 # ------------------------------------------------------------------------------------------------- outcomes
 
 
-def _stays(case: Case, stay: Hold, settings: Settings) -> Reading[TickResult]:
+def _stays(case: Case, stay: Hold, trains: Sequence[Train], settings: Settings) -> Reading[TickResult]:
     """It may not leave at this hour: it waits, and what it has borrowed by now it gives back."""
     record, now = case.attempt.record, case.now
-    told = missed(case, stay)
+    told = missed(case, stay, trains)
     if told:
         record = noted(record, "WindowMissed", told, now)
     ending = _ending(case.attempt, Cause.WINDOW_CLOSED, told or stay.because)

@@ -15,6 +15,9 @@ from controller.history import with_forecasts
 from controller.inbox import Told as Post
 from controller.inquiry import remembered
 from controller.listening import ask_level, ask_others, both, concerned, noted_alerts, posted, with_alerts
+from controller.night.hours import ASKS
+from controller.night.platform import trains_in
+from controller.night.ride import recalled
 from controller.night.under_way import night
 from controller.pinned import effective_policy, pin
 from controller.progress import STILL
@@ -29,12 +32,13 @@ from controller.release import (
     Hold,
     HoldReason,
     Observation,
+    Phase,
     Plan,
     Proceed,
     Record,
     RollBack,
 )
-from controller.requests import Failure, ReadRelease, Settings, Source
+from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings, Source
 from controller.revise import changed, revised
 from policies.load import digest
 from policies.schema import ReleasePolicy
@@ -43,6 +47,7 @@ _BEFORE_GATES = frozenset(
     {
         Cause.ABORTED,
         Cause.SUPERSEDED,
+        Cause.TRAIN_STOPPED,
         Cause.CONTENDER_MISSING,
         Cause.CONTENDER_CHANGED,
         Cause.ROUTE_MISSING,
@@ -87,7 +92,8 @@ def drive(
     seen = yield from look(app, course, attempt.record, fresh=False)
     if isinstance(seen, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=seen)
-    first = _observe(attempt, seen, policy, current, refused, newer, now)
+    calls, untold = yield from _calls(app, attempt)
+    first = _observe(attempt, seen, policy, current, refused, newer, now, calls)
     told, alerts = Told(), concerned(attempt.record, policy.spec)
     heard = posted(attempt.record, policy.spec, posts)
     glance = _turn(attempt, with_alerts(first, heard, attempt.record, policy.spec), told, heard, policy, source)
@@ -99,6 +105,9 @@ def drive(
         glance = _turn(attempt, first, told, heard, policy, source) if told.verdicts or alerts else glance
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
         return TickResult(app, attempt.name, replace(glance.after, verdicts_at=now))
+    if untold is not None and not isinstance(glance.decision, RollBack):
+        # A train may be calling it back: as long as nobody knows, it stays as it is.
+        return TickResult(app, attempt.name, attempt.record, failure=untold)
 
     again = yield from look(app, course, attempt.record, fresh=True)
     if isinstance(again, Failure):
@@ -123,7 +132,7 @@ def drive(
     if any(not firing.is_known(latest.record, each, "charged") for each in heard.active):
         others = yield from ask_others(app, now)
     first = with_alerts(first, heard, attempt.record, policy.spec, others)
-    second = _observe(latest, again, policy, current, refused, newer, now)
+    second = _observe(latest, again, policy, current, refused, newer, now, calls)
     second = with_alerts(second, heard, latest.record, policy.spec, others)
     glance = _turn(attempt, first, told, heard, policy, source) if alerts else glance
     leap = _turn(latest, second, told, heard, policy, source)
@@ -133,6 +142,15 @@ def drive(
     if not leap.plan.writes and not worth_writing(latest.record, leap.after, now):
         return TickResult(app, attempt.name, leap.after)
     return (yield from carry_out(app, latest, latest.record, leap.after, leap.plan, now))
+
+
+def _calls(app: AppKey, attempt: Attempt) -> Reading[tuple[str, Failure | None]]:
+    """Why a train calls the release back, or ""; and what kept the trains from being read."""
+    if attempt.record.phase is Phase.ROLLING_BACK or attempt.record.origin not in ASKS:
+        return "", None
+    answer = yield ReadTrains(app.namespace)
+    failed = isinstance(answer, Failure) and answer.kind is not FailureKind.NO_KIND
+    return recalled(trains_in(answer), attempt.uid), answer if isinstance(answer, Failure) and failed else None
 
 
 def _turn(attempt: Attempt, seen: Observation, told: Told, heard: Level, policy: ReleasePolicy, source: Source) -> Turn:
@@ -169,10 +187,11 @@ def _observe(
     refused: str,
     newer: str,
     now: float,
+    calls: str = "",
 ) -> Observation:
     cast = Accompanied(policy.spec).cast(attempt.record, seen.slots, seen.replica_sets, seen.pods.items)
     found = observation(attempt, seen, cast, now, newer=newer)
-    over = night(policy.spec, attempt.spec, attempt.record, now)
+    over = replace(night(policy.spec, attempt.spec, attempt.record, now), recalled=calls)
     return replace(found, policy_exists=current is not None, policy_refused=refused, night=over)
 
 

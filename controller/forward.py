@@ -66,6 +66,8 @@ def _danger(
 def _asked_to_turn(record: Record, seen: Observation) -> Decision | None:
     if seen.wishes.abort is not None:
         return RollBack(Cause.ABORTED, f"a person aborted the release: {seen.wishes.abort or 'no reason given'}")
+    if seen.night.recalled:
+        return RollBack(Cause.TRAIN_STOPPED, seen.night.recalled)
     if seen.superseded_by and record.origin == "change":
         return RollBack(Cause.SUPERSEDED, f"release {seen.superseded_by} asks for a newer version of the app")
     return None

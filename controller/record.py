@@ -37,6 +37,7 @@ from controller.release import (
     Record,
     RollBack,
     SlotRecord,
+    Stage,
 )
 from controller.revise import closed
 from controller.transitions import moved
@@ -45,6 +46,8 @@ from policies.load import PolicyRefused
 MOST_ENTRIES = 40
 MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the view
 _LAST_TIME = 253402300799.0  # the end of the year 9999
+# Holds whose time is not charged to the release's deadline: people's, and the hours in which nothing may go on.
+EXCUSED = frozenset({HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL, HoldReason.WINDOW_CLOSED})
 EVIDENCE_EVERY = 60.0  # seconds between writes that only refresh the evidence
 
 
@@ -97,11 +100,11 @@ def _held(record: Record, reason: HoldReason, because: str, until: float | None,
     if not same:
         record = _unheld(record, now, because)
     since = record.held.since if same and record.held is not None else now
-    by_person = reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)
+    excused = reason in EXCUSED and record.phase in FORWARD
     record = replace(
         record,
         held=Held(reason, since, until, then, because),
-        excused_since=(record.excused_since if record.excused_since is not None else now) if by_person else None,
+        excused_since=(record.excused_since if record.excused_since is not None else now) if excused else None,
     )
     return record if same else _logged(record, f"Hold{reason.value}", because, now)
 
@@ -140,6 +143,24 @@ def _stage_name(stage: int, record: Record) -> str:
     return Accompanied(pinned(record.policy).spec).stage_name(record, stage)
 
 
+def own_name(record: Record) -> str:
+    """The name of a release's stage, where it is no batch; "" for the canary, a batch, and before the start."""
+    stages = _stages(record)
+    return stages[record.stage].name if record.stage < len(stages) else ""
+
+
+def batches_of(record: Record) -> int:
+    """How many batches follow the canary; stages with a name of their own are none."""
+    return max(0, sum(not each.name for each in _stages(record)) - 1)
+
+
+def _stages(record: Record) -> tuple[Stage, ...]:
+    """The stages of a release that has begun; a restore has none."""
+    if not record.started or record.origin == "restore":
+        return ()
+    return Accompanied(pinned(record.policy).spec).stages(record)
+
+
 def worth_writing(before: Record, after: Record, now: float) -> bool:
     """Whether `after` says anything that is not only newer numbers in the same sentences."""
     if _essence(before) != _essence(after):
@@ -153,6 +174,8 @@ def _essence(record: Record) -> tuple[Any, ...]:
     return (
         replace(record, because="", held=None, verdicts=(), verdicts_at=0.0, sequence=0, intent=""),
         (held.reason, held.since, held.until, held.then) if held is not None else None,
+        # What a train says of who waits has no numbers that pass by.
+        held.because if held is not None and held.reason is HoldReason.AWAITS_TRAIN else "",
         tuple((v.gate, v.verdict, v.required) for v in record.verdicts),
         record.because if record.phase in ENDS else "",
     )
@@ -232,6 +255,7 @@ def _at_odds_with_policy(record: Record) -> str:
 
 def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str, Any]:
     """The whole status of a Release. Every key is present (null deletes), so that a merge patch replaces it."""
+    batches = batches_of(record)
     view: dict[str, Any] = {
         "observedGeneration": generation,
         "app": policy_name,
@@ -242,10 +266,11 @@ def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str,
         "verdict": worst(v.verdict for v in record.verdicts if v.required).value if record.verdicts else None,
         "heldReason": record.held.reason.value if record.held is not None else None,
         "held": _held_view(record.held),
-        "batchText": f"{record.stage}/{record.stages}" if record.epoch > 1 and record.stages else None,
+        "batchText": own_name(record) or (f"{record.stage}/{batches}" if batches else None),
         "batch": {
             "index": record.stage,
-            "of": record.stages,
+            "name": own_name(record) or None,
+            "of": batches,
             "contender": record.ready[0],
             "incumbent": record.ready[1],
             "desired": record.desired,

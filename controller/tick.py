@@ -83,18 +83,23 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     unwanted = [each for each in queued if (each.refused or each.spec.abort is not None) and not each.deleting]
     while (active is not None or len(queued) > 1) and queued and resembles(queued[-1], attempts):
         queued.pop()  # it may be refused for its quarantine: until nothing else is asked for it turns nothing back
-    # A restore goes first; else the newest wish wins, and the wishes it replaces are told so by `begin`.
-    chosen = active or next((each for each in queued if each.spec.restore_of is not None), queued[-1])
+    # A restore goes first, then a way back, for which no change has to give up its place in the night; else the newest
+    # wish wins. The wishes that one of their kind replaces are told so by `begin`.
+    restores = [each for each in queued if each.spec.restore_of is not None]
+    backs = [each for each in queued if each.spec.rollback_of is not None]
+    changes = [each for each in queued if each.spec.restore_of is None and each.spec.rollback_of is None]
+    chosen = active or [*changes[-1:], *backs[-1:], *restores[:1]][-1]
     if chosen.deleting:
         return TickResult(app, chosen.name, chosen.record, note="the release is being deleted; nothing is moved")
     # What nobody may want any more, or could ever do, ends at once, and turns nothing else back.
     if unwanted:
         return (yield from begin(app, unwanted[0], policy, complaint, attempts, "", settings, now))
-    newer = [each.name for each in queued if each.created >= chosen.created and each is not chosen]
+    rivals = backs if chosen.spec.rollback_of is not None else queued
+    newer = [each.name for each in rivals if each.created >= chosen.created and each is not chosen]
     newer_name = newer[-1] if newer else ""
-    for other in queued[:-1]:
-        if other is not chosen and other.spec.restore_of is None:
-            return (yield from begin(app, other, policy, complaint, attempts, queued[-1].name, settings, now))
+    for kind in (changes, backs):
+        if kind[:-1] and kind[0] is not chosen:
+            return (yield from begin(app, kind[0], policy, complaint, attempts, kind[-1].name, settings, now))
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
         begun = yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now)
         if active is None and policy is not None and _waits(begun):

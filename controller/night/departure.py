@@ -6,25 +6,50 @@ It stays where it is with a hold that says why and until when; no deadline ends 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from controller.attempt import seconds
 from controller.case import Case
+from controller.night import ride
 from controller.night.hours import ASKS, next_departure, own_hours, zone_of
+from controller.night.platform import Train
+from controller.night.ride import Boarded
 from controller.night.windows import opening, wall
 from controller.release import Held, Hold, HoldReason, Phase
 from policies.schema import ReleasePolicySpec
 
 
-def departure(case: Case) -> Hold | None:
-    """Why this release may not leave now, or None."""
-    spec = case.attempt.spec
-    if case.origin not in ASKS or spec.now is not None:
+def asks(case: Case) -> bool:
+    """Whether it has to ask at all."""
+    return case.origin in ASKS and case.attempt.spec.now is None
+
+
+def departure(case: Case, trains: Sequence[Train] = ()) -> Hold | Boarded | None:
+    """Why this release may not leave now, or by which train it leaves; None where it rides none and may leave."""
+    policy = case.policy.spec
+    if not asks(case):
         return None
-    return own_hours(case.policy.spec, _not_before(case), case.now, case.attempt.record.written)
+    written = case.attempt.record.latest
+    own = own_hours(policy, _not_before(case), case.now, written)
+    train = _train(case, trains)
+    if own is not None or train is None:
+        return own
+    least, _ = policy.strategy.moves.shortest(policy.observe.at_least)
+    begun = case.attempt.record.phase is not Phase.QUEUED
+    # A clock that was set back opens nothing.
+    return ride.ticket(train, case.attempt.uid, least.seconds, max(case.now, written), begun=begun)
 
 
-def missed(case: Case, stay: Hold) -> str:
+def _train(case: Case, trains: Sequence[Train]) -> Train | None:
+    return ride.train_for(trains, case.app.policy, case.policy.metadata.labels)
+
+
+def missed(case: Case, stay: Hold, trains: Sequence[Train] = ()) -> str:
     """What to tell of an opening that went by without a start since the release was looked at last, or ""."""
     record, policy = case.attempt.record, case.policy.spec
+    if stay.reason is HoldReason.AWAITS_TRAIN:
+        train = _train(case, trains)
+        return ride.missed(train, record.held, case.now) if train is not None else ""
     if stay.reason is not HoldReason.WINDOW_CLOSED or policy.window is None:
         return ""
     if record.held is None and record.phase is not Phase.QUEUED:

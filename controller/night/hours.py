@@ -1,7 +1,7 @@
 """When a release may leave by its own policy: not before the time that was asked for, in no freeze, in its window.
 
 It leaves only while the rest of the opening holds the shortest possible release, so that none begins that cannot end.
-A clock that was set back opens nothing: what the record was written at last is asked about too.
+A clock that was set back opens nothing: the latest time at which the record was written is asked about too.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _LEAVES = "it leaves"
 _MOST_TURNS = 2000  # openings and freezes looked at; ten years of nights, for a policy that is frozen for years
 
 
-def own_hours(spec: ReleasePolicySpec, not_before: float | None, now: float, written: float = 0.0) -> Hold | None:
+def own_hours(spec: ReleasePolicySpec, not_before: float | None, now: float, latest: float = 0.0) -> Hold | None:
     """Why a release that was not begun has to wait, and until when; None where it may leave.
 
-    `not_before`: the time that the release itself asks for. `written`: when its record was written last.
+    `not_before`: the time that the release itself asks for. `latest`: the latest time at which its record was written.
     """
-    for at in sorted({now, max(now, written)}, reverse=True):
+    for at in sorted({now, max(now, latest)}, reverse=True):
         if (shut := _shut(spec, not_before, at)) is not None:
             reason, because, _ = shut
             return Hold(reason, because, next_departure(spec, not_before, at), _LEAVES)

@@ -20,6 +20,7 @@ from controller.night.train import Departed, Rider, Seat, TrainNight, Waiting
 from controller.night.windows import wall
 from controller.record import rfc3339
 from controller.release import Phase
+from controller.requests import Answer
 from policies.load import PolicyRefused, from_object, train_from_object
 from policies.schema import ReleasePolicy
 from policies.train import ReleaseTrainSpec, cycle
@@ -77,6 +78,11 @@ def train_of(obj: Object) -> Train:
 def trains_of(objects: Sequence[Object]) -> tuple[Train, ...]:
     """All trains of a namespace, the oldest first: of two that carry one policy, the older one has it."""
     return tuple(sorted((train_of(obj) for obj in objects), key=lambda each: (each.created, each.name)))
+
+
+def trains_in(answer: Answer) -> tuple[Train, ...]:
+    """The trains in an answer; none where there is no list."""
+    return trains_of([each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list | tuple) else [])
 
 
 @lru_cache(maxsize=256)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.night.platform import Train
-from controller.night.windows import next_opening, opening, wall
+from controller.night.train import leaves_next
+from controller.night.windows import closing, next_opening, opening, wall
 from controller.progress import span
-from controller.release import Hold, HoldReason
+from controller.release import Held, Hold, HoldReason
 
 _THEN = "it leaves when the train calls it"
 
@@ -21,35 +22,57 @@ class Boarded:
     night: str
 
 
-def ticket(
-    trains: Sequence[Train], policy: str, labels: Mapping[str, str], uid: str, least: float, now: float
-) -> Boarded | Hold | None:
-    """Whether the train lets a release leave now, or why it waits; None where its policy rides no train.
+def train_for(trains: Sequence[Train], policy: str, labels: Mapping[str, str]) -> Train | None:
+    """The train that a policy rides; of two the older one. `trains` as `trains_of` sorts them."""
+    return next((each for each in trains if each.carries(policy, labels)), None)
 
-    `trains` as `trains_of` sorts them. `least`: the seconds that the shortest release of the policy takes.
+
+def ticket(train: Train, uid: str, least: float, now: float, *, begun: bool) -> Boarded | Hold:
+    """Whether a train lets a release leave now, or why it waits.
+
+    `least`: the seconds that the shortest release of its policy takes. `begun`: it has left and is being examined; a
+    line that stops does not keep it, cars that are called back do.
     """
-    train = next((each for each in trains if each.carries(policy, labels)), None)
-    if train is None:
-        return None
     about = f"train {train.name}"
     if train.spec is None or train.status.get("phase") == "Refused":
         because = train.refused or str(train.status.get("because") or "")
         return Hold(HoldReason.AWAITS_TRAIN, f"{about} is refused: {because}", None, _THEN)
-    zone, present = train.spec.window.zone, opening(train.spec.window, now)
-    if present is None or (train.night is not None and train.night.id == present.id and train.night.closed is not None):
+    present, night = opening(train.spec.window, now), train.night
+    if present is None or not _is_open(train, now):
         opens = next_opening(train.spec.window, now).opens
-        return Hold(HoldReason.AWAITS_TRAIN, f"{about} leaves {wall(zone, opens)}", opens, _THEN)
-    night = train.night
+        because = f"{about} leaves {wall(train.spec.window.zone, opens)}"
+        return Hold(HoldReason.AWAITS_TRAIN, because, opens, _THEN)
     if night is None or night.id != present.id:
         return Hold(HoldReason.AWAITS_TRAIN, f"{about} has not begun its night yet", present.closes, _THEN)
-    if night.lists(uid) and not night.stopped and present.closes - now >= least:
-        return Boarded(train.name, night.id)
     because = next((each.because for each in night.waiting if each.uid == uid), "it has not called this release yet")
     if night.lists(uid):
-        because = f"the line is stopped: {night.stopped}" if night.stopped else (
-            f"it called this release, and too little of the night is left: its shortest release takes {span(least)}"
-        )  # fmt: skip
+        if night.recalled or (night.stopped and not begun):
+            because = f"the line is stopped: {night.stopped}"
+        elif closing(train.spec.window, present) - now < least:
+            because = f"too little of the night is left: the shortest release takes {span(least)}"
+        else:
+            return Boarded(train.name, night.id)
     return Hold(HoldReason.AWAITS_TRAIN, f"{about}: {because}", present.closes, _THEN)
+
+
+def missed(train: Train, held: Held | None, now: float) -> str:
+    """What to tell of a night of the train that went by without the release, or ""."""
+    if held is None or held.reason is not HoldReason.AWAITS_TRAIN or held.until is None or held.until > now:
+        return ""
+    if train.spec is None or _is_open(train, now):
+        return ""
+    if opening(train.spec.window, held.until) is not None:
+        return (
+            f"train {train.name} was away for a whole night, with its controller; {leaves_next(train.spec.window, now)}"
+        )
+    return f"the night ended while it waited: {held.because}"
+
+
+def _is_open(train: Train, now: float) -> bool:
+    """Whether cars may leave: the window is open, and its night was not seen to end."""
+    present = opening(train.spec.window, now) if train.spec is not None else None
+    ended = train.night is not None and present is not None and train.night.id == present.id and train.night.closed
+    return present is not None and not ended
 
 
 def recalled(trains: Sequence[Train], uid: str) -> str:

@@ -1,6 +1,6 @@
 """What the night says to a release under way: whether its window is open, and whether a freeze holds.
 
-A clock that was set back reopens nothing: both the present instant and that of the last write must lie in an opening.
+A clock that was set back reopens nothing: both the present instant and the latest one of a write must lie in an opening.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def night(policy: ReleasePolicySpec, spec: ReleaseSpec, record: Record, now: flo
         return Night()
     zone, window = zone_of(policy), policy.window
     closed, opens, why, thaws = "", None, "", None
-    for at in (now, max(now, record.written)):
+    for at in (now, max(now, record.latest)):
         if window is not None and opening(window, at) is None:
             opens = next_opening(window, at).opens
             closed = f"the window {window.opens} to {window.closes} is closed until {wall(zone, opens)}"

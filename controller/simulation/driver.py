@@ -14,7 +14,8 @@ from typing import Literal
 
 from controller.attempt import Reading, TickResult, parsed
 from controller.record import RecordTooNew
-from controller.release import ENDS, AppKey
+from controller.night.train_tick import train_tick
+from controller.release import ENDS, AppKey, Key, TrainKey
 from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings, WriteSlot
 from controller.simulation.pods import NEVER
 from controller.simulation.world import World
@@ -28,7 +29,7 @@ class Point:
     index: int
     tick: int
     controller: str
-    app: AppKey
+    app: Key
     now: float
     request: Request
 
@@ -100,7 +101,7 @@ class Controller:
     """One controller process: when it ticks each app next, and the tick that is frozen in the middle, if any."""
 
     name: str
-    due: dict[AppKey, float] = field(default_factory=dict)
+    due: dict[Key, float] = field(default_factory=dict)
     frozen: tuple[Point, Reading[TickResult], float] | None = None  # ..., until
     up: bool = True
     read_through: bool = False  # a quorum read was made in the present tick
@@ -116,7 +117,7 @@ class Driver:
         self,
         world: World,
         settings: Settings | None = None,
-        apps: Sequence[AppKey] = (AppKey("shop", "checkout"),),
+        apps: Sequence[Key] = (AppKey("shop", "checkout"),),
         *,
         meddle: Meddle | None = None,
         on_tick: Callable[[Ticked], None] | None = None,
@@ -222,11 +223,12 @@ class Driver:
                     break
                 self.ticks += 1
                 each.read_through = False
-                reading = tick(app, now + self.skew, self.settings)
+                at = now + self.skew
+                reading = train_tick(app, at) if isinstance(app, TrainKey) else tick(app, at, self.settings)
                 each.due[app] = now + self.settings.interval
                 self._go_on(each, reading, self._point(each, app, next(reading), self.ticks), meddled=False)
 
-    def _point(self, each: Controller, app: AppKey, request: Request, tick: int) -> Point:
+    def _point(self, each: Controller, app: Key, request: Request, tick: int) -> Point:
         self.requests += 1
         return Point(self.requests - 1, tick, each.name, app, self.world.now, request)
 
@@ -279,7 +281,7 @@ class Driver:
         self.world.couriers.forget(each.name)
         self.start(each.name, crash.back_in)
 
-    def _ended(self, each: Controller, app: AppKey, result: TickResult) -> None:
+    def _ended(self, each: Controller, app: Key, result: TickResult) -> None:
         now = self.world.now
         again = self.settings.interval if result.again_in is None else min(result.again_in, self.settings.interval)
         each.due[app] = now + max(again, 0.1)
