@@ -8,6 +8,10 @@
     notifiers:                 # who can be told what happens; see docs/notifications.md
       - {name: release-room, webhook: {urlFile: /etc/nightferry/release-room, format: slack}}
       - {name: night-shift, email: {smtp: "mail.example:587", from: nightferry@example.org, to: [shift@example.org]}}
+    alerts:                    # what turns releases back from outside; see docs/alerts.md
+      alertmanagers: [{name: main, url: "http://alertmanager.monitoring:9093"}]
+      watchdog: {alertname: Watchdog}
+      listen: 0.0.0.0:8081     # POST /alerts
     tick: 15s
     namespace: shop            # default: the whole cluster
     listen: 0.0.0.0:8080       # /metrics, /healthz, /readyz
@@ -28,6 +32,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from controller.addresses import FileName, Listen, Url
+from controller.alert_parts import AlertsPart
+from controller.alerts.settings import AlertsSettings
 from controller.metrics.settings import SourceSettings
 from controller.notifier_parts import NotifierPart
 from controller.outside.settings import EndpointSettings, NotifierSettings
@@ -40,6 +46,7 @@ from policies.values import Duration
 from policies.yaml_tree import MOST_BYTES, Tree, YamlReader
 
 DEFAULT_LISTEN = "0.0.0.0:8080"
+_NO_ALERTS = AlertsSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Configuration:
     sources: tuple[SourceSettings, ...] = ()
     endpoints: tuple[EndpointSettings, ...] = ()
     notifiers: tuple[NotifierSettings, ...] = ()
+    alerts: AlertsSettings = _NO_ALERTS
     interval: float = 15.0
     namespace: str | None = None
     listen: tuple[str, int] = ("0.0.0.0", 8080)
@@ -58,7 +66,7 @@ class Configuration:
         """The part of it that a tick knows."""
         sources = {one.name: Source(scrape=one.scrape, window=one.window) for one in self.sources}
         names = frozenset(one.name for one in self.endpoints)
-        return Settings(sources=sources, interval=self.interval, endpoints=names)
+        return Settings(sources=sources, interval=self.interval, endpoints=names, hears=bool(self.alerts.alertmanagers))
 
 
 class SourcePart(Part):
@@ -154,6 +162,7 @@ class ConfigurationPart(Part):
     endpoints: tuple[EndpointPart, ...] = Field(
         default=(), strict=False, description="The endpoints that webhook gates may call, by name."
     )
+    alerts: AlertsPart = Field(default=AlertsPart(), description="Alerts that turn releases back.")
     notifiers: tuple[NotifierPart, ...] = Field(
         default=(), strict=False, description="Who can be told what happens to releases, by name."
     )
@@ -251,6 +260,7 @@ def _built(part: ConfigurationPart, folder: FilePath) -> Configuration:
     return Configuration(
         sources=tuple(source.settings(folder, tick) for source in part.metrics.sources),
         endpoints=tuple(endpoint.settings(folder) for endpoint in part.endpoints),
+        alerts=part.alerts.settings(folder),
         notifiers=tuple(notifier.settings(folder) for notifier in part.notifiers),
         interval=tick,
         namespace=part.namespace,

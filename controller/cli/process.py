@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from controller.alerts.alertmanager import Alertmanagers
+from controller.cli.alerting import Policies, receiver
 from controller.cli.ends import Refusal
 from controller.cluster.baselines import Baselines, Copies
 from controller.cluster.cache import Cache
@@ -71,7 +73,8 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     sources = Sources(told.sources, clock)
     settings = replace(told.settings, learns=True)
     courier = Courier.of(told.notifiers, clock, report.noticed)
-    performer = Performer(shell, sources, clock, report, Endpoints(told.endpoints, clock), courier)
+    alertmanagers = Alertmanagers(told.alerts.alertmanagers, told.alerts.watchdog, clock)
+    performer = Performer(shell, sources, clock, report, Endpoints(told.endpoints, clock), courier, alertmanagers)
     baselines = Baselines(connection, cache, bound=CACHE_BOUND)
     learner = Learner(Copies(cache), baselines, sources.history, settings, clock, report)
     loop = Loop(performer, roster, clock, settings, report, learner=learner)
@@ -105,21 +108,20 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
         server = Server(told.listen, routes)
     except OSError as error:
         raise Refusal(f"cannot listen on {told.listen[0]}:{told.listen[1]}: {error.strerror or error}") from None
+    policies = Policies(cache, CACHE_BOUND)
+    posts = receiver(told.alerts, alertmanagers, connection, shell, policies, roster, loop.wake, clock, report)
     server.start()
     log.info("starting", version=product_version(), api=connection.host, port=server.port, interval=told.interval)
     files = PolicyFiles(process.policies, process.home, connection, report) if process.policies is not None else None
     cache.start()
     if _synced(cache, clock, stop):
         if files is not None:
-            # In a thread of its own: a server that is slow to answer must keep neither the end nor the clock waiting.
-            once = threading.Event()
-            args = (files, clock, told.interval, stop, once)
-            threading.Thread(target=_apply, args=args, name="policies", daemon=True).start()
-            until = clock.monotonic() + _FIRST_POLICIES
-            while not (once.is_set() or stop.is_set()) and clock.monotonic() < until:
-                clock.wait(once, 0.1)
+            _begin_to_apply(files, clock, told.interval, stop)
         loop.start()
         started.set()
+        if posts is not None:
+            posts.start()  # before the copies are complete an alert would concern nobody
+            log.info("listening for alerts", port=posts.port)
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -127,12 +129,25 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
         while not clock.wait(stop, 1.0):
             loop.mind_clock()
     log.info("stopping", because="asked to stop")
+    if posts is not None and started.is_set():
+        posts.stop()
     ended = loop.stop(_PATIENCE)
     log.info("stopped", calls="ended" if ended else "abandoned")
     # Threads that wait for a silent server must not keep the process: everything that matters is in the cluster.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _begin_to_apply(files: PolicyFiles, clock: SystemClock, interval: float, stop: threading.Event) -> None:
+    """Applies the folder in a thread of its own, and waits a moment for its first round."""
+    # A server that is slow to answer must keep neither the end nor the clock waiting.
+    once = threading.Event()
+    args = (files, clock, interval, stop, once)
+    threading.Thread(target=_apply, args=args, name="policies", daemon=True).start()
+    until = clock.monotonic() + _FIRST_POLICIES
+    while not (once.is_set() or stop.is_set()) and clock.monotonic() < until:
+        clock.wait(once, 0.1)
 
 
 def _apply(

@@ -19,20 +19,19 @@ import msgspec
 import requests
 import urllib3
 from prometheus_api_client import PrometheusConnect
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from controller import wire
 from controller.clock import Clock
-from controller.metrics.credentials import Credentials, UnreadableCredentials
+from controller.credentials import Credentials, UnreadableCredentials
 from controller.metrics.settings import SourceSettings
 from controller.requests import Failure, FailureKind
+from controller.sessions import ONCE, Paced
 from controller.wire_faults import reason
 
 MAX_BODY = 8 * 1024 * 1024  # bytes, decompressed
 EXCERPT = 256  # bytes of an answer that a message may show
 _CONNECT_TIMEOUT = 2.0
-_NO_RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_status=False, respect_retry_after_header=False)
 
 _KINDS: dict[int, FailureKind] = {
     400: FailureKind.INVALID,
@@ -70,19 +69,6 @@ class _Refused(Exception):
     def __init__(self, status: int, body: bytes, retry_after: str) -> None:
         super().__init__(f"HTTP {status}")
         self.status, self.body, self.retry_after = status, body, retry_after
-
-
-class _Adapter(HTTPAdapter):
-    """Makes connections that keep the deadline."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = dict(wire.POOLS)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = dict(wire.POOLS)
-        return manager
 
 
 class _Raw:
@@ -153,7 +139,7 @@ class Transport:
     def __init__(self, settings: SourceSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._credentials = Credentials(settings, clock)
+        self._credentials = Credentials(settings.bearer_token_file, settings.basic_auth_file, clock)
         self._own = threading.local()
 
     def query_range(self, query: str, *, start: float, end: float, step: float) -> bytes | Failure:
@@ -195,9 +181,9 @@ class Transport:
         if found is None:
             session = _Session(self._settings, self._credentials, self._clock)
             url = self._settings.url.rstrip("/")
-            found = PrometheusConnect(url, session=session, retry=_NO_RETRIES, method="POST")
+            found = PrometheusConnect(url, session=session, retry=ONCE, method="POST")
             # The library has mounted an adapter of its own for this address.
-            session.mount(url, _Adapter(max_retries=_NO_RETRIES))
+            session.mount(url, Paced(max_retries=ONCE))
             self._own.connect = found
         return found
 

@@ -21,12 +21,13 @@ PACKAGES = {
     "etcd": "etcd-server",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "kubectl": "kubernetes-client",
     "openssl": "openssl",
     "setpriv": "util-linux",
 }
 # These packages start a server of their own on a machine with systemd; the tests start theirs themselves.
-SERVICES = {"etcd-server": "etcd", "prometheus": "prometheus"}
+SERVICES = {"etcd-server": "etcd", "prometheus": "prometheus", "prometheus-alertmanager": "prometheus-alertmanager"}
 
 
 def bring(env: Mapping[str, str], steps: Steps) -> MissingPrograms | None:

@@ -14,13 +14,16 @@ from pathlib import Path
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 # The last two come with nearly every Linux; the bed makes a key with the one and ties children to their parent with
 # the other.
-PROGRAMS = ("etcd", *CONTROL_PLANE, "prometheus", "promtool", "kubectl", "openssl", "setpriv")
+PROGRAMS = (
+    "etcd", *CONTROL_PLANE, "prometheus", "promtool", "prometheus-alertmanager", "kubectl", "openssl", "setpriv",
+)  # fmt: skip
 
 # Set to 1, a missing program is a failure; otherwise the cluster tests are left out, and a line says so.
 REQUIRED = "NIGHTFERRY_REQUIRE_CLUSTER"
 
 HOW_TO_GET = (
-    "as root on Debian 12: python -m tests.setup.control_plane; elsewhere: put prometheus and kubectl on PATH, and "
+    "as root on Debian 12: python -m tests.setup.control_plane; elsewhere: put prometheus, "
+    "prometheus-alertmanager (its alertmanager by Debian's name) and kubectl on PATH, and "
     "point KUBEBUILDER_ASSETS at a folder with etcd and kube-apiserver (setup-envtest has both) and "
     "kube-controller-manager"
 )
@@ -35,6 +38,7 @@ class Programs:
     controllers: Path
     prometheus: Path
     promtool: Path
+    alertmanager: Path
     kubectl: Path
 
 
@@ -83,6 +87,7 @@ def find_programs(env: Mapping[str, str]) -> Programs | MissingPrograms:
         controllers=paths["kube-controller-manager"],
         prometheus=paths["prometheus"],
         promtool=paths["promtool"],
+        alertmanager=paths["prometheus-alertmanager"],
         kubectl=paths["kubectl"],
     )
 

@@ -38,11 +38,16 @@ def machine(tmp_path: Path) -> Machine:
 def test_the_sources_are_combined_per_program(machine: Machine) -> None:
     server = machine.put("kube-apiserver", machine.assets)
     controllers = machine.put("kube-controller-manager", machine.cache)
-    rest = [
-        machine.put(name, machine.path) for name in ("etcd", "prometheus", "promtool", "kubectl", "openssl", "setpriv")
-    ]
+    names = ("etcd", "prometheus", "promtool", "prometheus-alertmanager", "kubectl", "openssl", "setpriv")
+    rest = {name: machine.put(name, machine.path) for name in names}
     assert find_programs(machine.env) == Programs(
-        etcd=rest[0], apiserver=server, controllers=controllers, prometheus=rest[1], promtool=rest[2], kubectl=rest[3]
+        etcd=rest["etcd"],
+        apiserver=server,
+        controllers=controllers,
+        prometheus=rest["prometheus"],
+        promtool=rest["promtool"],
+        alertmanager=rest["prometheus-alertmanager"],
+        kubectl=rest["kubectl"],
     )
 
 

@@ -1,12 +1,12 @@
-"""The Authorization header of a metric source, read from a file that somebody else rotates."""
+"""The Authorization header of a metric source or an Alertmanager, read from a file that somebody else rotates."""
 
 from __future__ import annotations
 
 import base64
 import threading
+from pathlib import Path
 
 from controller.clock import Clock
-from controller.metrics.settings import SourceSettings
 
 MAX_AGE = 60.0  # seconds after which a file is read again
 
@@ -16,10 +16,10 @@ class UnreadableCredentials(Exception):
 
 
 class Credentials:
-    """Reads the source's token file or user file; again each minute, and whenever `forget` says that it was refused."""
+    """Reads a token file or a user file; again each minute, and whenever `forget` says that it was refused."""
 
-    def __init__(self, settings: SourceSettings, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, token: Path | None, user: Path | None, clock: Clock) -> None:
+        self._token, self._user = token, user
         self._clock = clock
         self._lock = threading.Lock()
         self._header: str | None = None
@@ -28,8 +28,8 @@ class Credentials:
 
     @property
     def any(self) -> bool:
-        """Whether the source has credentials at all."""
-        return self._settings.bearer_token_file is not None or self._settings.basic_auth_file is not None
+        """Whether there are credentials at all."""
+        return self._token is not None or self._user is not None
 
     def headers(self) -> dict[str, str]:
         """The headers to send. Raises UnreadableCredentials."""
@@ -53,7 +53,7 @@ class Credentials:
         return text
 
     def _read(self) -> str:
-        path = self._settings.bearer_token_file or self._settings.basic_auth_file
+        path = self._token or self._user
         assert path is not None  # `any` was asked
         try:
             text = path.read_text().strip()
@@ -61,7 +61,7 @@ class Credentials:
             raise UnreadableCredentials(f"{path} cannot be read") from None
         if not text or not text.isascii() or not text.isprintable():
             raise UnreadableCredentials(f"{path} does not hold one line of printable ASCII")
-        if self._settings.bearer_token_file is not None:
+        if self._token is not None:
             self._secrets = (text,)
             return f"Bearer {text}"
         user, separator, password = text.partition(":")

@@ -1,0 +1,162 @@
+"""Reads which alerts fire from the API of every configured Alertmanager (v2).
+
+Alertmanagers of one house have the same alerts: each Prometheus sends to all of them. So one answer is an answer, and
+what any of them says fires, fires. An empty answer is believed only as long as the watchdog, an alert that always
+fires, is in it: an Alertmanager that no Prometheus reaches any more would otherwise say that all is well.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import requests
+import urllib3
+
+from controller import wire
+from controller.alerts.settings import AlertmanagerSettings
+from controller.clock import Clock
+from controller.credentials import Credentials, UnreadableCredentials
+from controller.requests import Failure, FailureKind, FiringAlerts, ReadFiring
+from controller.sessions import paced_session
+from controller.wire_faults import reason
+
+MAX_BODY = 16 * 1024 * 1024  # bytes, decompressed: about 20,000 alerts
+_CONNECT_TIMEOUT = 2.0
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class _Status(msgspec.Struct):
+    state: str
+    silencedBy: list[str] = []
+    inhibitedBy: list[str] = []
+
+
+class _Alert(msgspec.Struct):
+    fingerprint: str
+    labels: dict[str, str]
+    startsAt: str
+    status: _Status
+    annotations: dict[str, str] = {}
+    endsAt: str = ""
+
+
+_alerts = msgspec.json.Decoder(list[_Alert])
+
+
+class Alertmanagers:
+    """All of them as one. Safe to share between threads. Raises ValueError for two of one name."""
+
+    def __init__(self, settings: Iterable[AlertmanagerSettings], watchdog: Labels, clock: Clock) -> None:
+        self._each: dict[str, _One] = {}
+        for one in settings:
+            if one.name in self._each:
+                raise ValueError(f"two Alertmanagers are named {one.name}")
+            self._each[one.name] = _One(one, clock)
+        self._watchdog = watchdog
+
+    def perform(self, ask: ReadFiring) -> FiringAlerts | Failure:
+        """Every alert that fires and carries all labels of one of `ask.matches`, silenced and inhibited ones too."""
+        if not self._each:
+            return Failure(FailureKind.ABSENT, "no Alertmanager is in the controller's configuration")
+        matches = (*ask.matches, *((self._watchdog,) if self._watchdog else ()))
+        found: dict[str, Mapping[str, Any]] = {}
+        failures: list[Failure] = []
+        for name, one in self._each.items():
+            answer = one.fires(matches)
+            if isinstance(answer, Failure):
+                failures.append(Failure(answer.kind, f"alertmanager {name}: {answer.message}", answer.retry_after))
+                continue
+            for alert in answer:
+                known = found.get(alert.fingerprint)
+                if known is None or known["status"]["state"] == "suppressed":
+                    found[alert.fingerprint] = msgspec.to_builtins(alert)
+        if len(failures) == len(self._each):
+            return failures[0]
+        if self._watchdog and not any(_carries(each["labels"], self._watchdog) for each in found.values()):
+            told = ", ".join(f"{name}={value}" for name, value in self._watchdog)
+            rest = f" ({failures[0].message})" if failures else ""
+            return Failure(
+                FailureKind.UNAVAILABLE,
+                f"the watchdog alert ({told}) does not fire: alert rules are not evaluated, or do not arrive{rest}",
+            )
+        wanted = [each for each in found.values() if any(_carries(each["labels"], match) for match in ask.matches)]
+        return FiringAlerts(tuple(wanted))
+
+
+def _carries(labels: Mapping[str, str], wanted: Labels) -> bool:
+    return all(labels.get(name) == value for name, value in wanted)
+
+
+class _One:
+    """One Alertmanager; each thread has a session of its own."""
+
+    def __init__(self, settings: AlertmanagerSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._credentials = Credentials(settings.bearer_token_file, settings.basic_auth_file, clock)
+        self._own = threading.local()
+
+    def fires(self, matches: Iterable[Labels]) -> list[_Alert] | Failure:
+        """The alerts of all matches, one question for each, within one deadline."""
+        found: list[_Alert] = []
+        try:
+            with wire.deadline(self._clock, self._settings.timeout):
+                for match in dict.fromkeys(matches):
+                    answer = self._ask(match)
+                    if isinstance(answer, Failure):
+                        return answer
+                    found += answer
+        except UnreadableCredentials as error:
+            return Failure(FailureKind.UNAUTHORIZED, str(error))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
+            return Failure(FailureKind.UNAVAILABLE, reason(error))
+        return found
+
+    def _ask(self, match: Labels) -> list[_Alert] | Failure:
+        status, body = self._get(match)
+        if status == 401 and self._credentials.any:
+            self._credentials.forget()
+            status, body = self._get(match)
+        if status in (401, 403):
+            return Failure(FailureKind.UNAUTHORIZED, f"HTTP {status}: it does not accept our credentials")
+        if status != 200:
+            said = wire.one_line(body[:256].decode(errors="replace"))
+            return Failure(FailureKind.UNAVAILABLE, self._credentials.hidden(f"HTTP {status}: {said}").rstrip(": "))
+        try:
+            return _alerts.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return Failure(FailureKind.UNAVAILABLE, f"the answer is no list of alerts: {wire.one_line(str(error))}")
+
+    def _get(self, match: Labels) -> tuple[int, bytes]:
+        told = self._settings
+        response = self._session().get(
+            f"{told.url.rstrip('/')}/api/v2/alerts",
+            params=[("filter", f"{name}={_quoted(value)}") for name, value in match],
+            headers={"Accept": "application/json", "User-Agent": "nightferry", **self._credentials.headers()},
+            timeout=(min(_CONNECT_TIMEOUT, told.timeout), told.timeout),
+            stream=True,
+            allow_redirects=False,
+        )
+        try:
+            return response.status_code, wire.read_body(response.raw, MAX_BODY)
+        finally:
+            if not response.raw.closed:
+                response.close()
+
+    def _session(self) -> requests.Session:
+        found: requests.Session | None = getattr(self._own, "session", None)
+        if found is None:
+            told = self._settings
+            verify = False if told.insecure_skip_verify else str(told.ca_file or "") or True
+            found = paced_session(told.url, verify=verify)
+            self._own.session = found
+        return found
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

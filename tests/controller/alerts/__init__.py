@@ -1,0 +1,1 @@
+"""Alerts from outside: Alertmanager's API, its posts, and the way from a post into the cluster."""
