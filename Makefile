@@ -36,11 +36,15 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The stories mostly wait, so there are more of them at a time than cores.
+# The stories mostly wait, so there are more of them at a time than cores. Only files that have such tests are read:
+# each of the processes would else read all of them.
+MARKED := $(filter-out tests/cluster/%,$(shell grep -rl --include='test_*.py' 'mark\.cluster' tests))
+REAL := -n 10 --maxschedchunk 1 -m cluster tests/cluster $(MARKED)
+
 test: $(VENV)/.dev ## set up the real parts and run every test
 	@$(BIN)/python -m tests.setup.control_plane || [ "$$NIGHTFERRY_REQUIRE_CLUSTER" != 1 ]
 	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
-	$(BIN)/pytest -n 6 --maxschedchunk 1 -m cluster $(ARGS)
+	$(BIN)/pytest $(REAL) $(ARGS)
 
 unit-test: $(VENV)/.dev ## the tests that need no real parts
 	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
@@ -49,9 +53,9 @@ unit-test: $(VENV)/.dev ## the tests that need no real parts
 test-exhaustive: $(VENV)/.dev ## every single fault and every pause at every request of the kernel's stories
 	NIGHTFERRY_EXHAUSTIVE=1 $(BIN)/pytest -n 2 --timeout 5400 tests/kernel $(ARGS)
 
-cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Prometheus
+cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Prometheus, and their figures
 	$(BIN)/python -m tests.setup.control_plane
-	$(BIN)/pytest -n 6 --maxschedchunk 1 -m cluster $(ARGS)
+	$(BIN)/pytest $(REAL) $(ARGS)
 
 bench: $(VENV)/.dev ## print the figures of docs/performance.md
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -93,7 +93,9 @@ def test_each_tick_of_the_readme_names_a_story_that_runs() -> None:
     assert ticks >= 12
     # They run wherever all of this project is tested.
     assert "make test" in (ROOT / ".ci/run").read_text()
-    assert "-m cluster" in re.findall(r"^test:.*?\n\n", (ROOT / "Makefile").read_text(), re.DOTALL | re.MULTILINE)[0]
+    makefile = (ROOT / "Makefile").read_text()
+    assert "$(REAL)" in re.findall(r"^test:.*?\n\n", makefile, re.DOTALL | re.MULTILINE)[0]
+    assert re.search(r"^REAL := .* -m cluster tests/cluster ", makefile, re.MULTILINE)
 
 
 def test_each_story_of_the_strategies_page_is_about_its_strategy_or_router() -> None:

@@ -12,13 +12,33 @@ from tests.cluster.bed.shared import joined, of_the_run
 from tests.cluster.bed.site import Site
 from tests.setup.needed import needed_programs
 
+# More than a minute each, beside those that ask for their time themselves.
+LONGEST = (
+    "test_settings_are_released_with_the_app_alone_and_back",
+    "test_it_sleeps_through_a_release_and_wakes_on_the_deployment_that_serves",
+    "test_the_slots_take_turns_and_a_rollback_finds_the_warm_version",
+    "test_errors_from_the_second_batch_on_turn_it_back_and_the_next_release_succeeds",
+    "test_scaling_during_a_hold_is_followed_and_the_split_put_right",
+    "test_a_release_survives_a_kill_in_every_phase_forward",
+    "test_a_kill_at_the_switch_and_while_everything_is_given_back",
+    "test_a_restart_by_a_person_while_the_old_pods_are_kept_drains_nothing",
+    "test_a_healthy_version_gets_the_service_at_once_and_the_old_pods_stay_for_a_while",
+    "test_a_deleted_crd_leaves_the_app_serving_and_comes_back",
+    "test_an_app_comes_home_without_a_lost_request_and_nothing_of_ours_is_left",
+    "test_a_release_survives_kills_in_mid_batch",
+    "test_a_release_waits_for_prometheus_and_goes_on",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test of this folder, so that `-m "not cluster"` leaves them out; the longest begin first."""
+    """Marks every test of this folder, so that `-m "not cluster"` leaves them out.
+
+    The longest begin first: at the end of a parallel run they would run alone.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.cluster)
-    items.sort(key=_patience, reverse=True)
+    items.sort(key=lambda item: (_patience(item), item.name.partition("[")[0] in LONGEST), reverse=True)
 
 
 def _patience(item: pytest.Item) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import urllib3
 
 from tests.cluster.bed.addresses import local_address
-from tests.cluster.bed.api import MERGE, STRATEGIC, Api, Object
+from tests.cluster.bed.api import MERGE, STRATEGIC, Api, ApiError, Object
 from tests.cluster.bed.history import History
 from tests.cluster.bed.load import Load
 from tests.cluster.bed.manifests import apply_object
@@ -94,10 +94,12 @@ class Site:
 
     def endpoints(self, service: str = "checkout") -> list[str]:
         """The ready addresses of a Service, sorted; a Service without Endpoints object has none."""
-        path = self.path("endpoints", service)
-        if not self.api.exists(path):
-            return []
-        subsets = self.api.read(path).get("subsets") or []
+        try:
+            subsets = self.api.read(self.path("endpoints", service)).get("subsets") or []
+        except ApiError as error:
+            if error.status == 404:
+                return []
+            raise
         return sorted(one["ip"] for subset in subsets for one in subset.get("addresses") or [])
 
     def await_ready(self, app: str, replicas: int, *, within: float = READY_WITHIN) -> None:

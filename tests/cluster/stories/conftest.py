@@ -15,18 +15,6 @@ from tests.cluster.stories.story import FAILED, STORY, Story, told
 CRDS = ROOT / "tests" / "cluster" / "bed" / "crds"
 MANIFESTS = (ROOT / "manifests" / "crds", ROOT / "manifests" / "rbac.yaml")
 
-# More than a minute each.
-LONGEST = (
-    "test_the_slots_take_turns_and_a_rollback_finds_the_warm_version",
-    "test_errors_from_the_second_batch_on_turn_it_back_and_the_next_release_succeeds",
-    "test_a_release_survives_a_kill_in_every_phase_forward",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest stories begin first: at the end of a parallel run they would run alone."""
-    items.sort(key=lambda item: item.name not in LONGEST)
-
 
 @pytest.fixture(scope="session")
 def installed(bed: Bed) -> Bed:

@@ -17,7 +17,7 @@ from controller.jobs import GATE_LABEL, RELEASE_LABEL
 from tests.cluster.bed.api import ApiError, Object
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.controllers import CONFIGURATION
-from tests.cluster.stories.story import APP, POLICY, TWIN, Story
+from tests.cluster.stories.story import APP, LONGER, POLICY, TWIN, Story
 from tests.controller.adapters.server import Asked, Line, obj, serving
 
 SETTINGS = "checkout-settings"
@@ -82,7 +82,7 @@ def read_by(story: Story, deployment: str) -> str:
 
 def test_a_smoke_test_runs_once_in_each_stage_even_if_the_controller_is_killed_meanwhile(story: Story) -> None:
     story.site.apply(a_smoke_test("v1-crash2-exit0"))
-    story.opens(policy={"gates": gates(SMOKE)})
+    story.opens(policy={**LONGER, "gates": gates(SMOKE)})
     assert story.controller is not None
     release = story.asks_for("v2")
     eventually(lambda: jobs(story), within=60, what="the first smoke test is started", every=0.05)
@@ -110,7 +110,7 @@ def test_a_smoke_test_runs_once_in_each_stage_even_if_the_controller_is_killed_m
 @pytest.mark.parametrize(("image", "word"), [("v1-crash1", "BackoffLimitExceeded"), ("v1", "DeadlineExceeded")])
 def test_a_smoke_test_that_fails_or_hangs_turns_the_release_back(story: Story, image: str, word: str) -> None:
     story.site.apply(a_smoke_test(image))
-    story.opens(policy={"gates": gates(SMOKE)})
+    story.opens(policy={**LONGER, "gates": gates(SMOKE)})
     release = story.asks_for("v2")
     end = story.releases.await_phase(release, "RolledBack", within=SUCCEEDS_WITHIN)
     assert end.cause == "GateDegraded"
@@ -125,7 +125,7 @@ def test_a_job_that_the_api_server_refuses_is_said_and_waited_for(story: Story) 
     wrong = a_smoke_test("v1-crash1-exit0")
     wrong["data"]["job.yaml"] = wrong["data"]["job.yaml"].replace("backoffLimit: 0", "backoffLimit: -1")
     story.site.apply(wrong)
-    story.opens(policy={"gates": gates(SMOKE), "onBlind": {"hold": "40s"}})
+    story.opens(policy={**LONGER, "gates": gates(SMOKE), "onBlind": {"hold": "40s"}})
     release = story.asks_for("v2")
     # On a slow machine it is blind before that, for want of a first window.
     story.releases.await_hold(release, "Blind", within=90, saying="could not be created for 15s")
@@ -145,7 +145,7 @@ def test_an_endpoint_is_asked_once_a_stage_and_its_no_turns_back(story: Story) -
 
     qa: Object = {"name": "qa", "webhook": {"endpoint": "qa-room", "at": "everyStage", "timeout": "15s"}}
     with serving(answer) as server:
-        story.opens(policy={"gates": gates(qa)}, controlled=False)
+        story.opens(policy={**LONGER, "gates": gates(qa)}, controlled=False)
         folder = story.scratch / "controller"
         folder.mkdir()
         (folder / "secret").write_text(SECRET)
@@ -194,7 +194,7 @@ def test_counts_that_know_versions_but_no_pods_decide(story: Story, image: str, 
 
 def test_settings_are_released_with_the_app_alone_and_back(story: Story) -> None:
     story.site.apply(settings(LEVEL="info"))
-    story.opens(policy={"config": [f"configMap/{SETTINGS}"]})
+    story.opens(policy={"config": [f"configMap/{SETTINGS}"], "strategy": {"twin": {"batches": 1}}})
     first = story.asks_for("v2", template=READS)
     story.releases.await_phase(first, "Succeeded", within=SUCCEEDS_WITHIN)
     copy = read_by(story, TWIN)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.bed.api import MERGE, STRATEGIC
 from tests.cluster.bed.waiting import eventually
-from tests.cluster.stories.story import APP, POLICY, REGISTRY, Story
+from tests.cluster.stories.story import APP, LONGER, POLICY, REGISTRY, Story
 
 SUCCEEDS_WITHIN = 240
 STAGE_WITHIN = 120
@@ -90,7 +90,7 @@ def test_a_healthy_release_replaces_every_pod_once_and_gives_every_field_back(st
 def test_a_regression_in_the_middle_is_turned_back_by_one_patch(story: Story) -> None:
     strict = {**POLICY["gates"][0], "tolerate": "2x"}
     gates = {"gates": [strict, POLICY["gates"][1]]}
-    story.opens(replicas=6, policy={**_rolling(batches=[3, 4, "100%"]), **gates})
+    story.opens(replicas=6, policy={**LONGER, **_rolling(batches=[3, 4, "100%"]), **gates})
     before = _fields(story)
     release = story.asks_for("v2-errors5-from2")
     turned = story.releases.await_phase(release, "RollingBack", within=STAGE_WITHIN)

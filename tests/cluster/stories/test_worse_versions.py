@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.cluster.stories.releases import Sighting
-from tests.cluster.stories.story import APP, POLICY, TWIN, Story
+from tests.cluster.stories.story import APP, LONGER, POLICY, TWIN, Story
 
 JUDGED_WITHIN = 90
 BACK_WITHIN = 40
@@ -23,7 +23,7 @@ def test_errors_from_the_second_batch_on_turn_it_back_and_the_next_release_succe
     strict = {**POLICY["gates"][0], "tolerate": "2x"}
     story.opens(
         replicas=6,
-        policy={"strategy": {"twin": {"batches": [3, 4, "100%"]}}, "gates": [strict, POLICY["gates"][1]]},
+        policy={**LONGER, "strategy": {"twin": {"batches": [3, 4, "100%"]}}, "gates": [strict, POLICY["gates"][1]]},
     )
     release = story.asks_for("v2-errors5-from2")
     turned = story.releases.await_phase(release, "RollingBack", within=JUDGED_WITHIN)
@@ -50,7 +50,7 @@ def test_errors_from_the_second_batch_on_turn_it_back_and_the_next_release_succe
 
 
 def test_latency_twice_as_long_in_the_canary_turns_it_back(story: Story) -> None:
-    story.opens(replicas=6, policy={"strategy": {"twin": {"canary": 2}}})
+    story.opens(replicas=6, policy={**LONGER, "strategy": {"twin": {"canary": 2}}})
     release = story.asks_for("v2-slow2")
     turned = story.releases.await_phase(release, "RollingBack", within=JUDGED_WITHIN)
     assert turned.cause == "GateDegraded"
