@@ -253,7 +253,9 @@ def observation(attempt: Attempt, seen: Seen, cast: Cast, now: float, *, newer: 
 
 def write_record(app: AppKey, attempt: Attempt, after: Record, now: float, intent: str = "") -> Reading[Answer]:
     """Write the record by compare-and-swap: whoever wrote in between wins, and this tick ends."""
-    stamped = replace(after, sequence=after.sequence + 1, intent=intent, verdicts_at=now, written=now)
+    stamped = replace(
+        after, sequence=after.sequence + 1, intent=intent, verdicts_at=now, written=now, latest=max(after.latest, now)
+    )
     status = to_status(stamped, generation=attempt.generation, policy_name=app.policy)
     answer = yield WriteRecord(app.namespace, attempt.name, attempt.resource_version, status)
     return answer

@@ -330,6 +330,7 @@ class Record:
     epoch: int = 0  # raised at every change of phase and stamped on both slots: a paused writer is fenced by it
     sequence: int = 0  # raised at every write of the record
     written: float = 0.0  # when it was written last
+    latest: float = 0.0  # the latest time at which it was written: a clock that is set back reopens no window
     intent: str = ""  # the write that follows this record
     policy: str = ""  # the pinned policy as canonical JSON: text, because a merge patch would merge a map
     policy_digest: str = ""

@@ -70,6 +70,8 @@ def _busy(slot: SlotState) -> bool:
 def _release(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> Reading[TickResult | None]:
     """Ask for a release of the template, unless its version was tried last, or once more after its quarantine."""
     last = attempts[-1] if attempts else None
+    if last is not None and last.spec.adopt == slot.digest and last.record.phase not in ENDS:
+        return None  # it waits for its hours
     tried = last is not None and last.spec.adopt == slot.digest and last.record.phase in ENDS
     if last is not None and tried and not lifted_since(last, attempts, slot.digest):
         return None
