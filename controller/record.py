@@ -156,7 +156,7 @@ def batches_of(record: Record) -> int:
 
 def _stages(record: Record) -> tuple[Stage, ...]:
     """The stages of a release that has begun; a restore has none."""
-    if not record.started or record.origin == "restore":
+    if not (record.started and record.policy) or record.origin == "restore":
         return ()
     return Accompanied(pinned(record.policy).spec).stages(record)
 

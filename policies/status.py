@@ -108,7 +108,9 @@ class ReleaseStatus(Part):
     held: HeldStatus | None = Field(default=None, description="Why it stands still; absent while it moves.")
     held_reason: str | None = Field(default=None, description="`held.reason`, for the table of kubectl get.")
     batch: BatchStatus | None = Field(default=None, description="The stage and its pods.")
-    batch_text: str | None = Field(default=None, description="The stage for the table of kubectl get: canary, 2/4, or its own name.")
+    batch_text: str | None = Field(
+        default=None, description="The stage for the table of kubectl get: 2/4, or its own name."
+    )
     verdict: str | None = Field(default=None, description="The worst verdict of the required gates.")
     verdicts: tuple[VerdictStatus, ...] = Field(default=(), strict=False, description="What each gate says.")
     conditions: tuple[Condition, ...] = Field(

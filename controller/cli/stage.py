@@ -133,9 +133,9 @@ def _bar(now: Snapshot) -> list[tuple[str, str]]:
 
 
 def _batch(now: Snapshot) -> str:
-    if now.phase.value != "Batch" or not now.batches:
+    if now.phase.value != "Batch":
         return ""
-    return f"{now.batch}/{now.batches}"
+    return now.stage or f"{now.batch}/{now.batches}"
 
 
 def _line(now: Snapshot) -> Text:

@@ -111,7 +111,8 @@ def _waiting_stage(release: Object, *, now: bool) -> int:
     if phase(release) not in ("Canary", "Batch"):
         raise Refusal(f"release {name} is in phase {phase(release)}: there is no stage to promote")
     stage = int((status.get("batch") or {}).get("index", 0))
-    called = "its canary" if stage == 0 else f"its batch {stage}"
+    own = (status.get("batch") or {}).get("name")
+    called = f"its stage {own}" if own else "its canary" if stage == 0 else f"its batch {stage}"
     reason = held.get("reason")
     if reason in _WAITS or (now and reason is None):
         return stage

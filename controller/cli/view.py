@@ -21,7 +21,7 @@ class Row:
     release: str | None
     phase: str | None
     held: Mapping[str, Any] | None
-    batch: Mapping[str, int] | None
+    batch: Mapping[str, Any] | None
     verdicts: tuple[Mapping[str, Any], ...]
     because: str
     since: str | None
@@ -61,7 +61,7 @@ class Row:
 
 
 NO_RELEASE = "no release yet"
-_NO_BATCH = {"index": 0, "of": 0, "contender": 0, "incumbent": 0, "desired": 0}
+_NO_BATCH = {"index": 0, "name": None, "of": 0, "contender": 0, "incumbent": 0, "desired": 0}
 
 
 def row_of(release: Object) -> Row:
@@ -153,10 +153,11 @@ def span(length: float) -> str:
 
 
 def batch_text(row: Row) -> str:
-    """The stage: "canary", "2/4", or "" before anything moved."""
+    """The stage: "canary", "2/4", its own name such as "hand back", or "" before anything moved."""
     if row.batch is None or not row.moved or row.phase in (Phase.QUEUED, Phase.PREFLIGHT):
         return ""
-    return "canary" if row.batch["index"] == 0 else f"{row.batch['index']}/{row.batch['of']}"
+    called = "canary" if row.batch["index"] == 0 else f"{row.batch['index']}/{row.batch['of']}"
+    return str(row.batch.get("name") or called)
 
 
 def pods_text(row: Row) -> str:

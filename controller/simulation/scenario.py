@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from controller.attempt import parsed
-from controller.record import RecordTooNew
-from controller.release import ENDS, AppKey, Phase, Record
+from controller.record import RecordTooNew, batches_of, own_name
+from controller.release import ENDS, AppKey, Record
 from controller.requests import Failure, Settings, WriteRecord
 from controller.simulation import autoscaling, manifests, outside, routing
 from controller.simulation.driver import Driver, Meddle, Ticked
@@ -190,7 +190,9 @@ class Run:
         self.records[name] = after
         if text := turn_text(before, after):
             label = "" if name == self.scene.first else f"{name.removeprefix(f'{self.policy.name}-')}: "
-            self.turns.append(Turn(trace.at - world.started, label, text))
+            moved = (before.phase, before.stage) != (after.phase, after.stage)
+            phase = text.rpartition("-> ")[2] if moved else ""
+            self.turns.append(Turn(trace.at - world.started, label, text, phase))
             self._arm()
 
     def _ticked(self, ticked: Ticked) -> None:
@@ -206,7 +208,8 @@ class Run:
             phase=record.phase,
             held=record.held.reason.value if record.held is not None else "",
             batch=record.stage,
-            batches=record.stages,
+            batches=batches_of(record),
+            stage=own_name(record),
             desired=record.desired,
             contender_pods=pods["contender"],
             contender_ready=ready["contender"],
@@ -253,9 +256,7 @@ class Run:
             turns=tuple(self.turns),
             ending=self._ending(rested),
             phases=tuple(
-                (phase, round(turn.at / 60.0, 1))
-                for turn in self.turns
-                if turn.release == "" and (phase := _phase_of(turn.text))
+                (turn.phase, round(turn.at / 60.0, 1)) for turn in self.turns if turn.release == "" and turn.phase
             ),
             minutes=round(max((t.at for t in self.turns), default=0.0) / 60.0, 1),
             because=last.because,
@@ -297,14 +298,6 @@ class Run:
 def _names(words: str, turn: Turn) -> bool:
     text = f"{turn.release}{turn.text}"
     return text == words or text.endswith(f"-> {words}")
-
-
-def _phase_of(text: str) -> str:
-    """The phase that a turn's text begins, or "" for a hold and its end; each batch counts."""
-    word = text.rpartition("-> ")[2]
-    if word.startswith("Batch"):
-        return word
-    return word if word in {phase.value for phase in Phase} else ""
 
 
 def _policy(policy: ReleasePolicy | None, script: Script) -> ReleasePolicy:

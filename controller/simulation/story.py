@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from controller.record import own_name
 from controller.release import Cause, Entry, Phase, Record
 
 # The words of a turn: a gate's verdict says more than the name of the cause.
@@ -19,6 +20,7 @@ class Turn:
     at: float
     release: str
     text: str
+    phase: str = ""  # the phase or stage that it begins, "" for a hold and its end
 
     @property
     def line(self) -> str:
@@ -44,6 +46,7 @@ class Snapshot:
     incumbent_ready: int
     verdicts: tuple[tuple[str, str, str], ...]
     because: str
+    stage: str = ""  # its own name, where it is no batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,9 @@ def turn_text(before: Record, after: Record) -> str:
     if after.phase is not before.phase:
         if after.phase in (Phase.ROLLING_BACK, Phase.NEEDS_HUMAN, Phase.CANCELLED) and after.cause is not None:
             return f"{_CAUSES.get(after.cause, after.cause.value)} -> {after.phase.value}"
-        if after.phase is Phase.BATCH:
-            return f"Batch {after.stage}"
-        return after.phase.value
+        return _stage(after) if after.phase is Phase.BATCH else after.phase.value
     if after.stage != before.stage:
-        return f"Batch {after.stage}"
+        return _stage(after)
     if any(entry.kind == "WindowMissed" and entry not in before.decisions for entry in after.decisions[-3:]):
         return "Window missed"
     held_before = before.held.reason if before.held is not None else None
@@ -98,6 +99,11 @@ def turn_text(before: Record, after: Record) -> str:
     if held_after is not held_before:
         return f"Held {held_after.value}" if held_after is not None else "Goes on"
     return ""
+
+
+def _stage(record: Record) -> str:
+    """What people call the stage: a batch by its number, or by its own name."""
+    return own_name(record).capitalize() or f"Batch {record.stage}"
 
 
 # --------------------------------------------------------------------------------------------- comparing

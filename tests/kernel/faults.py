@@ -157,7 +157,8 @@ def _places(points: Iterable[Point]) -> dict[int, Hashable]:
             status = point.request.status
             batch = status.get("batch") or {}
             # Batches between the first and the last one run the same course.
-            place = (point.request.name, status.get("phase"), batch.get("index") in (0, None, batch.get("of")))
+            last = batch.get("index") in (0, None, batch.get("of"))
+            place = (point.request.name, status.get("phase"), last, batch.get("name"))
     return places
 
 

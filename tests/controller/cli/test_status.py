@@ -65,7 +65,7 @@ def test_a_script_reads_a_list_of_objects(app: ApiServer, nightferry: Nightferry
         "held": None,
         "since": "2027-01-15T08:08:20Z",
     }
-    assert row["batch"] == {"index": 2, "of": 4, "contender": 3, "incumbent": 7, "desired": 10}
+    assert row["batch"] == {"index": 2, "name": None, "of": 4, "contender": 3, "incumbent": 7, "desired": 10}
     assert [(one["gate"], one["verdict"], one["because"]) for one in row["verdicts"]] == [
         ("errors", "Degraded", WORSE.because),
         ("latency", "Undecided", SLOWER.because),
@@ -87,7 +87,7 @@ def test_a_release_that_nobody_took_up_is_queued(app: ApiServer, nightferry: Nig
     has_release(app, "checkout-1", None)
     [row] = rows(nightferry)
     assert row["phase"] == "Queued"
-    assert row["batch"] == {"index": 0, "of": 0, "contender": 0, "incumbent": 0, "desired": 0}
+    assert row["batch"] == {"index": 0, "name": None, "of": 0, "contender": 0, "incumbent": 0, "desired": 0}
     assert row["verdicts"] == []
     assert row["since"]
 
