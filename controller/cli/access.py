@@ -18,7 +18,7 @@ from controller.cluster.connection import MERGE_PATCH, Connection
 from controller.cluster.failures import Failed
 from controller.cluster.lists import read_objects
 from controller.cluster.login import ConnectionSetupError, connect, kubeconfig_namespace
-from controller.cluster.paths import DEPLOYMENTS, POLICIES, RELEASES, Resource
+from controller.cluster.paths import DEPLOYMENTS, POLICIES, RELEASES, TRAINS, Resource
 from controller.loop import SystemClock
 from controller.release import Phase
 from controller.requests import Failure, FailureKind
@@ -74,6 +74,15 @@ class Access:
     def policies(self, *, everywhere: bool = False) -> list[Object]:
         """The policies of the namespace, or of all namespaces."""
         return self._list(POLICIES, everywhere)
+
+    def trains(self, *, everywhere: bool = False) -> list[Object]:
+        """The trains of the namespace, or of all namespaces; none where their kind is not installed."""
+        answer = read_objects(self.connection, self.clock, TRAINS.collection(None if everywhere else self.namespace))
+        if isinstance(answer, Failed):
+            if answer.failure.kind in (FailureKind.ABSENT, FailureKind.NO_KIND):
+                return []
+            raise _raised(answer.failure)
+        return list(answer.items)
 
     def releases(self, app: str | None = None, *, everywhere: bool = False) -> list[Object]:
         """The releases of an app, of the namespace, or of all namespaces; the newest first."""

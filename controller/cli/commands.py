@@ -23,6 +23,7 @@ from controller.cli.lift import lift
 from controller.cli.notify import notify
 from controller.cli.plan import plan
 from controller.cli.release import release
+from controller.cli.report import report
 from controller.cli.run import run
 from controller.cli.status import status
 from controller.cli.suggest import suggest
@@ -40,6 +41,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (release, _RELEASES),
     (status, _RELEASES),
     (explain, _RELEASES),
+    (report, _RELEASES),
     (pause, _RELEASES),
     (resume, _RELEASES),
     (promote, _RELEASES),

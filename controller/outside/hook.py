@@ -57,8 +57,7 @@ class Hook:
         words = worded(notice, self._settings.template)
         if self._settings.format == "slack":
             return {"text": chat(f"*{words.subject}*\n{words.text}")[:MOST_TEXT]}
-        own = {key: value for key, value in notice.payload.items() if key != "html"}
-        return {**own, "id": notice.id, "subject": words.subject, "text": words.text}
+        return {**notice.payload, "id": notice.id, "subject": words.subject, "text": words.text}
 
 
 def _address(secret: bytes) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.morning import html, markdown, report_from
 from controller.outside.settings import Template
 from controller.requests import Deliver
 
@@ -59,7 +60,7 @@ class Worded:
 def worded(notice: Deliver, template: Template) -> Worded:
     """The words of a notice or of a report."""
     if notice.payload.get("event") == "report":
-        return Worded(one_line(str(notice.payload.get("title", "")))[:MOST_SUBJECT], *_report(notice.payload))
+        return _report(notice.payload)
     values = _values(notice)
     subject = string.Template(template.subject or _SUBJECT).safe_substitute({k: one_line(v) for k, v in values.items()})
     text = string.Template(template.text or _TEXT).safe_substitute(values)
@@ -99,7 +100,8 @@ def _values(notice: Deliver) -> dict[str, str]:
     }
 
 
-def _report(payload: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str, str], ...]]:
-    text = str(payload.get("markdown", ""))
-    html = str(payload.get("html", ""))
-    return text, ((("nightferry-report.html", "html", html),) if html else ())
+def _report(payload: Mapping[str, Any]) -> Worded:
+    """A report is made into pages here, beside the ticks."""
+    found = report_from(payload)
+    pages = (("nightferry-report.html", "html", html(found)),)
+    return Worded(one_line(str(payload.get("title", "")))[:MOST_SUBJECT], markdown(found), pages)

@@ -16,8 +16,8 @@ FOOT = 14.0
 _LIGHT = ("#ffffff", "#1f2328", "#59636e", "#e6e9ed", "#8c959f")
 _DARK = ("#0d1117", "#e6edf3", "#9198a1", "#262c34", "#656d76")
 # Told apart by people who see red and green alike; each dark enough on white, or light enough on black.
-_LIGHT_TONES = ("#0b63c5", "#b35900", "#00725c", "#b42318", "#7a3fc0", "#57606a")
-_DARK_TONES = ("#6cb6ff", "#ffb066", "#4fd1b5", "#ff8f85", "#c8a3ff", "#a6b0bb")
+LIGHT_TONES = ("#0b63c5", "#b35900", "#00725c", "#b42318", "#7a3fc0", "#57606a")
+DARK_TONES = ("#6cb6ff", "#ffb066", "#4fd1b5", "#ff8f85", "#c8a3ff", "#a6b0bb")
 
 
 def figure(title: str, panels: Sequence[Panel], *, note: str = "") -> str:
@@ -56,8 +56,8 @@ def _style() -> str:
         ".band{stroke:none;opacity:.17}.level{stroke-width:1.4;stroke-dasharray:7 4}"
         ".moment{stroke-width:1;stroke-dasharray:2 3}.whisker{stroke-width:1.2}.leader{stroke-width:1}.span{opacity:.7}"
     )
-    dark = _colours(_DARK, _DARK_TONES)
-    return f"{fixed}{_colours(_LIGHT, _LIGHT_TONES)}@media (prefers-color-scheme:dark){{{dark}}}"
+    dark = _colours(_DARK, DARK_TONES)
+    return f"{fixed}{_colours(_LIGHT, LIGHT_TONES)}@media (prefers-color-scheme:dark){{{dark}}}"
 
 
 def _colours(page: tuple[str, ...], tones: tuple[str, ...]) -> str:

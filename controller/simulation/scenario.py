@@ -49,6 +49,7 @@ def result_of(script: Script, story: Story, name: str = "") -> StoryResult:
         ok=not problems,
         turns=story.lines,
         problems=problems,
+        releases=story.releases,
     )
 
 
@@ -263,6 +264,7 @@ class Run:
             decisions=tuple(entry for record in records.values() for entry in record.decisions),
             series=tuple(self.series),
             rested=rested and all(r.phase in ENDS for r in records.values()) and bool(first),
+            releases=tuple(obj for key, obj in sorted(self.world.objects.items.items()) if key[0] == "Release"),
         )
 
     def _ending(self, rested: bool) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from controller.record import own_name
 from controller.release import Cause, Entry, Phase, Record
@@ -62,6 +63,7 @@ class Story:
     decisions: tuple[Entry, ...]
     series: tuple[Snapshot, ...]
     rested: bool
+    releases: tuple[Mapping[str, Any], ...] = ()  # the Release objects at the end, for reports
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -82,6 +84,7 @@ class StoryResult:
     ok: bool
     turns: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    releases: tuple[Mapping[str, Any], ...] = ()
 
 
 def turn_text(before: Record, after: Record) -> str:

@@ -1,0 +1,99 @@
+"""The report as Markdown: what a chat, a mail or a terminal shows. Words of people are text and never markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from controller.morning.value import GROUPS, Decided, Gauged, Journey, Report
+from controller.morning.words import HEADINGS, KINDS, asked, clock, day, measures, outcome, span, summary, what
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
+_TOLD = frozenset({"RollBack", "NeedsHuman", "Cancelled"})
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    return "\n".join(_lines(report)).rstrip() + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# {_text(report.title)}"
+    yield ""
+    yield f"{day(report.since, report)} to {day(report.until, report)} ({report.zone}): **{summary(report)}**."
+    yield ""
+    yield "| figure | value | meaning |"
+    yield "| --- | --- | --- |"
+    for name, value, meaning in measures(report.figures):
+        yield f"| {name} | {value} | {meaning} |"
+    for ride in report.trains:
+        yield ""
+        count = f"{len(ride.departed)} left, {len(ride.waiting)} did not"
+        yield f"Train **{_text(ride.train)}**, night {_text(ride.night)}: {count}."
+        for release, because in ride.waiting:
+            yield f"- {_text(release)} did not leave: {_text(because)}"
+        for word, because in (("stopped", ride.stopped), ("called its cars back", ride.recalled)):
+            if because:
+                yield f"- it {word}: {_text(because)}"
+    for group in GROUPS:
+        found = report.of(group)
+        if found:
+            yield ""
+            yield f"## {HEADINGS[group]} ({len(found)})"
+        for one in found:
+            yield from _journey(one, report)
+    for problem in report.unread:
+        yield ""
+        yield f"Not in this report, because its record cannot be read: {_text(problem)}"
+
+
+def _journey(one: Journey, report: Report) -> Iterator[str]:
+    yield ""
+    yield f"### {_text(one.app)}: {_text(what(one))}"
+    yield ""
+    times = f"asked {clock(one.asked, report)}"
+    if one.began is not None:
+        times += f", began {clock(one.began, report)}"
+    if one.ended is not None:
+        times += f", ended {clock(one.ended, report)}"
+        times += f" after {span(one.ended - one.began)}" if one.began is not None else ""
+    yield f"`{one.namespace}/{one.release}` {_text(outcome(one))}; {times}; asked by {_text(asked(one))}"
+    yield ""
+    yield f"> {_text(one.because)}"
+    if one.until is not None and one.held:
+        yield f"> At {clock(one.until, report)}: {_text(one.then)}"
+    for door in one.doors:
+        yield f"- {_text(door)}"
+    for untold in one.untold:
+        yield f"- not told: {_text(untold)}"
+    turn = next((each for each in one.decisions if each.kind in _TOLD), None)
+    if turn is not None and turn.gates:
+        yield ""
+        yield from _decision(turn, report)
+
+
+def _decision(turn: Decided, report: Report) -> Iterator[str]:
+    where = f" in {turn.stage}" if turn.stage else ""
+    yield f"Numbers at {clock(turn.at, report)}, when it {KINDS.get(turn.kind, turn.kind)}{where}:"
+    yield ""
+    yield "| gate | verdict | contender | incumbent | ratio | interval |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for one in turn.gates:
+        cells = (one.gate, one.verdict, one.contender or "–", one.incumbent or "–", ratio(one.ratio), interval(one))
+        yield "| " + " | ".join(_text(cell) for cell in cells) + " |"
+
+
+def ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}x"
+
+
+def interval(one: Gauged) -> str:
+    if one.low is None:
+        return "–"
+    return f"{ratio(one.low)} to {ratio(one.high) if one.high is not None else 'unbounded'}"
+
+
+def _text(words: str) -> str:
+    """Words of others as text: nothing in them makes a link, a mention, a table or a line of its own."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in words).split())
+    return _MARKUP.sub(r"\\\1", line).replace("@", "@\u200b")

@@ -1,0 +1,113 @@
+"""Numbers, times and headings in the words of the report, the same on every page that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from controller.morning.value import Figures, Group, Journey, Report
+
+HEADINGS: Mapping[Group, str] = {
+    "person": "Needs a person",
+    "back": "Turned back",
+    "way": "Under way",
+    "waits": "Waits for its start",
+    "arrived": "Arrived",
+    "nothing": "Never began",
+}
+KINDS: Mapping[str, str] = {
+    "Advance": "went on",
+    "RollBack": "turned back",
+    "Succeeded": "succeeded",
+    "RolledBack": "rolled back",
+    "NeedsHuman": "needed a person",
+    "Cancelled": "cancelled",
+}
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time, such as 40 s, 12 min, 3 h 20 min, 5 d."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{round(whole / 60)} min"
+    if whole < 172800:
+        hours, minutes = divmod(round(whole / 60), 60)
+        return f"{hours} h" + (f" {minutes} min" if minutes else "")
+    return f"{round(whole / 86400)} d"
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone of that name; UTC for one that this machine does not know."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def clock(at: float | None, report: Report) -> str:
+    """The time on the report's own clock, with the day where the report is longer than one."""
+    if at is None:
+        return "–"
+    form = "%H:%M" if report.until - report.since <= 86400.0 and report.since <= at <= report.until else "%d %b %H:%M"
+    return datetime.fromtimestamp(at, zone_of(report.zone)).strftime(form)
+
+
+def day(at: float, report: Report) -> str:
+    """Date and time, to the minute."""
+    return datetime.fromtimestamp(at, zone_of(report.zone)).strftime("%Y-%m-%d %H:%M")
+
+
+def summary(report: Report) -> str:
+    """The night in one line: 3 arrived, 1 turned back, 1 needs a person."""
+    told = (("arrived", "arrived"), ("back", "turned back"), ("person", "for a person"), ("way", "under way"),
+            ("waits", "waiting"), ("nothing", "never began"))  # fmt: skip
+    groups: dict[str, int] = {}
+    for each in report.journeys:
+        groups[each.group] = groups.get(each.group, 0) + 1
+    parts = [f"{groups[key]} {words}" for key, words in told if key in groups]
+    return ", ".join(parts) or "no release"
+
+
+def measures(found: Figures) -> tuple[tuple[str, str, str], ...]:
+    """(name, value, what it means) of the four delivery figures."""
+    frequency = "–" if found.per_day is None else f"{found.arrived} in {span(86400.0 * found.days)}"
+    rate = found.failure_rate
+    ended = found.arrived + found.failed
+    return (
+        ("Deployments", frequency, "changes that arrived and stayed"),
+        ("Lead time", span(found.lead), "median, from asking to all pods"),
+        ("Change failure rate", "–" if rate is None else percent(rate),
+         f"{found.failed} of {ended} that ended were taken back or need a person"),
+        ("Time to restore", span(found.restore), "median, from the turn to the old version with all its pods"),
+    )  # fmt: skip
+
+
+def outcome(one: Journey) -> str:
+    """Where a release stands, in a few words."""
+    held = f", held: {one.held}" if one.held else ""
+    return f"{one.outcome}{held}" + (f" ({one.cause})" if one.cause and one.group != "arrived" else "")
+
+
+def what(one: Journey) -> str:
+    """What a release brings: a version, or the way back of another one."""
+    if one.of:
+        return f"takes back {one.of}"
+    return one.version or "unchanged images"
+
+
+def asked(one: Journey) -> str:
+    who = one.asked_by or "nobody in particular"
+    return f"{who}: {one.reason}" if one.reason else who
