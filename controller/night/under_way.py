@@ -1,6 +1,6 @@
 """What the night says to a release under way: whether its window is open, and whether a freeze holds.
 
-A clock that was set back reopens nothing: the present instant and the latest one of a write must both lie in an opening.
+A clock that was set back reopens nothing: the present instant and the latest of a write must both lie in an opening.
 """
 
 from __future__ import annotations

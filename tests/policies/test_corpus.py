@@ -14,7 +14,7 @@ from policies.load import load_paths
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(CORPUS.glob("*.yaml"))
-ROWS = ("Y1", "Y2", "Y3", "Y4", "Y5", "Y6", "Y7", "Y8", "Y10", "Y17", "Y18", "Y19", "Y24")
+ROWS = ("Y1", "Y2", "Y3", "Y4", "Y5", "Y6", "Y7", "Y8", "Y10", "Y11", "Y13", "Y14", "Y17", "Y18", "Y19", "Y24")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

@@ -312,6 +312,53 @@ MOVES = [
 ]
 
 
+_NIGHT = {"days": "Mon-Thu", "from": "22:00", "to": "06:00", "zone": "UTC", "onClose": "park"}
+_SAID = {"observe": {"onUndecided": "rollBack"}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (None, _NIGHT, _NIGHT),
+        (_NIGHT, {**_NIGHT, "to": "05:00"}, {**_NIGHT, "to": "05:00"}),
+        (_NIGHT, {**_NIGHT, "from": "02:00", "days": "Tue-Fri"}, {**_NIGHT, "from": "02:00", "days": "Tue-Fri"}),
+        (_NIGHT, {**_NIGHT, "to": "07:00"}, _NIGHT),
+        (_NIGHT, {**_NIGHT, "days": "Mon-Fri"}, _NIGHT),
+        (_NIGHT, {**_NIGHT, "zone": "Europe/Berlin"}, _NIGHT),
+        (_NIGHT, None, _NIGHT),
+        (_NIGHT, {**_NIGHT, "onClose": "rollBack"}, {**_NIGHT, "onClose": "rollBack"}),
+        (_NIGHT, {**_NIGHT, "to": "09:00", "onClose": "rollBack"}, {**_NIGHT, "onClose": "rollBack"}),
+        (_NIGHT, {**_NIGHT, "to": "05:00", "onClose": "finishLastBatch"}, {**_NIGHT, "to": "05:00"}),
+    ],
+)
+def test_y15_a_window_may_be_added_or_narrowed_and_closed_with_more_care(
+    old: dict[str, str] | None, new: dict[str, str] | None, expected: dict[str, str]
+) -> None:
+    began, edited = (_SAID | ({"window": each} if each is not None else {}) for each in (old, new))
+    assert to_object(tightened(began, edited))["spec"]["window"] == expected
+
+
+def test_y15_a_window_that_would_not_hold_the_pinned_plan_is_left_out() -> None:
+    began = {**_SAID, "observe": {"onUndecided": "rollBack", "atLeast": "20m", "atMost": "1h"}, "window": _NIGHT}
+    short = {"observe": {"onUndecided": "rollBack"}, "window": {**_NIGHT, "to": "22:30"}}
+    assert to_object(tightened(began, short))["spec"]["window"] == _NIGHT
+
+
+def test_y21_a_freeze_may_be_added_and_never_taken_away() -> None:
+    holidays = {"from": "2026-12-24", "to": "2027-01-02", "why": "holidays", "zone": "UTC"}
+    audit = {"from": "2026-11-24", "to": "2026-11-24", "why": "audit", "zone": "UTC"}
+    assert to_object(tightened({}, {"freeze": [audit]}))["spec"]["freeze"] == [audit]
+    assert to_object(tightened({"freeze": [holidays]}, {}))["spec"]["freeze"] == [holidays]
+    assert to_object(tightened({"freeze": [holidays]}, {"freeze": [audit]}))["spec"]["freeze"] == [holidays, audit]
+
+
+def test_the_days_of_a_freeze_stay_those_of_the_window_they_were_written_beside() -> None:
+    freeze = [{"from": "2026-12-24", "to": "2027-01-02", "why": "holidays"}]
+    shanghai = {**_NIGHT, "zone": "Asia/Shanghai"}
+    spec = tightened(_SAID, {**_SAID, "window": shanghai, "freeze": freeze}).spec
+    assert [each.zone for each in spec.freeze or ()] == ["Asia/Shanghai"]
+
+
 @pytest.mark.parametrize(("old", "new", "taken"), MOVES)
 def test_an_edit_of_the_strategy_may_only_ask_for_more_care(old: Any, new: Any, taken: bool) -> None:
     plain = to_object(a_policy())

@@ -194,11 +194,11 @@ def test_what_the_server_adds_is_ignored_and_what_it_keeps_is_judged() -> None:
     obj = a_policy_object() | {"status": {"because": "ready"}}
     obj["metadata"] |= {"managedFields": [{"manager": "kubectl"}], "generation": 3, "ownerReferences": [{}]}
     assert from_object(obj) == a_policy()
-    obj["spec"]["window"] = {"days": "Mon"}
+    obj["spec"]["control"] = "fresh"
     with pytest.raises(PolicyRefused) as refused:
         from_object(obj)
-    assert [error.path for error in refused.value.errors] == ["spec.window"]
-    assert str(refused.value).startswith("shop/checkout: error: spec.window: found release windows, not available")
+    assert [error.path for error in refused.value.errors] == ["spec.control"]
+    assert str(refused.value).startswith("shop/checkout: error: spec.control: found a fresh control group, not")
 
 
 def test_items_of_a_list_carry_no_kind_and_are_read_all_the_same() -> None:
