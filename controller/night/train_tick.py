@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.attempt import SOON, Reading, TickResult
+from controller.morning import payload_of, report_of_train
 from controller.night.platform import (
     Train,
     night_status,
@@ -223,7 +224,15 @@ def _tell(key: TrainKey, train: Train, seen: _Seen) -> Reading[TickResult]:
     missing = [route.notifier for route in routes if night is not None and route.notifier not in night.reported]
     if night is None or night.over is None or not missing:
         return TickResult(key)
-    payload = {"train": key.train, "namespace": key.namespace, "night": night_status(night)}
+    releases = yield ReadReleases(key.namespace, "")
+    if isinstance(releases, Failure):
+        return TickResult(key, failure=releases)
+    zone = train.spec.window.zone if train.spec is not None else "UTC"
+    metadata = {"namespace": key.namespace, "name": key.train}
+    report = report_of_train({"metadata": metadata, "status": seen.status}, _listed(releases), night.over, zone)
+    if report is None:
+        return TickResult(key)
+    payload = payload_of(report)
     told: list[str] = []
     again: float | None = None
     for notifier in missing:
