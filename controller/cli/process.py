@@ -17,7 +17,7 @@ from controller.alerts.alertmanager import Alertmanagers
 from controller.cli.alerting import Policies, receiver
 from controller.cli.ends import Refusal
 from controller.cluster.baselines import Baselines, Copies
-from controller.cluster.cache import Cache
+from controller.cluster.cache import Cache, Kind
 from controller.cluster.connection import Connection
 from controller.cluster.shell import Cluster
 from controller.configuration import Configuration
@@ -29,6 +29,7 @@ from controller.outside.courier import Courier
 from controller.performing import Performer
 from controller.policy_files import PolicyFiles
 from controller.report import Report
+from controller.report.delivery import Deliveries
 from controller.report.logs import configure
 from controller.report.metrics import CONTENT_TYPE, product_version
 from controller.report.server import Page, Server, words
@@ -78,12 +79,7 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     baselines = Baselines(connection, cache, bound=CACHE_BOUND)
     learner = Learner(Copies(cache), baselines, sources.history, settings, clock, report)
     loop = Loop(performer, roster, clock, settings, report, learner=learner)
-    report.metrics.present.phases = roster.phases
-    report.metrics.present.cache_age = cache.age
-    report.metrics.present.notices = courier.waiting
-    report.metrics.present.baseline_ages = lambda: {
-        app: max(0.0, clock.now() - at) for app, at in learner.learned_at().items()
-    }
+    _show(report, cache, roster, courier, learner, clock)
     started = threading.Event()
 
     def healthy() -> Page:
@@ -150,6 +146,16 @@ def _begin_to_apply(files: PolicyFiles, clock: SystemClock, interval: float, sto
         clock.wait(once, 0.1)
 
 
+def _show(report: Report, cache: Cache, roster: Roster, courier: Courier, learner: Learner, clock: SystemClock) -> None:
+    """What the metrics read when they are asked for."""
+    present = report.metrics.present
+    present.phases = roster.phases
+    present.cache_age = cache.age
+    present.notices = courier.waiting
+    present.delivery = Deliveries(lambda: cache.read_all(Kind.RELEASE), clock.now).collect
+    present.baseline_ages = lambda: {app: max(0.0, clock.now() - at) for app, at in learner.learned_at().items()}
+
+
 def _apply(
     files: PolicyFiles, clock: SystemClock, interval: float, stop: threading.Event, once: threading.Event
 ) -> None:
@@ -166,8 +172,6 @@ def _apply(
 
 def _synced(cache: Cache, clock: SystemClock, stop: threading.Event) -> bool:
     """Waits until the watch cache is complete -> True, or until the process is asked to stop -> False."""
-    from controller.cluster.cache import Kind
-
     log = structlog.get_logger("nightferry")
     told: dict[Kind, str] = {}
     tries = 0

@@ -7,7 +7,7 @@ it is asked for, so that a finished release leaves no label behind.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
@@ -48,6 +48,7 @@ class _Present(Collector):
         self.cache_age: Callable[[], float] = lambda: 0.0
         self.baseline_ages: Callable[[], Mapping[AppKey, float]] = dict
         self.notices: Callable[[], Mapping[str, int]] = dict
+        self.delivery: Callable[[], Iterable[GaugeMetricFamily]] = tuple
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         phases = self.phases()
@@ -78,6 +79,7 @@ class _Present(Collector):
         for app, seconds in self.baseline_ages().items():
             ages.add_metric([app.namespace, app.policy], seconds)
         yield ages
+        yield from self.delivery()
         waiting = GaugeMetricFamily(
             "nightferry_notices_waiting", "Notices that a notifier has not sent yet.", labels=["notifier"]
         )
