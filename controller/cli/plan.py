@@ -51,12 +51,15 @@ def plan(
 
         draw(power_picture(figures, asked.policy.name, stages), plot)
     if json:
-        _print_json(asked.policy, asked.namespace, stages, figures)
+        _print_json(asked.policy, asked.namespace, stages, figures, asked.now)
     else:
-        _tell(asked.policy, asked.namespace, stages, figures)
+        _tell(asked.policy, asked.namespace, stages, figures, asked.now)
 
 
-def _tell(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], figures: Sequence[GatePower]) -> None:
+def _tell(
+    policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], figures: Sequence[GatePower], now: float
+) -> None:
+    from controller.cli.hours import hours
     from controller.cli.screen import console, say
 
     observe = policy.spec.observe
@@ -67,6 +70,8 @@ def _tell(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], figure
         watched = f"{observe.at_least} to {observe.at_most}"
         say(f"  {stage.name:<14} {stage.contender:>4} of {stage.pods} pods, {watched}{alone}")
     say(f"  observation     {_minutes(shortest)} at least, {_minutes(longest)} at most; pods' start-up comes on top")
+    for line in hours(policy, longest, now):
+        say(f"  {line}")
     screen = console()
     for one in figures:
         print_gate(screen, one)
@@ -155,9 +160,12 @@ def reach_json(one: Reach, times: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _print_json(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], figures: Sequence[GatePower]) -> None:
+def _print_json(
+    policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], figures: Sequence[GatePower], now: float
+) -> None:
     import json
 
+    from controller.cli.hours import hours_json
     from controller.cli.plan_power import columns
 
     shortest, longest = lengths(policy, stages)
@@ -195,6 +203,7 @@ def _print_json(policy: ReleasePolicy, namespace: str, stages: Sequence[Stage], 
         ],
         "shortestSeconds": shortest,
         "longestSeconds": longest,
+        "hours": hours_json(policy, now),
         "gates": gates,
     }
     print(json.dumps(told, indent=2, ensure_ascii=False))

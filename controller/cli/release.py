@@ -12,6 +12,7 @@ from controller.cli import options
 
 if TYPE_CHECKING:
     from controller.cli.access import Access, Object
+    from policies.schema import ReleasePolicy
 
 
 def release(
@@ -35,6 +36,13 @@ def release(
     skip_gates: Annotated[
         bool, typer.Option("--skip-gates", help="The emergency door: no metric gates; needs --reason.")
     ] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="The urgent door: no window, freeze or train is waited for; needs --reason.")
+    ] = False,
+    not_before: Annotated[
+        str | None,
+        typer.Option("--not-before", metavar="TIME", help="Wait for this time first, such as 2026-11-24T01:00:00Z."),
+    ] = None,
     wait: options.Wait = False,
     timeout: options.Timeout = None,
     namespace: options.Namespace = None,
@@ -55,21 +63,30 @@ def release(
         raise Refusal("a release changes something: give --image, --env, --template or --config")
     if skip_gates and not (reason or "").strip():
         raise Refusal("--skip-gates needs --reason: it is recorded and reported")
+    if now and not (reason or "").strip():
+        raise Refusal("--now needs --reason: it is recorded and reported")
     patch = _template(template) if template is not None else None
     access = Access.open(namespace, kubeconfig, context)
-    spec = _spec(access, app, image or [], env or [], patch)
+    policy = valid_policy(access, app)
+    spec = _spec(access, policy, image or [], env or [], patch)
     if config:
         spec["config"] = "live"
     if reason is not None:
         spec["reason"] = reason
     if skip_gates:
         spec["skipGates"] = {"reason": reason}
+    if now:
+        spec["now"] = {"reason": reason}
+    if not_before is not None:
+        spec["notBefore"] = not_before
     manifest = asked(access, app, spec)
     before = current(access.releases(app))
     made = access.create_release(manifest)
     say(f"release {access.namespace}/{name_of(made)} asked for")
     if before is not None and not ended(before):
         say(f"release {name_of(before)} is under way: it is turned back first")
+    if not now and (told := _waits(policy, manifest, access.clock.now())):
+        say(told)
     if wait:
         raise typer.Exit(wait_for_end(access, made, seconds))
 
@@ -108,21 +125,36 @@ def known_policy(access: Access, app: str) -> Object:
     return policy
 
 
-def _spec(
-    access: Access, app: str, images: Sequence[str], env: Sequence[str], patch: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def valid_policy(access: Access, app: str) -> ReleasePolicy:
+    """The policy of an app. Raises Refusal where there is none, or none that could be kept."""
     from controller.cli.ends import Refusal
     from policies.load import PolicyRefused, from_object
 
     try:
-        policy = from_object(known_policy(access, app))
+        return from_object(known_policy(access, app))
     except PolicyRefused as error:
         first = error.errors[0]
         raise Refusal(f"policy {app} is not valid: {first.path}: {first.message}") from None
+
+
+def _waits(policy: ReleasePolicy, manifest: Mapping[str, Any], now: float) -> str:
+    """When the release leaves, where that is not at once."""
+    from controller.cli.hours import leaves
+    from policies.windows import Instant
+
+    asked_for = manifest["spec"].get("notBefore")
+    return leaves(policy, Instant.read(asked_for).seconds if asked_for is not None else None, now)
+
+
+def _spec(
+    access: Access, policy: ReleasePolicy, images: Sequence[str], env: Sequence[str], patch: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    from controller.cli.ends import Refusal
+
     target = policy.spec.target
     deployment = access.deployment(target.deployment)
     if deployment is None:
-        raise Refusal(f"deployment {target.deployment} of policy {app} does not exist in {access.namespace}")
+        raise Refusal(f"deployment {target.deployment} of policy {policy.name} does not exist in {access.namespace}")
     template = (deployment.get("spec") or {}).get("template") or {}
     spec: dict[str, Any] = {}
     if images:

@@ -17,6 +17,7 @@ from tests.kernel.belief import evidence, monotonous, one_version, quarantined, 
 from tests.kernel.capacity import availability, availability_of_a_write, settling, surge_of_a_write
 from tests.kernel.course import direction_of_ignorance, ended_hold, legal_moves, lent, one_end, one_writer, restored
 from tests.kernel.holds import alone, judged, step
+from tests.kernel.hours import in_its_hours
 from tests.kernel.memory import Memory, Moment
 from tests.kernel.routes import forward_in_ignorance, reached, reached_by_a_write
 from tests.kernel.writing import SECRET, blast_radius, bounded_record, bounded_tick, intent_first, no_secret
@@ -60,6 +61,7 @@ CORE_LAWS = (
     Law("S20 monotonous policy", "No edit loosens the policy of a running release.", monotonous),
     Law("S21 quarantine", "Nothing goes forward that was turned back for a fault of its own, until somebody lifts it.",
         quarantined),
+    Law("S22 hours", "Nothing begins and no batch follows outside its hours; what goes back has none.", in_its_hours),
     Law("L6 no false freeze", "Every hold says why, until when and what then.", ended_hold),
 )  # fmt: skip
 # Of what is switched rather than scaled.
