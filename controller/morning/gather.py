@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +42,8 @@ def report_of(
             continue
         if only is None or metadata.get("uid") in only:
             journeys.append(one)
-    told = sorted((each for each in journeys if _concerned(each, since, until)), key=_order)
+    back = {(each.namespace, each.of): each.release for each in journeys if each.of}
+    told = sorted((_linked(each, back) for each in journeys if _concerned(each, since, until)), key=_order)
     return Report(
         title=title,
         since=since,
@@ -85,6 +87,12 @@ def report_of_train(train: Object, releases: Iterable[Object], made: float, zone
         zone=zone or str((spec.get("window") or {}).get("zone") or "UTC"),
         only=uids | back,
     )
+
+
+def _linked(one: Journey, back: Mapping[tuple[str, str], str]) -> Journey:
+    """A release with the one that takes it back."""
+    by = back.get((one.namespace, one.release))
+    return one if by is None else replace(one, doors=(*one.doors, f"taken back by {by}"))
 
 
 def _concerned(one: Journey, since: float, until: float) -> bool:

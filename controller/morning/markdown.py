@@ -96,4 +96,4 @@ def interval(one: Gauged) -> str:
 def _text(words: str) -> str:
     """Words of others as text: nothing in them makes a link, a mention, a table or a line of its own."""
     line = " ".join("".join(char if char.isprintable() else " " for char in words).split())
-    return _MARKUP.sub(r"\\\1", line).replace("@", "@\u200b")
+    return _MARKUP.sub(r"\\\1", line).replace("@", "@\u200b").replace("://", ":\u200b//")

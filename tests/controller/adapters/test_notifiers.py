@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
-import json
 import socket
 import ssl
 import subprocess
@@ -20,6 +19,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
+from controller.morning import html, markdown, payload_of, report_of
 from controller.outside.courier import MOST_REFUSALS, MOST_WAITING, Courier
 from controller.outside.hook import Hook, Outcome
 from controller.outside.mail import Mail
@@ -385,28 +385,23 @@ def test_a_receiver_that_drips_is_left_in_time() -> None:
         assert hook(server, timeout=0.4).send(NOTICE) == Outcome("later", "timed out")
 
 
-def test_a_report_goes_with_its_picture_by_mail_and_without_it_by_webhook() -> None:
-    payload = {
-        "event": "report",
-        "title": "The night of 1 March",
-        "markdown": "# Night\n\n1 arrived",
-        "html": "<h1>é</h1>",
-    }
-    report = Deliver("email/shift", "night-1", payload)
+def test_a_report_goes_as_a_text_and_by_mail_with_its_page() -> None:
+    found = report_of([], since=0.0, until=3600.0, made=3600.0, title="The night of é")
+    report = Deliver("email/shift", "night-1", payload_of(found))
     inbox = Inbox()
     with mail_server(inbox) as settings:
         assert Mail(settings).send(report).state == "sent"
     (mail,) = inbox.mails
-    assert mail["Subject"] == "The night of 1 March"
+    assert mail["Subject"] == "The night of é: no release"
     text = mail.get_body(("plain",))
-    assert text is not None and text.get_content().startswith("# Night")
+    assert text is not None and text.get_content() == markdown(found)
     (attached,) = mail.iter_attachments()
     assert (attached.get_filename(), attached.get_content_type()) == ("nightferry-report.html", "text/html")
-    assert attached.get_content().strip() == "<h1>é</h1>"
+    assert attached.get_content() == html(found)
     with serving(plain(b"ok")) as server:
         hook(server).send(report)
-    assert "html" not in server.asked[0].json
-    assert json.loads(server.asked[0].body)["text"].startswith("# Night")
+    assert server.asked[0].json["text"] == markdown(found)
+    assert server.asked[0].json["report"]["title"] == "The night of é"
 
 
 # ------------------------------------------------------------------------------------------------- the courier

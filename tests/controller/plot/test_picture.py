@@ -186,13 +186,13 @@ def test_a_dark_page_has_colours_of_its_own() -> None:
         assert shape in dark
 
 
-@pytest.mark.parametrize("tones", ["_LIGHT_TONES", "_DARK_TONES"])
+@pytest.mark.parametrize("tones", ["LIGHT_TONES", "DARK_TONES"])
 def test_colours_stand_out_from_their_page(tones: str) -> None:
     """At least 4.5 to 1, what WCAG asks of text."""
     from controller.plot import page as module
 
-    page = (module._LIGHT if tones == "_LIGHT_TONES" else module._DARK)[0]
-    colours = [*getattr(module, tones), *(module._LIGHT if tones == "_LIGHT_TONES" else module._DARK)[1:3]]
+    page = (module._LIGHT if tones == "LIGHT_TONES" else module._DARK)[0]
+    colours = [*getattr(module, tones), *(module._LIGHT if tones == "LIGHT_TONES" else module._DARK)[1:3]]
     for colour in colours:
         assert contrast(page, colour) >= 4.5, colour
 

@@ -1,0 +1,204 @@
+"""The morning report against golden files, and what it must never do with the words of others.
+
+After a change of the pages, `NIGHTFERRY_REWRITE=1` writes the golden files anew; the diff is what a review reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from controller.morning import Report, html, markdown, payload_of, report_from, report_of, report_of_train, to_json
+from controller.morning.style import _DARK, _LIGHT
+from controller.plot.page import DARK_TONES, LIGHT_TONES
+from controller.record import rfc3339
+from controller.release import Cause, Phase
+from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, a_release, arrived, came_back
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "report"
+MORNING = MIDNIGHT + 360 * MINUTE
+TRAIN = {
+    "metadata": {"name": "nightly", "namespace": "shop"},
+    "spec": {"window": {"zone": "Europe/Berlin"}},
+    "status": {
+        "night": {
+            "id": "2026-03-01",
+            "opened": rfc3339(MIDNIGHT),
+            "closes": rfc3339(MIDNIGHT + 300 * MINUTE),
+            "over": rfc3339(MIDNIGHT + 200 * MINUTE),
+            "departed": [
+                {"release": "search-v8", "uid": "uid-search-v8", "policy": "search", "at": rfc3339(MIDNIGHT)},
+                {"release": "cart-v3", "uid": "uid-cart-v3", "policy": "cart", "at": rfc3339(MIDNIGHT)},
+            ],
+            "waiting": [
+                {"release": "users-v2", "uid": "uid-users-v2", "policy": "users", "because": "the line is stopped"}
+            ],
+            "stopped": "2 of 2 releases turned back",
+        }
+    },
+}
+
+
+def the_report() -> Report:
+    made = MORNING + MINUTE
+    return report_of(a_night(), [TRAIN], since=MIDNIGHT, until=MORNING, made=made, title="Releases of namespace shop")
+
+
+@pytest.mark.parametrize(("name", "page"), [("night.md", markdown), ("night.html", html), ("night.json", to_json)])
+def test_the_pages_of_a_night(name: str, page: object) -> None:
+    assert callable(page)
+    text = page(the_report())
+    file = GOLDEN / name
+    if os.environ.get("NIGHTFERRY_REWRITE") == "1":
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+def test_everything_that_happened_is_in_one_group() -> None:
+    found = {one.release: one.group for one in the_report().journeys}
+    assert found == {
+        "ads-v1": "person", "mail-v5": "person", "checkout-v42": "back", "map-v6": "way", "users-v2": "waits",
+        "search-v8": "arrived", "cart-v3": "arrived", "cart-back": "arrived", "blog-v1": "nothing",
+    }  # fmt: skip
+
+
+def test_the_four_figures_are_those_that_a_person_would_count() -> None:
+    found = the_report().figures
+    # search arrived; checkout turned back, ads needs a person, cart arrived and was taken back later.
+    assert (found.arrived, found.failed) == (1, 3)
+    assert found.failure_rate == 0.75
+    assert found.lead == 31 * MINUTE
+    assert found.restore == pytest.approx(0.5 * (2 + 5) * MINUTE)  # of 2 (checkout) and 5 minutes (cart)
+    assert found.days == 0.25
+
+
+def test_what_made_room_for_something_else_has_not_failed() -> None:
+    for cause in (Cause.SUPERSEDED, Cause.WINDOW_CLOSED, Cause.TRAIN_STOPPED):
+        made_room = [came_back(cause=cause)]
+        assert report_of(made_room, since=MIDNIGHT, until=MORNING, made=MORNING).figures.failure_rate is None
+
+
+def test_a_release_counts_where_it_ended_and_is_told_while_it_lasts() -> None:
+    release = [arrived(asked=10.0, began=11.0, ended=50.0)]
+
+    def at(since: float, until: float) -> tuple[int, int]:
+        found = report_of(release, since=MIDNIGHT + since * MINUTE, until=MIDNIGHT + until * MINUTE, made=MORNING)
+        return len(found.journeys), found.figures.arrived
+
+    assert at(0, 5) == (0, 0)
+    assert at(0, 20) == (1, 0)
+    assert at(20, 60) == (1, 1)
+    assert at(51, 60) == (0, 0)
+
+
+def test_the_report_of_a_train_is_about_its_cars_and_what_takes_them_back_on_its_own_clock() -> None:
+    found = report_of_train(TRAIN, a_night(), MORNING)
+    assert found is not None
+    assert {one.release for one in found.journeys} == {"search-v8", "cart-v3", "cart-back", "users-v2"}
+    assert (found.since, found.until, found.zone) == (MIDNIGHT, MIDNIGHT + 200 * MINUTE + 1, "Europe/Berlin")
+    assert "2026-03-01 01:00 to 2026-03-01 04:20 (Europe/Berlin)" in markdown(found)
+    assert report_of_train({"metadata": {"name": "new"}}, [], MORNING) is None
+
+
+def test_a_report_travels_as_data_and_is_the_same_at_the_other_end() -> None:
+    sent = payload_of(the_report())
+    assert report_from(json.loads(json.dumps(sent))) == the_report()
+    assert sent["title"].startswith("Releases of namespace shop: 3 arrived, 1 turned back, 2 for a person")
+
+
+def test_a_record_that_cannot_be_read_is_said_and_counts_nowhere() -> None:
+    broken = arrived()
+    broken["status"]["record"]["version"] = 99
+    found = report_of([broken, came_back()], since=MIDNIGHT, until=MORNING, made=MORNING)
+    assert [one.release for one in found.journeys] == ["checkout-v42"]
+    assert found.unread == ("shop/search-v8: record version 99, this controller knows 1: upgrade the controller again",)
+    assert "search-v8" in markdown(found) and "search-v8" in html(found)
+
+
+def test_an_empty_night_is_a_page_too() -> None:
+    found = report_of([], since=MIDNIGHT, until=MORNING, made=MORNING)
+    assert "**no release**" in markdown(found)
+    assert "no release" in html(found)
+    assert json.loads(to_json(found))["figures"]["failureRate"] is None
+
+
+HOSTILE = "</style><script>x</script>\"'><img src=x onerror=y>\u202e\u0000 | [a](b) `c` @all\n# heading"
+
+
+def test_the_words_of_others_are_never_markup() -> None:
+    spec = {"images": {"app": HOSTILE}, "reason": HOSTILE, "requestedBy": HOSTILE, "skipGates": {"reason": HOSTILE}}
+    release = a_release("x", "x-1", began=1.0, ended=2.0, phase=Phase.ROLLED_BACK, because=HOSTILE, spec=spec)
+    found = report_of([release], since=MIDNIGHT, until=MORNING, made=MORNING, title=HOSTILE)
+    page, text = html(found), markdown(found)
+    assert "<script" not in page and "<img" not in page and "\u202e" not in page and page.count("</style>") == 1
+    for line in text.splitlines():
+        assert not line.startswith("# heading")
+        assert "](b)" not in line.replace("\\]", "") and "@all" not in line and "<" not in line.replace("\\<", "")
+
+
+class Outline(HTMLParser):
+    """Headings, ids and pictures of a page, and whether its elements are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+        self.ids: list[str] = []
+        self.named: list[str] = []
+        self.open: list[str] = []
+        self.pictures = 0
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag in ("h1", "h2", "h3"):
+            self.levels.append(int(tag[1]))
+        if "id" in told:
+            self.ids.append(told["id"] or "")
+        if "aria-labelledby" in told:
+            self.named.append(told["aria-labelledby"] or "")
+        if tag == "svg":
+            self.pictures += 1
+            assert told.get("role") == "img" and told.get("aria-label"), "a picture without words"
+        self.outside += [str(told[key]) for key in ("src", "href") if key in told]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Shapes of a picture."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_page_is_whole_in_order_and_needs_nothing_from_elsewhere() -> None:
+    page = html(the_report())
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert outline.levels[0] == 1 and outline.levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(outline.levels, outline.levels[1:], strict=False))
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert set(outline.named) <= set(outline.ids)
+    assert outline.outside == [] and "url(" not in page and "@import" not in page
+    assert outline.pictures >= 8
+    for start in (n for n in range(len(page)) if page.startswith("<svg", n)):
+        ElementTree.fromstring(page[start : page.index("</svg>", start) + 6])
+
+
+def _light(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255.0 for n in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(("page", "tones"), [(_LIGHT, LIGHT_TONES), (_DARK, DARK_TONES)])
+def test_words_stand_out_from_their_ground(page: dict[str, str], tones: tuple[str, ...]) -> None:
+    for ground in (page["ground"], page["card"]):
+        for words in (page["ink"], page["muted"], *tones):
+            low, high = sorted((_light(ground), _light(words)))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (words, ground)
