@@ -27,6 +27,7 @@ from controller.cli.report import report
 from controller.cli.run import run
 from controller.cli.status import status
 from controller.cli.suggest import suggest
+from controller.cli.train import train
 from controller.cli.validate import validate
 from controller.cli.verbs import abort, pause, promote, resume
 from controller.cli.version import version
@@ -41,6 +42,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (release, _RELEASES),
     (status, _RELEASES),
     (explain, _RELEASES),
+    (train, _RELEASES),
     (report, _RELEASES),
     (pause, _RELEASES),
     (resume, _RELEASES),

@@ -1,0 +1,56 @@
+"""`nightferry train`: a night as people and as scripts see it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.controller.apiserver import ApiServer
+from tests.controller.cli.world import Nightferry
+
+NIGHT = {
+    "id": "2026-11-24",
+    "opened": "2026-11-23T17:00:00Z",
+    "closes": "2026-11-23T21:30:00Z",
+    "departed": [
+        {
+            "release": "payments-2",
+            "uid": "p2",
+            "policy": "payments",
+            "at": "2026-11-23T17:00:10Z",
+            "ended": "Succeeded",
+        },
+        {"release": "checkout-2", "uid": "c2", "policy": "checkout", "at": "2026-11-23T17:20:10Z"},
+    ],
+    "waiting": [{"release": "search-2", "uid": "s2", "policy": "search", "because": "1 of 1 releases are under way"}],
+}
+STATUS = {"phase": "Open", "because": "open until Tue 05:30", "counts": "2 left, 1 waiting", "night": NIGHT}
+
+
+def a_train(api: ApiServer, status: dict[str, Any] | None = None) -> None:
+    api.put("releasetrains", "nightly", {"spec": {}, **({"status": status} if status else {})})
+
+
+def test_a_train_is_a_line_and_with_its_name_a_table_of_who_left_and_who_waits(
+    api: ApiServer, nightferry: Nightferry
+) -> None:
+    a_train(api, STATUS)
+    assert nightferry("train").out.splitlines() == [
+        "train nightly  Open  night 2026-11-24: 2 left, 1 waiting  open until Tue 05:30"
+    ]
+    lines = nightferry("train", "nightly").out.splitlines()
+    assert [line.split()[0] for line in lines if line][1:] == ["CAR", "payments", "checkout", "search"]
+    assert "Succeeded" in lines[3] and "waits" in lines[5] and lines[5].endswith("1 of 1 releases are under way")
+
+
+def test_scripts_get_the_status_as_it_is(api: ApiServer, nightferry: Nightferry) -> None:
+    a_train(api, STATUS)
+    (told,) = json.loads(nightferry("train", "nightly", "-o", "json").out)
+    assert told == {"namespace": "shop", "train": "nightly", **STATUS}
+
+
+def test_a_train_that_nobody_has_looked_at_and_one_that_is_not_there(api: ApiServer, nightferry: Nightferry) -> None:
+    assert nightferry("train").out == "no trains in namespace shop\n"
+    a_train(api)
+    assert "waits for the controller" in nightferry("train", "nightly").out
+    assert nightferry("train", "daily").refusal == "no train daily in namespace shop; its trains: nightly"
