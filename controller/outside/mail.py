@@ -131,7 +131,8 @@ def _connected(settings: MailSettings, context: ssl.SSLContext) -> Iterator[smtp
         with contextlib.suppress(smtplib.SMTPException, OSError):
             server.quit()
     except (smtplib.SMTPServerDisconnected, OSError) as error:
-        if late.is_set():
+        # smtplib says "disconnected" of a read that took too long.
+        if late.is_set() or isinstance(error.__context__, TimeoutError):
             raise TimeoutError from None
         raise error
     finally:
