@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from controller.companions import companions_of
+from controller.companions import Companion, companions_of
 from controller.findings import Finding
 from controller.release import (
     FORWARD,
@@ -29,11 +29,17 @@ from controller.release import (
     Stage,
 )
 from controller.requests import Neighbours, Permission
-from controller.strategies import Cast, strategy_of
+from controller.strategies import Cast, Strategy, strategy_of
 from controller.strategies.claims import claimed
 from controller.strategies.stages import HAND_BACK, next_stage, stage_name, stages_of
 from controller.strategies.strategy import Template
+from policies.kept import kept
 from policies.schema import ReleasePolicySpec
+
+
+@kept  # every question to a policy's course begins with them
+def _who(policy: ReleasePolicySpec) -> tuple[Strategy, tuple[Companion, ...]]:
+    return strategy_of(policy), companions_of(policy)
 
 
 class Accompanied:
@@ -41,8 +47,7 @@ class Accompanied:
 
     def __init__(self, policy: ReleasePolicySpec) -> None:
         self._policy = policy
-        self._strategy = strategy_of(policy)
-        self._companions = companions_of(policy)
+        self._strategy, self._companions = _who(policy)
 
     # --------------------------------------------------------------------------------------------- looking
 

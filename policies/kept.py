@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 from policies.model import Part
 
 Q = ParamSpec("Q")
 T = TypeVar("T")
-
-
-class _This:
-    """One policy as itself: to compare two policies by what they say costs more than most of what is kept."""
-
-    __slots__ = ("part",)
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-
-    def __hash__(self) -> int:
-        return id(self.part)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _This) and self.part is other.part
+MOST = 1024
 
 
 def kept(follows: Callable[Q, T]) -> Callable[Q, T]:
-    """A pure function of a part of a policy, and perhaps of more by position, that remembers its last 1024 answers."""
+    """A pure function of a part of a policy, and perhaps of more by position, that remembers what it answered.
 
-    @lru_cache(maxsize=1024)
-    def of(this: _This, *more: Any) -> T:
-        return cast(Callable[..., T], follows)(this.part, *more)
+    The part is known by its identity: to compare two of them costs more than most of what follows from one.
+    """
+    known: dict[tuple[Any, ...], tuple[Part, T]] = {}
 
     @wraps(follows)
     def answer(part: Part, *more: Any) -> T:
-        return of(_This(part), *more)
+        key = (id(part), *more)
+        found = known.get(key)
+        if found is None:
+            if len(known) >= MOST:
+                known.clear()
+            # The part itself is kept too: as long as it lives, nothing else has its id.
+            found = known[key] = (part, cast(Callable[..., T], follows)(part, *more))
+        return found[1]
 
     return cast(Callable[Q, T], answer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from controller.companions.autoscaler import Autoscaler
 from controller.companions.companion import Companion
 from controller.companions.config import Config
-from policies.kept import kept
 from policies.schema import ReleasePolicySpec
 
 __all__ = ["COMPANIONS", "Companion", "companions_of"]
@@ -13,7 +12,6 @@ __all__ = ["COMPANIONS", "Companion", "companions_of"]
 COMPANIONS: tuple[Companion, ...] = (Autoscaler(), Config())
 
 
-@kept
 def companions_of(policy: ReleasePolicySpec) -> tuple[Companion, ...]:
     """The companions that releases under this policy need."""
     return tuple(each for each in COMPANIONS if each.accompanies(policy))
