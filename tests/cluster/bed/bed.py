@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,12 @@ class Bed:
         return query(self.facts.prometheus, expression)
 
     @contextmanager
-    def own_prometheus(self, namespace: str) -> Iterator[Prometheus]:
+    def own_prometheus(self, namespace: str, more: Mapping[str, Any] | None = None) -> Iterator[Prometheus]:
         """A running Prometheus for the pods of one namespace only, which the story may stop and start."""
         folder = self._scratch / f"prometheus-{namespace}-{next(self._numbers)}"
-        server = Prometheus(self.programs.prometheus, folder, targets=self.facts.targets, pattern=f"{namespace}.json")
+        server = Prometheus(
+            self.programs.prometheus, folder, targets=self.facts.targets, pattern=f"{namespace}.json", more=more
+        )
         server.start()
         try:
             yield server

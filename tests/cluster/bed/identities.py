@@ -33,7 +33,13 @@ CONTROLLER = Identity(
 PERSON = Identity("person", "alice", ("people",))
 # No story may grant this one anything outside its own namespace.
 STRANGER = Identity("stranger", "mallory", ())
-IDENTITIES = (ADMIN, KUBELET, CONTROLLERS, CONTROLLER, PERSON, STRANGER)
+# Whose token Alertmanager sends; without any right until manifests/alertmanager.yaml is applied.
+ALERT_SENDER = Identity(
+    "alert-sender",
+    "system:serviceaccount:nightferry:nightferry-alert-sender",
+    ("system:serviceaccounts", "system:serviceaccounts:nightferry"),
+)
+IDENTITIES = (ADMIN, KUBELET, CONTROLLERS, CONTROLLER, PERSON, STRANGER, ALERT_SENDER)
 
 
 def write_token_file(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,11 +24,18 @@ class Prometheus:
     """One Prometheus server on a port that it keeps over restarts.
 
     It scrapes the pods of the target files that match `pattern` in the folder `targets`. `retention`: how long it
-    remembers, in its own words.
+    remembers, in its own words. `more`: further parts of its configuration, such as rules and Alertmanagers.
     """
 
     def __init__(
-        self, program: Path, folder: Path, *, targets: Path, pattern: str = "*.json", retention: str = "15d"
+        self,
+        program: Path,
+        folder: Path,
+        *,
+        targets: Path,
+        pattern: str = "*.json",
+        retention: str = "15d",
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._program = program
@@ -37,7 +45,8 @@ class Prometheus:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # JSON is YAML, so the file needs no YAML writer.
-        (folder / "prometheus.yml").write_text(json.dumps(_configuration(str(targets / pattern)), indent=1))
+        configuration = {**_configuration(str(targets / pattern)), **(more or {})}
+        (folder / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
 
     @property
     def data(self) -> Path:
@@ -56,6 +65,7 @@ class Prometheus:
             f"--storage.tsdb.retention.time={self._retention}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--scrape.discovery-reload-interval=1s",
+            "--rules.alert.resend-delay=1s",  # it finds its Alertmanager after its rules have fired first
             "--log.level=warn",
         ]
         self._child = start_child(command, log=self._folder / "prometheus.log")
