@@ -71,7 +71,7 @@ class Instant:
 
 
 def measure(story: Story) -> Figures | None:
-    """The figures of a story; None for one without pods or without a release."""
+    """The figures of a story; None for one without a release, or whose pods stayed what they were."""
     names = story.releases.names()
     events = story.history.timed_events("Pod")
     instants = list(_instants(events))

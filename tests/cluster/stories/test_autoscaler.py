@@ -112,7 +112,7 @@ def test_what_people_change_while_it_sleeps_is_what_it_wakes_with(story: Story, 
     before = _creates(story, behavior=FIRM)
     with story.site.load(rate=100, service=f"{APP}-preview" if way == "blueGreen" else APP, burst=5, seed=2):
         release = story.asks_for("v2")
-        eventually(lambda: story.replicas(TWIN) >= 1, within=60, what="the contender comes")
+        eventually(lambda: story.replicas(TWIN) >= 1, within=120, what="the contender comes")
         assert _asleep(story)
         story.site.api.patch(_path(story, "cpu"), {"spec": {"maxReplicas": 12}}, content_type=MERGE)
         story.releases.await_phase(release, "Succeeded", within=150)

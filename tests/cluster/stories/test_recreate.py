@@ -145,4 +145,5 @@ def test_a_third_version_by_a_person_is_turned_back_unjudged(whole: Whole) -> No
     assert "kubectl-edit" in story.releases.first(release, "RollingBack").because
     story.await_serving("v1", PODS)
     story.await_unclaimed()
+    story.allows(most=PODS + 1, because="the native controller begins to roll out what the person wrote")
     assert whole.fields == {k: v for k, v in story.site.deployment(APP)["spec"].items() if k != "template"}
