@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import email
-import email.policy
 import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from controller.morning import html, markdown, payload_of, report_of
 from controller.outside.courier import MOST_REFUSALS, MOST_WAITING, Courier
@@ -26,6 +22,7 @@ from controller.outside.mail import Mail
 from controller.outside.settings import HookSettings, MailSettings, Template
 from controller.requests import Deliver, Delivery
 from tests.controller.adapters.builders import RealClock, SetClock
+from tests.controller.adapters.mailbox import Inbox, mail_server
 from tests.controller.adapters.server import Server, hang_up, plain, serving
 
 PASSWORD = "a-password-that-must-never-be-shown"
@@ -47,50 +44,6 @@ NOTICE = Deliver("email/shift", "0123abcd", TOLD)
 
 
 # ------------------------------------------------------------------------------------------------- e-mail
-
-
-class Inbox:
-    """What the mail server received; `answer` is said to each mail instead of accepting it."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.receivers: list[list[str]] = []
-        self.answer = "250 accepted"
-        self.unknown: set[str] = set()
-
-    async def handle_RCPT(self, _: Any, __: Any, envelope: Envelope, address: str, ___: Any) -> str:
-        if address in self.unknown:
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _: Any, __: Any, envelope: Envelope) -> str:
-        content = envelope.content
-        assert isinstance(content, bytes)
-        if self.answer.startswith("250"):
-            found = email.message_from_bytes(content, policy=email.policy.default)
-            assert isinstance(found, EmailMessage)
-            self.mails.append(found)
-            self.receivers.append(list(envelope.rcpt_tos))
-        return self.answer
-
-
-class Listening(Controller):
-    """aiosmtpd at a port of the system's choice."""
-
-    def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        super()._trigger_server()
-
-
-@contextlib.contextmanager
-def mail_server(inbox: Inbox, **options: Any) -> Iterator[MailSettings]:
-    running = Listening(inbox, hostname="127.0.0.1", port=0, **options)
-    running.start()
-    try:
-        yield MailSettings("shift", "127.0.0.1", running.port, "ferry@shop.example", ("a@shop.example",), tls="none")
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
