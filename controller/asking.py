@@ -36,7 +36,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """Everything that one look at a settled batch asks from; `record` is as the observation has it."""
 
     app: AppKey
@@ -61,11 +61,11 @@ def ask_gates(
     settled = revised(record, seen, course)
     if not settled.observing or settled.observing[-1].end is not None:
         return Told()
-    look = _Look(app, settled, seen, policy, source)
+    look = Look(app, settled, seen, policy, source)
     known = Knowledge()
     unread: Failure | None = None
     if learns:
-        answer = yield from _knowledge(look)
+        answer = yield from ask_knowledge(look)
         known, unread = (known, answer) if isinstance(answer, Failure) else (answer, None)
     serving = history.serving(settled, seen, beside=course.stage(record).beside)
     bands = {
@@ -87,7 +87,7 @@ def ask_gates(
             writes += [said.write] if said.write is not None else []
             continue
         learned = known.gates.get(gate.name) if gate.by is None else ONE_SERIES
-        verdict = yield from _ask_gate(look, gate, learned)
+        verdict = yield from ask_gate(look, gate, learned)
         if unread is not None and verdict.verdict is not Verdict.DEGRADED:
             because = f"what the release relies on cannot be read just now: {unread.message}"
             verdict = replace(verdict, verdict=Verdict.BLIND, because=because)
@@ -95,14 +95,15 @@ def ask_gates(
             lacking.append(outlook.lacking(settled, policy, gate, verdict, learned, source.window))
         if gate.name in bands:
             calibrated = learned is not None and not isinstance(learned, NotLearned)
-            share = history.share_of(serving, among=among, calibrated=calibrated)
+            watched = policy.spec.watch is not None
+            share = history.share_of(serving, among=among, calibrated=calibrated, watched=watched)
             verdict, made = yield from _ask_history(look, gate, bands[gate.name], serving, share, verdict)
             forecasts += [made] if made is not None else []
         verdicts.append(verdict)
     return Told(tuple(verdicts), tuple(forecasts), tuple(filter(None, lacking)), tuple(inquiries), tuple(writes))
 
 
-def _knowledge(look: _Look) -> Reading[Knowledge | Failure]:
+def ask_knowledge(look: Look) -> Reading[Knowledge | Failure]:
     """What the release may rely on. A baseline that is not there is gone; one that cannot be read may be there."""
     record, gates, now = look.record, look.policy.spec.learnable, look.seen.now
     if record.baseline is None:
@@ -117,7 +118,7 @@ def _knowledge(look: _Look) -> Reading[Knowledge | Failure]:
 _GONE = frozenset({FailureKind.ABSENT, FailureKind.NO_KIND, FailureKind.FORBIDDEN})
 
 
-def _ask_gate(look: _Look, gate: Gate, learned: Learned | NotLearned | None) -> Reading[GateVerdict]:
+def ask_gate(look: Look, gate: Gate, learned: Learned | NotLearned | None) -> Reading[GateVerdict]:
     """At most two questions about the pods of both versions."""
     answers: dict[str, Counts | Failure] = {}
     names = replica_sets(look.record)
@@ -137,7 +138,7 @@ def _ask_gate(look: _Look, gate: Gate, learned: Learned | NotLearned | None) -> 
 
 
 def _ask_history(
-    look: _Look, gate: Gate, band: LearnedBand, serving: history.Serving, share: float, verdict: GateVerdict
+    look: Look, gate: Gate, band: LearnedBand, serving: history.Serving, share: float, verdict: GateVerdict
 ) -> Reading[tuple[GateVerdict, Forecast | None]]:
     """One question about the app as a whole, and once for each origin one about the day before it."""
     # What turns back or cannot see is not changed by history, so history is not asked.
@@ -147,14 +148,14 @@ def _ask_history(
     origin, at_most = history.origin_of(look.record, now), policy.spec.observe.at_most.seconds
     forecast, made = history.known_forecast(look.record, gate.name, origin), None
     if forecast is None:
-        before = _totals((yield history.past_question(policy, gate, namespace, look.record, look.source, origin)))
+        before = totals((yield history.past_question(policy, gate, namespace, look.record, look.source, origin)))
         forecast = made = history.forecast(gate.name, band, before, origin)
         if forecast is None:
             return history.unread(verdict, before, serving, at_most), None
     since: Totals | None = None
     question = history.since_question(policy, gate, namespace, serving, look.source, origin, now)
     if question is not None and not forecast.absent:
-        answer = _totals((yield question))
+        answer = totals((yield question))
         if isinstance(answer, Failure):
             return history.unread(verdict, answer, serving, at_most), made
         since = answer
@@ -162,7 +163,7 @@ def _ask_history(
     return history.combined(verdict, told, serving, at_most), made
 
 
-def _totals(answer: object) -> Totals | Failure:
+def totals(answer: object) -> Totals | Failure:
     if isinstance(answer, Totals | Failure):
         return answer
     return Failure(FailureKind.UNAVAILABLE, "the store gave no number of the app as a whole")

@@ -40,6 +40,7 @@ from controller.release import (
 )
 from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings, Source
 from controller.revise import changed, revised
+from controller.watch import opened
 from policies.load import digest
 from policies.schema import ReleasePolicy
 
@@ -169,6 +170,7 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, heard: Level, policy:
     after = applied(record, decision, told.verdicts, seen.now)
     if _by_alert(decision):
         after = firing.remembered(after, seen.firing or (), "charged", seen.now)
+    after = opened(after, policy.spec, seen.now)
     plan = Plan()
     if not isinstance(decision, Finish):
         plan = course.move(after, seen, still=isinstance(decision, Hold))

@@ -28,7 +28,7 @@ from controller.release import Forecast, GateVerdict, Observation, Record
 from controller.requests import Failure, FailureKind, FetchTotals, Source, Totals
 from policies.schema import Gate, ReleasePolicy
 
-_HOUR = BAND_HORIZON * BAND_STEP  # seconds
+HOUR = BAND_HORIZON * BAND_STEP  # seconds
 _BEFORE = 26 * 3600.0  # seconds of history from which an hour is forecast
 
 
@@ -51,13 +51,13 @@ def serving(record: Record, seen: Observation, *, beside: bool = True) -> Servin
     """Who serves now; incumbents that are ready but get no requests (not `beside`) do not."""
     ours, theirs = seen.ready("contender"), seen.ready("incumbent") if beside else 0
     share = theirs / (ours + theirs) if ours + theirs else 1.0
-    both = _slots(record)
+    both = slots(record)
     alone = share < BAND_SMALL_INCUMBENT
     before = max(record.desired, theirs)
     return Serving(share, both if alone else both[:1], Turnover(before, theirs, ours if alone else 0))
 
 
-def _slots(record: Record) -> tuple[str, ...]:
+def slots(record: Record) -> tuple[str, ...]:
     """The incumbent's Deployment, then the contender's."""
     return tuple(slot.name for slot in (record.incumbent, record.contender) if slot is not None)
 
@@ -67,19 +67,29 @@ def may_speak(gate: Gate, now: Serving) -> bool:
     return now.alone or gate.throughput is None
 
 
-def share_of(now: Serving, *, among: int, calibrated: bool) -> float:
+def share_in_watch(seconds: float, *, among: int, calibrated: bool) -> float:
+    """The part of a gate's alpha that its band has in each hour of a watch of this length.
+
+    Half of what the band has of a release goes to its stages where a watch follows, and half to the hours of the watch.
+    """
+    whole = HISTORY_SHARE if calibrated else history_share(0.0)
+    return 0.5 * whole / (max(among, 1) * max(1, math.ceil(seconds / HOUR)))
+
+
+def share_of(now: Serving, *, among: int, calibrated: bool, watched: bool = False) -> float:
     """The part of a gate's alpha that its band has, among so many bands that can speak in this release.
 
     Where the comparison with incumbents was calibrated it has had its 80 %, and what is spent is not spent again; an
     assumed one has promised nothing, so the band may have as much. What leads to Shared pauses, and turns nothing back.
+    `watched`: whether a watch follows, which has half of it.
     """
     whole = 1.0 if not now.alone else HISTORY_SHARE if calibrated else history_share(now.incumbent_share)
-    return whole / max(among, 1)
+    return whole * (0.5 if watched and now.alone else 1.0) / max(among, 1)
 
 
 def origin_of(record: Record, now: float) -> float:
     """When the forecast of the present look was made, in epoch seconds, a multiple of five minutes."""
-    start = record.started if now - record.started <= _HOUR else record.stage_since
+    start = record.started if now - record.started <= HOUR else record.stage_since
     return math.floor(start / BAND_STEP) * BAND_STEP
 
 
@@ -100,14 +110,14 @@ def past_question(
     policy: ReleasePolicy, gate: Gate, namespace: str, record: Record, source: Source, origin: float
 ) -> FetchTotals:
     """What the app's number was up to the origin, over both slots: they took turns."""
-    return _question(policy, gate, namespace, _slots(record), source, origin - _BEFORE, origin)
+    return _question(policy, gate, namespace, slots(record), source, origin - _BEFORE, origin)
 
 
 def since_question(
     policy: ReleasePolicy, gate: Gate, namespace: str, now: Serving, source: Source, origin: float, at: float
 ) -> FetchTotals | None:
     """What it was since; None before the first five minutes are complete. The last scrape before `at` has arrived."""
-    end = min(math.floor((at - source.scrape) / BAND_STEP) * BAND_STEP, origin + _HOUR)
+    end = min(math.floor((at - source.scrape) / BAND_STEP) * BAND_STEP, origin + HOUR)
     if end <= origin:
         return None
     return _question(policy, gate, namespace, now.deployments, source, origin + BAND_STEP, end)

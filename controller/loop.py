@@ -313,7 +313,7 @@ class Loop:
         seconds = self._clock.monotonic() - began
         if result is None:
             return None  # stopped in the middle; the next process goes on from what it sees
-        active = self._roster.active(app) if result.record is None else not result.record.ended
+        active = self._roster.active(app) if result.record is None else not result.record.ended or result.record.watched
         self._pace(app, active=active)
         if result.failure is not None:
             self._note_fault(one, f"{result.failure.kind}: {result.failure.message}")

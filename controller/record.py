@@ -288,6 +288,7 @@ def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str,
         "slots": {
             role: _slot_view(slot) for role, slot in (("incumbent", record.incumbent), ("contender", record.contender))
         },
+        "watch": _watch_view(record),
         "policyDigest": record.policy_digest or None,
         "epoch": record.epoch,
         "conditions": conditions(record, generation),
@@ -312,6 +313,14 @@ def _slot_view(slot: SlotRecord | None) -> dict[str, Any] | None:
     known = {"uid": slot.uid, "digest": slot.digest}
     return {"name": slot.name, **{key: text for key, text in known.items() if text},
             "replicaSets": list(slot.replica_sets)}  # fmt: skip
+
+
+def _watch_view(record: Record) -> dict[str, Any] | None:
+    watch = record.watch
+    if watch is None:
+        return None
+    over = watch.over if not record.watched else None
+    return {"until": rfc3339(watch.until), "over": over, "because": watch.over or None, "release": watch.back or None}
 
 
 def _held_view(held: Held | None) -> dict[str, Any] | None:

@@ -305,6 +305,22 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """The watch of a release that has succeeded: gates and alerts go on, and the way back is kept.
+
+    over: why it has ended, "" while it lasts. back: the release that brings the version before it back, "" for none.
+    asked: whether that release was created.
+    """
+
+    since: float
+    until: float
+    over: str = ""
+    back: str = ""
+    asked: bool = False
+    blind_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the decision log that `explain` prints: what was decided, when, and the numbers behind it."""
 
@@ -357,6 +373,7 @@ class Record:
     verdicts: tuple[GateVerdict, ...] = ()
     verdicts_at: float = 0.0
     decisions: tuple[Entry, ...] = ()
+    watch: Watching | None = None  # what goes on after the success
     notices: tuple[Notice, ...] = ()  # what people are to be told, oldest first
     alerts: tuple[KnownAlert, ...] = ()  # oldest first, bounded
     version: int = RECORD_VERSION
@@ -364,6 +381,11 @@ class Record:
     @property
     def ended(self) -> bool:
         return self.phase in ENDS
+
+    @property
+    def watched(self) -> bool:
+        """Whether something goes on although the release has ended."""
+        return self.watch is not None and not (self.watch.over and self.watch.asked == bool(self.watch.back))
 
 
 ENDS = frozenset({Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.NEEDS_HUMAN, Phase.CANCELLED})

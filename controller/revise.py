@@ -39,8 +39,8 @@ def revised(record: Record, seen: Observation, course: Accompanied) -> Record:
         record,
         desired=desired,
         reversals=(*record.reversals, *(name for name in reversals if name not in record.reversals)),
-        incumbent=_with_replica_sets(record.incumbent, seen.incumbents),
-        contender=_with_replica_sets(record.contender, seen.contenders),
+        incumbent=with_replica_sets(record.incumbent, seen.incumbents),
+        contender=with_replica_sets(record.contender, seen.contenders),
         ready=(seen.available("contender"), seen.available("incumbent")),
     )
     if record.phase is Phase.ROLLING_BACK:
@@ -53,7 +53,8 @@ def revised(record: Record, seen: Observation, course: Accompanied) -> Record:
     return record if record.moving_since is not None else replace(record, moving_since=seen.now)
 
 
-def _with_replica_sets(slot: SlotRecord | None, pods: tuple[PodState, ...]) -> SlotRecord | None:
+def with_replica_sets(slot: SlotRecord | None, pods: tuple[PodState, ...]) -> SlotRecord | None:
+    """What is known of a slot, with the ReplicaSets of these pods."""
     if slot is None:
         return None
     new = sorted({pod.replica_set for pod in pods} - set(slot.replica_sets))

@@ -37,7 +37,7 @@ class Roster:
         self._last: dict[tuple[Kind, str, str], object] = {}
 
     def refresh(self) -> Mapping[Key, bool]:
-        """Every app, and whether it has a release under way; every train, always awake. Read anew from the copies."""
+        """Every app, and whether it has a release under way or watched; every train, always awake. Read anew."""
         policies = self._copies.read_all(Kind.POLICY)
         releases = self._copies.read_all(Kind.RELEASE)
         apps: dict[Key, bool] = {TrainKey(*_place(obj)): True for obj in self._copies.read_all(Kind.TRAIN)}
@@ -51,7 +51,7 @@ class Roster:
             phase = _phase(obj)
             phases[phase] = phases.get(phase, 0) + 1
             if (owner := _policy_of(obj)) is not None:
-                apps[owner] = apps.get(owner, False) or phase not in _ENDED
+                apps[owner] = apps.get(owner, False) or phase not in _ENDED or _watched(obj)
         with self._lock:
             self._apps, self._slots, self._phases = apps, slots, phases
             return dict(apps)
@@ -102,7 +102,7 @@ class Roster:
         app = _policy_of(obj)
         if app is None:
             return None
-        if _phase(obj) not in _ENDED:
+        if _phase(obj) not in _ENDED or _watched(obj):
             self._apps[app] = True
         return app if self._new(Kind.RELEASE, namespace, name, _shape(obj)) else None
 
@@ -138,6 +138,12 @@ def _place(obj: Mapping[str, Any]) -> tuple[str, str]:
 
 def _phase(obj: Mapping[str, Any]) -> str:
     return str((obj.get("status") or {}).get("phase") or "Queued")
+
+
+def _watched(release: Mapping[str, Any]) -> bool:
+    """Whether a release that has ended is watched still."""
+    watch = (release.get("status") or {}).get("watch")
+    return isinstance(watch, Mapping) and not watch.get("over")
 
 
 def _policy_of(release: Mapping[str, Any]) -> AppKey | None:

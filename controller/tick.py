@@ -24,6 +24,7 @@ from controller.attempt import Attempt, Reading, Step, TickResult, parsed
 from controller.begin import begin
 from controller.drive import drive
 from controller.housekeeping import pinned_last, tidy
+from controller.inbox import Told as Post
 from controller.inbox import read_inbox
 from controller.quarantine import resembles
 from controller.record import RecordTooNew, invalid_ending, to_status
@@ -40,6 +41,7 @@ from controller.requests import (
 )
 from controller.telling import routes, tell_people
 from controller.trigger import watch_template
+from controller.watch import link, watch_release
 from policies.load import PolicyRefused, from_object
 from policies.schema import ReleasePolicy
 
@@ -77,9 +79,11 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     queued = [each for each in attempts if each.record.phase is Phase.QUEUED]
     if active is None and (tidied := (yield from tidy(app, policy, attempts, now))) is not None:
         return tidied
+    if active is None and (linked := (yield from link(app, attempts, now))) is not None:
+        return linked
+    posts = read_inbox(policy_object)
     if active is None and not queued:
-        known = policy if policy is not None else pinned_last(attempts)
-        return (yield from watch_template(app, policy, known, attempts)) or TickResult(app)
+        return (yield from _idle(app, policy, attempts, settings, now, posts)) or TickResult(app)
     unwanted = [each for each in queued if (each.refused or each.spec.abort is not None) and not each.deleting]
     while (active is not None or len(queued) > 1) and queued and resembles(queued[-1], attempts):
         queued.pop()  # it may be refused for its quarantine: until nothing else is asked for it turns nothing back
@@ -104,10 +108,26 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
         begun = yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now)
         if active is None and policy is not None and _waits(begun):
             # It may wait for its hours all day: meanwhile the app is like one without a release.
-            return (yield from watch_template(app, policy, policy, attempts)) or begun
+            return (yield from _idle(app, policy, attempts, settings, now, posts)) or begun
         return begun
     refused = complaint if isinstance(policy_object, Mapping) else ""
-    return (yield from drive(app, chosen, policy, refused, newer_name, settings, now, read_inbox(policy_object)))
+    return (yield from drive(app, chosen, policy, refused, newer_name, settings, now, posts))
+
+
+def _idle(
+    app: AppKey,
+    policy: ReleasePolicy | None,
+    attempts: Sequence[Attempt],
+    settings: Settings,
+    now: float,
+    posts: Sequence[Post],
+) -> Reading[TickResult | None]:
+    """What is done while nothing moves: the watch of the last release goes on, and a template may start the next."""
+    watched = yield from watch_release(app, attempts, policy, settings, now, posts)
+    if watched is not None and (watched.wrote or watched.failure is not None):
+        return watched
+    known = policy if policy is not None else pinned_last(attempts)
+    return (yield from watch_template(app, policy, known, attempts)) or watched
 
 
 _MOVING = frozenset({Phase.PREFLIGHT, Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK})

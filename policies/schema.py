@@ -24,6 +24,7 @@ from policies.strategy import Strategy
 from policies.traffic import Traffic
 from policies.twin import Twin
 from policies.values import Amount, Bound, Duration, Percent, Tolerance
+from policies.watch import Watch
 from policies.windows import Freeze, Window
 
 __all__ = [
@@ -204,6 +205,9 @@ class ReleasePolicySpec(Part):
         description="What an alert of `alerts` means that fires before the release begins: refuse (no release), or "
         "ignore (this one firing does not count).",
     )
+    watch: Watch | None = Field(
+        default=None, description="What goes on after a release has succeeded. Default: nothing, it is over then."
+    )
     window: Window | None = Field(
         default=None, description="When releases leave and go on, by the clock on the wall. Default: at any time."
     )
@@ -237,7 +241,6 @@ class ReleasePolicySpec(Part):
 
     later: ClassVar[Mapping[str, str]] = {
         "control": "a fresh control group",
-        "watch": "watching after the last batch",
     }
 
     @model_validator(mode="before")

@@ -86,6 +86,15 @@ class SlotsStatus(Part):
     contender: SlotStatus | None = Field(default=None, description="The version that is being released.")
 
 
+class WatchStatus(Part):
+    """What goes on after the success."""
+
+    until: Time = Field(description="How long gates and alerts may bring the version before it back.")
+    over: str | None = Field(default=None, description="Why the watch is over; absent while it lasts.")
+    because: str | None = Field(default=None, description="What the watch has found, in one sentence with numbers.")
+    release: str | None = Field(default=None, description="The release that brings the version before it back.")
+
+
 class DecisionStatus(Part):
     """One line of the log of decisions."""
 
@@ -117,6 +126,7 @@ class ReleaseStatus(Part):
         default=(), strict=False, description="Ready, Reconciling and Stalled.", json_schema_extra=_BY_TYPE
     )
     slots: SlotsStatus | None = Field(default=None, description="Which Deployment is which.")
+    watch: WatchStatus | None = Field(default=None, description="The watch after the success, where there is one.")
     policy_digest: str | None = Field(default=None, description="The digest of the policy the release is bound to.")
     epoch: int | None = Field(default=None, description="Counts the changes of phase; stamped on what is written.")
     decisions: tuple[DecisionStatus, ...] = Field(default=(), strict=False, description="The last decisions.")

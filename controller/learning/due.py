@@ -4,7 +4,8 @@
   everything is learned anew from the last three hours.
 - No release is under way, and there is no baseline that can be trusted, or it is a day old, or it was learned from the
   last hours only, or a version was promoted since: an hour after the promotion, when its pods are no longer new.
-- While a release is under way nothing is learned: its thresholds are a promise about all of its looks together.
+- While a release is under way, or watched after its end, nothing is learned: its thresholds are a promise about all of
+  its looks together.
 """
 
 from __future__ import annotations
@@ -79,8 +80,18 @@ def due(app: AppKey, baseline: Baseline | NotLearned, releases: Sequence[Object]
 
 
 def under_way(releases: Sequence[Object]) -> bool:
-    """Whether one of these releases moves pods: what it relies on must stay as it is."""
-    return any(phase not in _ENDED and phase not in _WAITING for phase in map(_phase, releases))
+    """Whether one of these releases moves pods, or is watched: what it relies on must stay as it is."""
+    return any(_moves(one) or _watched(one) for one in releases)
+
+
+def _moves(release: Object) -> bool:
+    phase = _phase(release)
+    return phase not in _ENDED and phase not in _WAITING
+
+
+def _watched(release: Object) -> bool:
+    watch = (release.get("status") or {}).get("watch")
+    return isinstance(watch, Mapping) and not watch.get("over")
 
 
 def _phase(release: Object) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from controller.attempt import Reading, TickResult, parsed
-from controller.record import RecordTooNew
 from controller.night.train_tick import train_tick
+from controller.record import RecordTooNew
 from controller.release import ENDS, AppKey, Key, TrainKey
 from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings, WriteSlot
 from controller.simulation.pods import NEVER
@@ -202,7 +202,8 @@ class Driver:
         for key, obj in self.world.objects.items.items():
             if key[0] == "Release":
                 try:
-                    if parsed(obj).record.phase not in ENDS:
+                    record = parsed(obj).record
+                    if record.phase not in ENDS or record.watched:
                         return False
                 except RecordTooNew:
                     continue

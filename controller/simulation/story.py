@@ -95,6 +95,9 @@ def turn_text(before: Record, after: Record) -> str:
         return _stage(after) if after.phase is Phase.BATCH else after.phase.value
     if after.stage != before.stage:
         return _stage(after)
+    if after.watch is not None and after.watch.over and (before.watch is None or not before.watch.over):
+        why = _CAUSES.get(after.turned, after.turned.value) if after.turned is not None else ""
+        return f"Watch: {why} -> back" if after.watch.back else "Watch over"
     if any(entry.kind == "WindowMissed" and entry not in before.decisions for entry in after.decisions[-3:]):
         return "Window missed"
     held_before = before.held.reason if before.held is not None else None
