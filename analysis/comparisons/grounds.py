@@ -182,12 +182,23 @@ def extra_share(total: Exposure, seen: Look, noise: Noise) -> float:
 def effect_of(total: Exposure, seen: Look) -> Effect:
     """Both sides' shares of bad requests, and their ratio with its interval."""
     return Effect(
-        ratio=seen.ratio,
-        low=seen.low,
-        high=bounded(seen.high),
+        seen.ratio,
+        *shown(seen),
         contender_rate=total.contender_events / total.contender_requests,
         incumbent_rate=total.incumbent_events / total.incumbent_requests,
     )
+
+
+def shown(seen: Look) -> tuple[float, float | None]:
+    """The interval beside the ratio, None where the data does not bound it from above.
+
+    It is of a change that is the same all along. One that began in the middle may lie outside of it: the interval that
+    is shown reaches to it then, which costs no coverage.
+    """
+    high = bounded(seen.high)
+    if seen.ratio is None:
+        return seen.low, high
+    return min(seen.low, seen.ratio), high if high is None else max(high, seen.ratio)
 
 
 def shares_told(total: Exposure, seen: Look) -> str:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparisons.counted import Counted, inclined, obstacles, over
-from analysis.comparisons.grounds import missing_side, number, since_settled, stale_side
+from analysis.comparisons.grounds import missing_side, number, shown, since_settled, stale_side
 from analysis.counting import count_rate
 from analysis.engine import Look, Worse, look_at_rates
-from analysis.held import Held, bounded
+from analysis.held import Held
 from analysis.learned import Learned, NotLearned
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
@@ -91,7 +91,7 @@ class _Judged:
             would_change,
             exposure=_exposure(tally),
             freshness=tally.freshness,
-            effect=Effect(self.look.ratio, self.look.low, bounded(self.look.high), ours, theirs, PER_SECOND),
+            effect=Effect(self.look.ratio, *shown(self.look), ours, theirs, PER_SECOND),
             could_hide=self.hidden if verdict is Verdict.UNDECIDED else None,
         )
 

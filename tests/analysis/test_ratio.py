@@ -58,6 +58,9 @@ def test_errors_that_begin_late_are_not_diluted_by_a_clean_past() -> None:
     ]
     late = a_fleet().lasting(clean + 6).but("errors", "new-0", valued(*errors)).judged()
     assert late.verdict is Verdict.DEGRADED
+    # An interval of one ratio for all minutes does not hold what began in the middle; what is shown does.
+    assert late.effect is not None and late.effect.ratio is not None and late.effect.high is not None
+    assert late.effect.low <= late.effect.ratio <= late.effect.high
     assert a_fleet().lasting(clean + 6).judged().verdict is Verdict.HEALTHY
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.assumptions import STALE_WINDOWS
 from analysis.verdict import Verdict
 from controller.release import FORWARD, Phase, Record
 from controller.requests import (
@@ -19,7 +20,7 @@ from tests.kernel.memory import (
     ungated,
 )
 
-_WINDOW, _SCRAPE = 30.0, 15.0
+_WINDOW = 30.0
 
 
 def _goes_forward(now: Moment) -> bool:
@@ -77,7 +78,7 @@ def _lacking(now: Moment, gate: str, terms: int, record: Record) -> str:
         if not newest["incumbent"]:
             return f"{term} has nothing of the incumbent"
         at = now.entry.at + now.memory.skew  # the store is asked by the controller's clock
-        if newest["contender"] < at - 2 * _WINDOW - _SCRAPE:
+        if newest["contender"] < at - (STALE_WINDOWS + 1) * _WINDOW:  # the last one is not complete yet
             return f"{term} of the contender is {at - newest['contender']:.0f} s old"
     return ""
 
