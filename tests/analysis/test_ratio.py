@@ -58,9 +58,14 @@ def test_errors_that_begin_late_are_not_diluted_by_a_clean_past() -> None:
     ]
     late = a_fleet().lasting(clean + 6).but("errors", "new-0", valued(*errors)).judged()
     assert late.verdict is Verdict.DEGRADED
-    # An interval of one ratio for all minutes does not hold what began in the middle; what is shown does.
-    assert late.effect is not None and late.effect.ratio is not None and late.effect.high is not None
-    assert late.effect.low <= late.effect.ratio <= late.effect.high
+
+
+def test_the_interval_that_is_shown_holds_its_ratio_although_the_change_began_in_the_middle() -> None:
+    errors = [1000.0 + 1.5 * k for k in range(81)] + [1120.0 + 150.0 * k for k in (1, 2)]
+    effect = a_fleet().lasting(82).but("errors", "new-0", valued(*errors)).judged().effect
+    # Of one ratio for all minutes it would be 0.96 to 2.2.
+    assert effect is not None and effect.ratio is not None and effect.ratio > 3.0
+    assert effect.low < effect.ratio == effect.high
     assert a_fleet().lasting(clean + 6).judged().verdict is Verdict.HEALTHY
 
 
