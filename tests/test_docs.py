@@ -7,12 +7,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 
+from controller.configuration import configuration_from_text
+from controller.outside.wording import MARKS
 from controller.simulation.scenario import simulate
 from controller.transitions import mermaid
 from policies.load import PolicyRefused, load_text
+from policies.notify import USUAL, Event, NotifyRoute
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -110,6 +115,18 @@ def test_each_story_of_the_strategies_page_is_about_its_strategy_or_router() -> 
         assert all(cells), name
 
 
+def test_the_notifiers_that_are_shown_are_legal_and_every_event_and_mark_is_named() -> None:
+    page = (ROOT / "docs/notifications.md").read_text()
+    policy, configuration = blocks(page, "yaml")
+    routes = [NotifyRoute.model_validate(route) for route in yaml.safe_load(policy)["spec"]["notify"]]
+    found = configuration_from_text(configuration).notifiers
+    assert {route.notifier for route in routes} <= {one.key for one in found}
+    events = re.findall(r"^\| `(\w+)` \| .* \| (yes)? ?\|$", page, re.MULTILINE)
+    assert [event for event, _ in events] == list(get_args(Event))
+    assert [event for event, usual in events if usual] == list(USUAL)
+    assert {f"`${mark}`" for mark in MARKS} <= set(re.findall(r"`\$\w+`", page))
+
+
 def test_the_glossary_has_each_word_once() -> None:
     words = re.findall(r"^\| ([A-Z][\w ,]*) \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert len(words) > 40
@@ -141,3 +158,13 @@ def test_no_document_names_a_machine_or_a_registry_host() -> None:
         assert not re.search(r"/work/|/tmp/|/root/|pypi\.org|proxy\.golang|registry\.npmjs", page.read_text()), (
             page.name
         )
+
+
+def test_the_train_of_the_nights_page_is_legal_and_its_cars_leave_as_the_page_says() -> None:
+    page = (ROOT / "docs/nights.md").read_text()
+    shown = next(block for block in blocks(page, "yaml") if "kind: ReleaseTrain" in block)
+    assert load_text(shown)[0].train is not None
+    told = re.search(r"scenario\s+\[[\w-]+\]\(\.\./([^)]+)\)\s+the\s+order\s+is\s+(.+?)\.\n", page, re.DOTALL)
+    assert told is not None
+    cars = re.findall(r"`([\w-]+)`", told[2])
+    assert f"left {', '.join(f'{car}-v2' for car in cars)}" in (ROOT / told[1]).read_text().splitlines()
