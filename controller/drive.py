@@ -19,6 +19,7 @@ from controller.night.hours import ASKS
 from controller.night.platform import trains_in
 from controller.night.ride import recalled
 from controller.night.under_way import night
+from controller.overwritten import keep
 from controller.pinned import effective_policy, pin
 from controller.progress import STILL
 from controller.record import RecordTooNew, applied, noted, worth_writing
@@ -101,7 +102,7 @@ def drive(
     # What the cluster, a person or a post says to turn back is not kept waiting by a store that may be slow to answer.
     if not _turns_anyway(glance.decision):
         told = yield from ask_gates(app, attempt.record, first, policy, source, learns=settings.learns)
-        heard = yield from ask_level(alerts, posts, now)
+        heard = (yield from ask_level(alerts, posts, now)) if alerts else heard
         first = with_alerts(first, heard, attempt.record, policy.spec)
         glance = _turn(attempt, first, told, heard, policy, source) if told.verdicts or alerts else glance
     if not glance.plan.writes and not worth_writing(attempt.record, glance.after, now):
@@ -126,7 +127,7 @@ def drive(
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
-    if not isinstance(glance.decision, RollBack):
+    if alerts and not isinstance(glance.decision, RollBack):
         # What began to fire while all this was asked must not be lost against the step that follows.
         heard = both(heard, (yield from ask_level(alerts, posts, now)))
     others: tuple[str, ...] = ()
@@ -142,6 +143,8 @@ def drive(
         return TickResult(app, attempt.name, latest.record, again_in=SOON, note="two looks disagreed")
     if not leap.plan.writes and not worth_writing(latest.record, leap.after, now):
         return TickResult(app, attempt.name, leap.after)
+    if policy.spec.trigger == "template" and (kept := (yield from keep(app, latest, leap.plan, again.slots))):
+        return kept
     return (yield from carry_out(app, latest, latest.record, leap.after, leap.plan, now))
 
 

@@ -38,6 +38,8 @@ def tidy(
     slots: list[SlotState] = []
     for name in course.slot_names:
         answer = yield ReadSlot(app.namespace, name)
+        if isinstance(answer, Failure) and answer.kind is not FailureKind.ABSENT:
+            return TickResult(app, failure=answer)  # the next release would be refused for a claim that is still there
         if isinstance(answer, Mapping):
             slots.append(slot_state(answer))
     for slot in slots:

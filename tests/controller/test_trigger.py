@@ -155,6 +155,42 @@ def test_after_a_lift_the_template_is_tried_once_more(app: App) -> None:
     assert (app.serving(), app.paused(), len(app.releases())) == ({"v2": 4}, True, 4)
 
 
+def test_an_image_that_is_set_in_mid_release_is_released_next(app: App) -> None:
+    app.runs(30)
+    app.sets_image("v2")
+    app.until(lambda: "v2" in app.images)
+    app.sets_image("v3")
+    app.until(lambda: [phase for phase, _ in app.releases()] == ["RolledBack", "Succeeded"])
+    assert app.releases()[0][1] in ("ContenderChanged", "Superseded")
+    assert app.serving() == {"v3": 4}
+    app.runs(300)
+    assert len(app.releases()) == 2
+    assert app.paused()
+
+
+def test_an_image_that_is_set_on_the_way_back_is_released_next(app: App) -> None:
+    app.runs(30)
+    app.sets_image("v2")
+    app.until(lambda: "v2" in app.images)
+    (name,) = (key[2] for key in app.world.objects.items if key[0] == "Release")
+    app.world.edit("Release", name, {"spec": {"abort": {"reason": "no"}}})
+    app.until(lambda: app.releases()[0][0] == "RollingBack")
+    app.sets_image("v3")
+    app.until(lambda: [phase for phase, _ in app.releases()] == ["RolledBack", "Succeeded"])
+    assert app.serving() == {"v3": 4}
+
+
+def test_a_restart_or_an_undo_in_mid_release_is_no_version_to_be_kept(app: App) -> None:
+    app.runs(30)
+    app.sets_image("v2")
+    app.until(lambda: "v2" in app.images)
+    app.sets_image("v1")
+    app.until(lambda: app.releases() == [("RolledBack", "ContenderChanged")])
+    app.runs(300)
+    assert app.serving() == {"v1": 4}
+    assert len(app.releases()) == 1
+
+
 def test_what_somebody_resumes_is_paused_once_more_and_then_theirs(app: App) -> None:
     app.runs(30)
     app.edits(paused=None)

@@ -108,6 +108,12 @@ def _third_template() -> World:
     return _acted(a_rolling(), lambda there: held_at(there, 3, 2), _patches(**_image("v3")))
 
 
+def _third_template_is_next() -> World:
+    """With `trigger: template` it is a wish: this release goes back, and the next one is of it."""
+    world = a_rolling(trigger="template")
+    return _acted(world, lambda there: held_at(there, 3, 2), _patches(**_image("v3")))
+
+
 def _rollback_after_success() -> World:
     world = a_rolling()
     whenever(
@@ -148,6 +154,7 @@ def _succeeding(world: World) -> bool:
     return phase(world) != "Succeeded"
 
 
+KEPT = f"{APP}-6e9ee69d3afe-00000005"  # by its version, and the uid of the release that it came into
 HELD = {
     each.name: each
     for each in (
@@ -159,6 +166,12 @@ HELD = {
         Scenario("rolling D lowered", _lowered, {"first": "Succeeded"}),
         Scenario("rolling down and up in a hold", _down_and_up, {"first": "Succeeded"}),
         Scenario("rolling third template", _third_template, {"first": "RolledBack"}, _moved),
+        Scenario(
+            "rolling third template is next",
+            _third_template_is_next,
+            {"first": "RolledBack", KEPT: "Succeeded"},
+            _moved,
+        ),
         Scenario(
             "rolling rollback after success",
             _rollback_after_success,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.kernel.faults import EXHAUSTIVE, paused, single_faults, tried
-from tests.kernel.hold_scenarios import HELD
-from tests.kernel.night import told, with_faults
+from tests.kernel.hold_scenarios import HELD, KEPT
+from tests.kernel.night import Ending, told, with_faults
 from tests.kernel.scenarios import Scenario
 from tests.kernel.strikes import paused_writer
 from tests.kernel.test_single_faults import LONGEST, allowed
@@ -37,10 +37,21 @@ def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) ->
             continue
         if not night.struck:
             wrong.append(f"{trial}: never struck")
-        if not allowed(ending, story, trial):
+        if not (allowed(ending, story, trial) or _kept_all_the_same(ending, story.ending)):
             wrong.append(f"{trial}: ended {ending}")
     print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
     assert not wrong, "\n".join(wrong[:10])
+
+
+def _kept_all_the_same(ending: Ending, wanted: Ending) -> bool:
+    """Where a third template is a release of its own, that one may be what turns this one back, if it is seen first."""
+    causes = {ending.releases["first"][1], wanted.releases["first"][1]}
+    return (
+        KEPT in ending.releases
+        and ending.phases == wanted.phases
+        and ending.slots == wanted.slots
+        and causes <= {"ContenderChanged", "Superseded"}
+    )
 
 
 @pytest.mark.parametrize("part", range(4))

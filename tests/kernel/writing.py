@@ -16,6 +16,7 @@ from controller.requests import (
     WriteRecord,
     WriteSlot,
 )
+from controller.strategies.idle import IDLE_ANNOTATION
 from tests.kernel.memory import (
     Moment,
     claim_of,
@@ -58,6 +59,8 @@ def blast_radius(now: Moment) -> str:
     allowed = _BORROWED[strategy.kind if strategy is not None else "twin"]
     if strategy is not None and strategy.traffic is not None:
         allowed = allowed | {"paused"}
+    if IDLE_ANNOTATION in (after["metadata"].get("annotations") or {}):
+        allowed = allowed | {"paused"}  # between releases that a template starts
     claim = claim_of(after)
     prepared = claim is not None and claim.role == "contender" and claim.phase is Phase.PREFLIGHT
     if prepared and before["spec"]["replicas"] == 0:
@@ -108,14 +111,20 @@ _OURS = ("resourceVersion", "generation", "managedFields")
 def _foreign_metadata(obj: object) -> object:
     assert isinstance(obj, dict)
     kept = {key: value for key, value in obj["metadata"].items() if key not in _OURS}
-    notes = {key: value for key, value in (kept.get("annotations") or {}).items() if key != CLAIM_ANNOTATION}
+    notes = {key: value for key, value in (kept.get("annotations") or {}).items() if key not in _NOTES}
     return {**kept, "annotations": notes}
+
+
+_NOTES = (CLAIM_ANNOTATION, IDLE_ANNOTATION)
 
 
 def intent_first(now: Moment) -> str:
     if not isinstance(now.request, WriteSlot | WriteObject):
         return ""
     write = now.request.write
+    if isinstance(write, PatchSlot) and IDLE_ANNOTATION in (write.annotations or {}):
+        moving = [life.name for _, life in now.memory.moving]
+        return f"{write.name} was paused as idle while {moving[0]} moves it" if moving else ""
     if isinstance(write, PatchSlot) and write.claim is None:
         ended = now.life is not None and now.life.record.ended
         return "" if ended else f"the claim on {write.name} was released before the end"
