@@ -14,8 +14,10 @@ import yaml
 
 from controller.configuration import configuration_from_text
 from controller.outside.wording import MARKS
+from controller.report.alerting import OUTCOMES, POSTS
 from controller.simulation.scenario import simulate
 from controller.transitions import mermaid
+from policies.alerts import OnAlert
 from policies.load import PolicyRefused, load_text
 from policies.notify import USUAL, Event, NotifyRoute
 
@@ -168,3 +170,16 @@ def test_the_train_of_the_nights_page_is_legal_and_its_cars_leave_as_the_page_sa
     assert told is not None
     cars = re.findall(r"`([\w-]+)`", told[2])
     assert f"left {', '.join(f'{car}-v2' for car in cars)}" in (ROOT / told[1]).read_text().splitlines()
+
+
+def test_the_alerts_that_are_shown_are_legal_and_every_answer_and_count_is_named() -> None:
+    page = (ROOT / "docs/alerts.md").read_text()
+    policy, configuration = blocks(page, "yaml")
+    shown = yaml.safe_load(policy)["spec"]
+    assert [OnAlert.model_validate(each).then for each in shown["alerts"]] == ["rollBack", "pause"]
+    found = configuration_from_text(configuration)
+    assert (found.alerts.watchdog, found.alerts.listen) == ((("alertname", "Watchdog"),), ("0.0.0.0", 8081))
+    assert found.settings.hears
+    (posts,) = re.findall(r"requests to the listener: ([a-z, ]+) \|", page)
+    assert set(posts.split(", ")) == set(POSTS)
+    assert all(f" {word}" in page for word in OUTCOMES)

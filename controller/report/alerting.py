@@ -40,6 +40,11 @@ class AlertReport:
             "When the last post was kept; 0 before any.",
             registry=registry,
         )
+        self._writes = Counter(
+            "nightferry_alert_inbox_writes",
+            "Writes of policies' inboxes; posts that come together share one.",
+            registry=registry,
+        )
         self._hops = Histogram(
             "nightferry_alert_to_rollback_seconds",
             "From an alert's beginning to the decision that it causes. hop: post (until its post came), tick (from "
@@ -67,6 +72,10 @@ class AlertReport:
         """Alerts are in the inbox of an app; without a release under way that is all that happens."""
         self._alerts.labels("kept" if active else "idle").inc(len(alerts))
         self._log.info("alerts", app=str(app), release="under way" if active else "none", **_names(alerts))
+
+    def wrote(self) -> None:
+        """An inbox was written."""
+        self._writes.inc()
 
     def ignored(self, app: AppKey, alerts: Sequence[Told]) -> None:
         """A post told of alerts that do not fire: an old one, or one that is over."""

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from tests.bench import alone, idle, releases
+from tests.bench import alerts, alone, idle, releases
 from tests.bench.figures import Figure, Measured, Unmeasured, as_json, table
 from tests.bench.machine import load, this_machine
 from tests.bench.plane import MANIFESTS, Plane, running_plane
@@ -34,7 +34,11 @@ GROUPS: Mapping[str, tuple[Figure, ...]] = {
     "ticks": (releases.TICK_CPU, releases.TICK_REQUESTS),
     "crash": (releases.CRASH, releases.CRASH_LATE),
     "abort": (releases.ABORT, releases.ABORT_LATE),
-}
+    "alerts": (
+        alerts.POST, alerts.POST_HOP, alerts.LEVEL, alerts.IN_STORM, alerts.STORM_KEPT, alerts.STORM_WRITES,
+        alerts.STORM_TICK,
+    ),
+}  # fmt: skip
 """What is measured together, in this order: what needs no server first."""
 
 
@@ -91,6 +95,7 @@ def measurements(parts: Parts) -> dict[str, Callable[[], Iterator[Measured]]]:
         "ticks": lambda: releases.measure_ticks(parts.bed, parts.scratch),
         "crash": lambda: releases.measure_crash(parts.bed, parts.scratch),
         "abort": lambda: releases.measure_abort(parts.bed, parts.scratch),
+        "alerts": lambda: alerts.measure_alerts(parts.bed, parts.scratch),
     }
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from controller import drive, listening
+from controller.attempt import parsed
 from controller.firing import Level
+from controller.record import rfc3339
 from controller.requests import ReadFiring
+from controller.simulation import alerting
 from controller.simulation.driver import Fault, Point
-from tests.kernel.alert_scenarios import ALERTED, ended, fires, flashes, posted
+from controller.simulation.world import World
+from tests.kernel.alert_scenarios import ALERT, ALERTED, an_alerted, ended, fires, flashes, posted
 from tests.kernel.events import Event
 from tests.kernel.faults import single_faults, tried
 from tests.kernel.laws import Broken
-from tests.kernel.night import Night, told, with_faults
-from tests.kernel.scenarios import Scenario, phase
+from tests.kernel.night import Night, begin, told, with_faults
+from tests.kernel.scenarios import Scenario, ask, in_batch, phase, whenever
 from tests.kernel.strikes import crash_and_event
 from tests.kernel.test_single_faults import LONGEST, allowed
 
@@ -147,3 +153,72 @@ def test_the_law_notices_a_controller_that_is_deaf(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(drive, "concerned", lambda *_: ())
     with pytest.raises(Broken, match=r"L2 the alert wins: .* nobody asked what fires"):
         ALERTED["nothing fires"].night().run(LONGEST)
+
+
+def test_a17_the_decision_names_the_stage_the_gates_and_the_releases_beside_it() -> None:
+    """Who could be to blame: what is released beside it now or was a while ago; not what has moved nothing."""
+    night = ALERTED["an alert fires"].night()
+    world = night.world
+    for name, policy, phase_, ago in (
+        ("pay-7", "payments", "Batch", 120.0),
+        ("find-3", "search", "Succeeded", 3600.0),
+        ("mail-1", "mail", "Succeeded", 48 * 3600.0),
+        ("cart-2", "cart", "Cancelled", 60.0),
+    ):
+        manifest = {
+            "kind": "Release",
+            "metadata": {"name": name},
+            "spec": {"policy": policy, "images": {"app": "x:v1"}},
+        }
+        world.create(manifest)
+        since = rfc3339(world.now - ago)
+        told = {"phase": phase_, "since": since, "app": policy, "batchText": "1/4"}
+        world.edit("Release", name, {"status": told}, status=True)
+    night.over = lambda there: phase(there) == "RolledBack"
+    while phase(world) != "RolledBack":
+        night.advance()
+    because = next(each.because for each in parsed(_first(night)).record.decisions if each.kind == "RollBack")
+    assert because.startswith(f"alert {ALERT} (service=checkout, severity=page) fires since ")
+    assert "charged to batch 1 of 1 of first, begun " in because
+    assert "gates: errors " in because
+    assert (
+        "released beside it: payments/pay-7 (Batch 1/4 for " in because
+        and "search/find-3 (Succeeded for 61m" in because
+    )
+    assert "mail" not in because and "cart" not in because
+
+
+def _first(night: Night) -> Mapping[str, Any]:
+    return night.world.objects.items["Release", "shop", "first"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "act", "word", "end"),
+    [
+        ({}, lambda world: fires(world) or alerting.mute(world, ALERT), "silenced", "Succeeded"),
+        ({"mode": "observe"}, fires, "mode observe", "Succeeded"),
+    ],
+)
+def test_a14_an_alert_that_changes_nothing_stands_in_the_decision_log_once(
+    spec: dict[str, Any], act: Callable[[World], object], word: str, end: str
+) -> None:
+    world = an_alerted(**spec)
+    ask(world)
+    whenever(world, lambda there: in_batch(there, 1) and not there.alerts, act)
+    night = begin(world, lambda there: bool(phase(there)))
+    night.run(LONGEST)
+    assert phase(world) == end
+    (entry,) = [each for each in parsed(_first(night)).record.decisions if each.kind == "Alert"]
+    assert word in entry.because
+
+
+def test_a16_an_alert_on_the_way_back_is_evidence_and_changes_nothing() -> None:
+    night = ALERTED["nothing fires"].night()
+    night.run(LONGEST, lambda at: in_batch(at.world, 1))
+    night.world.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}})
+    night.run(LONGEST, lambda at: phase(at.world) == "RollingBack")
+    posted(night.world)
+    night.run(LONGEST)
+    record = parsed(_first(night)).record
+    assert (record.phase, record.cause) == ("RolledBack", "Aborted")
+    assert [each.part for each in record.alerts] == ["late"]

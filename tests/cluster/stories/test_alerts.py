@@ -77,6 +77,7 @@ class Alerts:
 def alerts_of(story: Story, *, webhook: str | None = None) -> Iterator[Alerts]:
     # Other workers of the run apply it too; a Service cannot be put in place of itself, and no packet goes through it.
     wanted = [one for one in yaml.safe_load_all(MANIFEST.read_text()) if one["kind"] != "Service"]
+    story.scratch.mkdir(parents=True, exist_ok=True)
     shipped = story.scratch / "alertmanager.yaml"
     shipped.write_text(yaml.safe_dump_all(wanted))
     story.bed.apply_manifests(shipped)

@@ -97,6 +97,9 @@ class Ear:
     def kept(self, app: AppKey, alerts: Sequence[Told], *, active: bool) -> None:
         self.heard.append(("kept" if active else "idle", len(alerts)))
 
+    def wrote(self) -> None:
+        self.heard.append(("wrote", 1))
+
     def ignored(self, app: AppKey, alerts: Sequence[Told]) -> None:
         self.heard.append(("ignored", len(alerts)))
 
