@@ -51,7 +51,7 @@ def queued(before: Record, after: Record, uid: str, routes: Sequence[NotifyRoute
     for entry, event in told:
         for route in routes:
             one = _notice(entry, event, route.notifier, uid, after)
-            if event in route.on and one.id not in known:
+            if event in route.events and one.id not in known:
                 fresh[one.id] = one
     return replace(after, notices=_bounded((*after.notices, *fresh.values()))) if fresh else after
 

@@ -40,7 +40,8 @@ class Route(Part):
 class NotifyRoute(Route):
     """Who is told which events of a release."""
 
-    on: tuple[Event, ...] = Field(
+    # Not `on`: YAML of kubectl reads that key as a truth value, and the API server drops it without a word.
+    events: tuple[Event, ...] = Field(
         default=USUAL,
         strict=False,
         min_length=1,
@@ -49,9 +50,9 @@ class NotifyRoute(Route):
 
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()
-        for index, event in enumerate(self.on):
-            if event in self.on[:index]:
-                yield Problem(("on", index), f"{event} again", "each event once")
+        for index, event in enumerate(self.events):
+            if event in self.events[:index]:
+                yield Problem(("events", index), f"{event} again", "each event once")
 
 
 class ReportRoute(Route):

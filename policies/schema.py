@@ -235,7 +235,7 @@ class ReleasePolicySpec(Part):
         default=None,
         strict=False,
         max_length=8,
-        description="Who is told what happens to a release, such as {email: release-room, on: [rolledBack]}.",
+        description="Who is told what happens to a release, such as {email: night-shift, events: [rolledBack]}.",
     )
     history_limit: int = Field(default=20, ge=1, le=100, description="Finished releases kept per policy.")
 

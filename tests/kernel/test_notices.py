@@ -27,7 +27,7 @@ ROOM, MAIL = "webhook/release-room", "email/night-shift"
 EVERY = ["started", "advanced", "paused", "resumed", "rollingBack", "rolledBack", "succeeded", "needsHuman",
          "cancelled", "superseded"]  # fmt: skip
 ENDS = ["rolledBack", "needsHuman", "cancelled", "superseded"]
-NOTIFY = [{"webhook": "release-room", "on": EVERY}, {"email": "night-shift", "on": ENDS}]
+NOTIFY = [{"webhook": "release-room", "events": EVERY}, {"email": "night-shift", "events": ENDS}]
 DOWN = Failure(FailureKind.UNAVAILABLE, "the courier is gone")
 
 

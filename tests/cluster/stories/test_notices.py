@@ -14,7 +14,7 @@ from tests.controller.adapters.mailbox import Inbox, mail_server
 from tests.controller.adapters.server import Answer, Asked, Line, plain, serving
 
 ON = ["started", "rollingBack", "rolledBack"]
-NOTIFY = [{"webhook": "release-room", "on": [*ON]}, {"email": "night-shift", "on": [*ON]}]
+NOTIFY = [{"webhook": "release-room", "events": [*ON]}, {"email": "night-shift", "events": [*ON]}]
 NOTIFIERS = """\
 notifiers:
   - {{{{name: release-room, webhook: {{{{url: "{url}/in"}}}}}}}}
