@@ -131,7 +131,7 @@ def drive(
         # What began to fire while all this was asked must not be lost against the step that follows.
         heard = both(heard, (yield from ask_level(alerts, posts, now)))
     others: tuple[str, ...] = ()
-    if any(not firing.is_known(latest.record, each, "charged") for each in heard.active):
+    if any(not firing.is_known(latest.record, each, "charged") for each in firing.graver(heard.active)):
         others = yield from ask_others(app, now)
     first = with_alerts(first, heard, attempt.record, policy.spec, others)
     second = _observe(latest, again, policy, current, refused, newer, now, calls)
@@ -172,7 +172,7 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, heard: Level, policy:
     decision = decide(record, seen, told.verdicts, policy.spec)
     after = applied(record, decision, told.verdicts, seen.now)
     if _by_alert(decision):
-        after = firing.remembered(after, seen.firing or (), "charged", seen.now)
+        after = firing.remembered(after, firing.graver(seen.firing or ()), "charged", seen.now)
     after = opened(after, policy.spec, seen.now)
     plan = Plan()
     if not isinstance(decision, Finish):

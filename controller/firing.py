@@ -22,6 +22,7 @@ from policies.schema import OnAlert
 
 LEAD = 60.0  # seconds by which the clocks of Prometheus and ours may differ: what began that long before counts
 MOST_KNOWN = 32  # alerts that a record remembers
+MOST_CHARGED = 8  # alerts that one decision is charged to
 _SAME = 1.0  # seconds within which two beginnings of one alert are the same
 _SHOWN = 3  # alerts that a sentence names
 
@@ -142,6 +143,12 @@ def remembered(record: Record, firing: Iterable[Firing], part: Any, now: float) 
     before = sum(each.part == "before" for each in found)
     kept = found if len(found) <= MOST_KNOWN else [*found[:before][:MOST_KNOWN], *found[before:][before - MOST_KNOWN :]]
     return replace(record, alerts=tuple(kept[:MOST_KNOWN]))
+
+
+def graver(firing: Sequence[Firing]) -> tuple[Firing, ...]:
+    """The alerts that a decision is charged to: the earliest few of those that turn back, else of those that hold."""
+    turning = [each for each in firing if each.then == "rollBack"]
+    return tuple((turning or firing)[:MOST_CHARGED])
 
 
 def is_known(record: Record, firing: Firing, part: str) -> bool:

@@ -77,7 +77,8 @@ def noted_alerts(record: Record, heard: Level, policy: ReleasePolicySpec, now: f
         ("late", heard.late, "the release is going back already"),
         ("idle", idle, "mode observe decides nothing"),
     ):
-        new = [each for each in firing.counting(found, record) if not firing.is_known(record, each, part)]
+        told = firing.graver(firing.counting(found, record))
+        new = [each for each in told if not firing.is_known(record, each, part)]
         new = [each for each in new if part != "late" or not firing.is_known(record, each, "charged")]
         if new:
             record = firing.remembered(record, new, part, now)

@@ -30,6 +30,7 @@ from controller.requests import (
 from policies.alerts import OnAlert
 
 _TRIES = 25  # of a write that somebody else was faster with
+FIRED_LATELY = 2.0  # seconds for which it is believed that an alert fires which Alertmanager has shown
 _PAUSE = 0.04  # seconds between them: the watch brings the other's write
 
 
@@ -70,6 +71,8 @@ class _Box:
     """The posts that wait for one policy, and the right to write for all of them."""
 
     writing: threading.Lock = field(default_factory=threading.Lock)
+    fires: frozenset[str] = frozenset()  # what the level showed last, by fingerprint; for whoever writes
+    asked: float = -FIRED_LATELY  # when that was, by the steady clock
     waiting: list[_Ticket] = field(default_factory=list)
 
 
@@ -152,14 +155,14 @@ class Intake:
                 # Whoever comes first writes for all that wait.
                 failure: Failure | None = Failure(FailureKind.UNAVAILABLE, "the post could not be kept")
                 try:
-                    failure = self._write(app, [told for each in tickets for told in each.news], alerts)
+                    failure = self._write(app, box, [told for each in tickets for told in each.news], alerts)
                 finally:
                     for each in tickets:
                         each.done, each.failure = True, failure
         return ticket.failure
 
-    def _write(self, app: AppKey, news: list[Told], alerts: Sequence[OnAlert]) -> Failure | None:
-        news = self._confirmed(app, news, alerts)
+    def _write(self, app: AppKey, box: _Box, news: list[Told], alerts: Sequence[OnAlert]) -> Failure | None:
+        news = self._confirmed(app, box, news, alerts)
         if not news:
             return None
         self._shell.begin_tick()
@@ -194,16 +197,20 @@ class Intake:
             self._ear.kept(app, firing, active=self._active(app))
             self._wake(app)
 
-    def _confirmed(self, app: AppKey, news: list[Told], alerts: Sequence[OnAlert]) -> list[Told]:
+    def _confirmed(self, app: AppKey, box: _Box, news: list[Told], alerts: Sequence[OnAlert]) -> list[Told]:
         """The news with Alertmanager's own word; what it does not say fires is left out, unless it says nothing."""
         firing = [told for told in news if told.ended is None]
         if not firing:
             return news
-        answer = self._knows.perform(question(alerts))
-        if isinstance(answer, Failure):
-            return news
-        now = self._clock.now()
-        fires = {each.fingerprint for each in level(alerts, answer, now).active}
+        fires = box.fires if self._clock.monotonic() - box.asked < FIRED_LATELY else frozenset()
+        if not {told.fingerprint for told in firing} <= fires:
+            # In a storm one answer speaks for all posts of a moment; what it does not have may be younger than it.
+            asked = self._clock.monotonic()
+            answer = self._knows.perform(question(alerts))
+            if isinstance(answer, Failure):
+                return news
+            fires = frozenset(each.fingerprint for each in level(alerts, answer, self._clock.now()).active)
+            box.fires, box.asked = fires, asked
         if stale := [told for told in firing if told.fingerprint not in fires]:
             self._ear.ignored(app, stale)
         return [

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from controller.firing import LEAD, MOST_KNOWN, Level, counting, described, level, question, remembered, with_inbox
+from controller.firing import (
+    LEAD,
+    MOST_CHARGED,
+    MOST_KNOWN,
+    Level,
+    counting,
+    described,
+    graver,
+    level,
+    question,
+    remembered,
+    with_inbox,
+)  # fmt: skip
 from controller.inbox import MOST_TOLD, Told, cut, instant, joined, read_inbox, stamp, written
 from controller.release import Firing, KnownAlert, Record
 from controller.requests import FiringAlerts
@@ -229,6 +241,16 @@ def test_a13_a_storm_is_bounded_in_the_record_and_pushes_out_nothing_that_was_kn
     assert record.alerts[0] == before
     assert record.alerts[-1].fingerprint == "s4999"
     assert len(described(storm, NOW)) < 1000
+
+
+def test_a13_in_a_storm_a_decision_is_charged_to_the_same_few_at_every_tick() -> None:
+    """Else the record would be another one, and written, at every tick of a pause."""
+    storm = [replace(a_firing(f"p{number}", since=NOW + number), then="pause") for number in range(5000)]
+    once = remembered(Record(started=NOW), graver(storm), "charged", NOW)
+    assert [each.fingerprint for each in once.alerts] == [f"p{number}" for number in range(MOST_CHARGED)]
+    assert remembered(once, graver(storm), "charged", NOW + 15.0) == once
+    late = a_firing("f1", since=NOW + 9000.0)
+    assert graver([*storm, late]) == (late,)
 
 
 def test_a_sentence_is_bounded_whatever_an_alert_says() -> None:
