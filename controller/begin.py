@@ -81,8 +81,7 @@ def begin(
     if isinstance(leave, Hold):
         return (yield from _stays(case, leave, trains, settings))
     if record.phase is Phase.QUEUED:
-        asked = f"asked by {spec.requested_by}" if spec.requested_by is not None else "asked"
-        because = f"{asked}: {spec.reason}" if spec.reason is not None else asked
+        because = _asked(spec)
         waited = applied(record, Proceed("it leaves"), (), now)
         after = replace(waited, phase=Phase.PREFLIGHT, since=now, because=because, origin=case.origin)
         skip = spec.skip_gates.reason if spec.skip_gates is not None else ""
@@ -94,6 +93,11 @@ def begin(
             after = noted(after, "LeavesAtOnce", told, now)
         return (yield from carry_out(app, attempt, record, after, Plan(), now))
     return (yield from _preflight(case, settings))
+
+
+def _asked(spec: ReleaseSpec) -> str:
+    asked = f"asked by {spec.requested_by}" if spec.requested_by is not None else "asked"
+    return f"{asked}: {spec.reason}" if spec.reason is not None else asked
 
 
 def _origin(spec: ReleaseSpec) -> Origin:
@@ -166,6 +170,9 @@ def _stays(case: Case, stay: Hold, trains: Sequence[Train], settings: Settings) 
     """It may not leave at this hour: it waits, and what it has borrowed by now it gives back."""
     record, now = case.attempt.record, case.now
     told = missed(case, stay, trains)
+    if not record.because:
+        # Its first record: people read there since when it waits.
+        record = replace(record, since=seconds(case.attempt.created), because=_asked(case.attempt.spec))
     if told:
         record = noted(record, "WindowMissed", told, now)
     ending = _ending(case.attempt, Cause.WINDOW_CLOSED, told or stay.because)

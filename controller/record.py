@@ -262,7 +262,7 @@ def to_status(record: Record, *, generation: int, policy_name: str) -> dict[str,
         "phase": record.phase.value,
         "since": rfc3339(record.since),
         "cause": record.cause.value if record.cause is not None else None,
-        "because": record.because[:1024],
+        "because": record.because[:1024] or None,  # an empty text is no text to an API server
         "verdict": worst(v.verdict for v in record.verdicts if v.required).value if record.verdicts else None,
         "heldReason": record.held.reason.value if record.held is not None else None,
         "held": _held_view(record.held),

@@ -182,3 +182,5 @@ def test_a_release_that_waits_has_asked_nothing_of_the_cluster_and_holds_nothing
     writes = [type(entry.request).__name__ for entry in night.world.trace]
     assert writes.count("WriteSlot") == writes.count("WriteObject") == 0
     assert writes.count("WriteRecord") == 1
+    assert status(night.world)["because"].startswith("asked")
+    assert status(night.world)["since"] == "2025-10-09T09:00:00Z"
