@@ -36,7 +36,7 @@ _ENDINGS: Mapping[str, Event] = {
 _OTHERS: Mapping[str, Event] = {
     "RollBack": "rollingBack",
     "WindowMissed": "windowMissed",
-    "WatchBlind": "paused",
+    "WatchBlind": "watchBlind",
 }
 _MOVING = FORWARD | {Phase.ROLLING_BACK}
 

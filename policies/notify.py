@@ -10,10 +10,10 @@ from policies.names import NotifierName
 
 Event = Literal[
     "started", "advanced", "paused", "resumed", "rollingBack", "rolledBack", "succeeded", "needsHuman", "cancelled",
-    "superseded", "windowMissed",
+    "superseded", "windowMissed", "watchBlind",
 ]  # fmt: skip
 # What asks for somebody's eyes.
-USUAL: tuple[Event, ...] = ("paused", "rollingBack", "rolledBack", "needsHuman", "windowMissed")
+USUAL: tuple[Event, ...] = ("paused", "rollingBack", "rolledBack", "needsHuman", "windowMissed", "watchBlind")
 
 
 class Route(Part):

@@ -108,6 +108,16 @@ def _story(release: Object, record: Record, problem: str) -> Iterator[Renderable
         shown = entry.verdicts or shown
     if record.held is not None or not record.ended:
         yield from _now(record)
+    if record.notices:
+        yield Text("\nTold", style="bold")
+        yield _facts(_told(record), indent=0)
+
+
+def _told(record: Record) -> Facts:
+    """Who was told of what, and who is still to be told."""
+    for notice in record.notices:
+        state = f"not told: {notice.failed}" if notice.failed else "sent" if notice.done else "waits to be sent"
+        yield _clock(notice.at), f"{notice.event} to {notice.notifier}: {state}"
 
 
 def _asked(release: Object, record: Record) -> Facts:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from controller.cli.access import Access
     from controller.morning import Report
 
-MOST_SINCE = 366 * 86400.0
-
 
 class Form(StrEnum):
     """The forms of a report."""
@@ -126,8 +124,8 @@ def _length(text: str) -> float:
         seconds = float(Duration.of(text).seconds)
     except ValueError:
         seconds = 0.0
-    if not 0.0 < seconds <= MOST_SINCE:
-        raise Refusal(f"--since: found '{text}'; allowed: a time up to 366d, such as 12h or 7d")
+    if seconds <= 0.0:
+        raise Refusal(f"--since: found '{text}'; allowed: a time up to 30d, such as 12h or 7d")
     return seconds
 
 

@@ -60,7 +60,7 @@ def timeline(one: Journey, start: float, end: float, words: str) -> str:
         return length * min(max((time - start) / (end - start), 0.0), 1.0)
 
     begin, stop = at(one.began or start), at(one.ended if one.ended is not None else end)
-    turn = at(one.turned) if one.turned is not None and one.began is not None else stop
+    turn = min(at(one.turned), stop) if one.turned is not None and one.began is not None else stop
     parts = [xml.rectangle(begin, 3.0, max(turn - begin, 3.0), 10.0, class_=f"bar {one.group}")]
     if stop > turn:
         parts.append(xml.rectangle(turn, 3.0, max(stop - turn, 3.0), 10.0, class_=f"bar going {one.group}"))

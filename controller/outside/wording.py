@@ -32,6 +32,7 @@ _WORDS: Mapping[str, str] = {
     "cancelled": "the release was cancelled before its start",
     "superseded": "a newer release takes this one's place",
     "windowMissed": "the release missed its window",
+    "watchBlind": "nobody can see how the released version does",
     "test": "this is a test",
 }
 _SUBJECT = "$app: $words ($release)"

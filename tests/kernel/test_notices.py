@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from controller.attempt import parsed
-from controller.notices import GIVEN_UP, MOST_NOTICES, PATIENCE
+from controller.notices import GIVEN_UP, MOST_NOTICES, PATIENCE, heard
 from controller.record import read_record
-from controller.release import Entry, Record
+from controller.release import Entry, Notice, Record
 from controller.requests import Deliver, Delivery, Failure, FailureKind, WriteRecord
 from controller.simulation.driver import Crash, Freeze, LoseAnswer, Refuse
 from controller.simulation.world import World
@@ -309,3 +309,22 @@ def _first(world: World) -> Mapping[str, Any]:
 
 def _policy(world: World) -> Mapping[str, Any]:
     return world.objects.items["ReleasePolicy", "shop", "checkout"]
+
+
+def test_the_law_sees_a_notice_that_is_marked_before_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(record: Record, notice: Notice, _: Delivery, now: float) -> Record:
+        return heard(record, notice, Delivery("sent"), now)
+
+    monkeypatch.setattr("controller.telling.heard", hasty)
+    night = night_of("worse")
+    night.run(LONGEST)
+    assert "but the logs say" in wrong(night)
+
+
+def test_the_law_sees_a_decision_that_nobody_queued_a_notice_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "controller.notices.event_of", lambda entry, *_: None if entry.kind == "RollBack" else "started"
+    )
+    night = night_of("worse")
+    night.run(LONGEST)
+    assert "but the logs say" in wrong(night)
