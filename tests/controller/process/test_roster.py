@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.cluster.cache import Kind
-from controller.release import PodState
+from controller.release import PodState, TrainKey
 from controller.roster import Roster
 from tests.controller.process.apps import CHECKOUT, SEARCH, Copies, policy, release
 
@@ -91,3 +91,13 @@ def test_objects_without_sense_wake_nobody() -> None:
     roster = Roster(Copies(broken, releases=({"metadata": {"namespace": "shop", "name": "r"}, "spec": {}},)))
     assert [app.policy for app in roster.refresh()] == ["odd"]
     assert roster.concerned(Kind.RELEASE, "shop", "r", {"metadata": {}, "spec": {"policy": 7}}) is None
+
+
+def test_a_train_is_always_awake_and_woken_when_people_write_and_not_when_we_do() -> None:
+    train = {"metadata": {"namespace": "shop", "name": "nightly", "uid": "u", "generation": 1}}
+    roster, key = Roster(Copies(policy("checkout"), trains=(train,))), TrainKey("shop", "nightly")
+    assert roster.refresh() == {CHECKOUT: False, key: True} and roster.active(key)
+    assert roster.concerned(Kind.TRAIN, "shop", "nightly", train) == key
+    assert roster.concerned(Kind.TRAIN, "shop", "nightly", {**train, "status": {"phase": "Open"}}) is None
+    edited = {"metadata": {**train["metadata"], "generation": 2}}
+    assert roster.concerned(Kind.TRAIN, "shop", "nightly", edited) == key
