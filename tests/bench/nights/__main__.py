@@ -22,7 +22,7 @@ from tests.bench.nights.mix import kind_of
 from tests.bench.nights.night import Told, night
 from tests.bench.nights.tally import faultless, page
 
-A_FORTNIGHT = 14  # days between two releases of an app, on average
+BETWEEN = 21  # days between two releases of an app, on average
 
 
 def dates(number: int, seed: int) -> tuple[date, ...]:
@@ -47,7 +47,7 @@ def one_date(task: tuple[date, int]) -> list[Told]:
     found = []
     for app in fleet(seed):
         rng = np.random.default_rng([seed, 300, app.number, day.toordinal()])
-        if rng.random() < 1.0 / A_FORTNIGHT and (told := night(app, day, kind_of(rng), seed)) is not None:
+        if rng.random() < 1.0 / BETWEEN and (told := night(app, day, kind_of(rng), seed)) is not None:
             found.append(told)
     return found
 

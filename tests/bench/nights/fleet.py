@@ -77,6 +77,7 @@ class App:
                 "zone": self.zone,
                 "onClose": self.on_close,
             },
+            "watch": {"for": self.watched},
             "alerts": [{"match": {"service": "checkout", "severity": "page"}, "then": "rollBack"}],
         }
         return {
