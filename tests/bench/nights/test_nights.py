@@ -12,7 +12,7 @@ from tests.bench.nights.__main__ import dates
 from tests.bench.nights.fleet import fleet
 from tests.bench.nights.mix import KINDS
 from tests.bench.nights.night import Told, night
-from tests.bench.nights.tally import faultless, false_rollback, missed, page
+from tests.bench.nights.tally import false_rollback, faultless, missed, page
 
 SEED = 5
 BY_KIND = {kind.name: kind for kind in KINDS}
