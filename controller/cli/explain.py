@@ -106,7 +106,7 @@ def _story(release: Object, record: Record, problem: str) -> Iterator[Renderable
     for entry in record.decisions:
         yield from _decision(entry, first, known=entry.verdicts == shown)
         shown = entry.verdicts or shown
-    if record.held is not None or not record.ended:
+    if record.held is not None or not record.ended or record.watched:
         yield from _now(record)
     if record.notices:
         yield Text("\nTold", style="bold")
@@ -190,6 +190,8 @@ def _now(record: Record) -> Iterator[RenderableType]:
         held = record.held
         until = f"; at {_clock(held.until)}: {held.then}" if held.until is not None else f"; {held.then}"
         facts += [("held", f"{held.reason.value} since {_clock(held.since)}{until}"), ("", held.because)]
+    if record.watch is not None:
+        facts.append(("watch", record.watch.over or f"watching until {_clock(record.watch.until)}"))
     yield _facts(iter(facts), indent=0)
     for verdict in record.verdicts:
         yield _verdict_line(verdict)

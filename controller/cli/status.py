@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -143,8 +143,8 @@ def _table(rows: Sequence[Row], now: float, width: int) -> Iterator[Text]:
     many = len({row.namespace for row in rows}) > 1
     lines = [[Text(t) for t in ["NAMESPACE"] * many + ["APP", "RELEASE", "PHASE", "BATCH", "PODS", "VERDICT", "FOR"]]]
     for row in rows:
-        held = f" ({row.held['reason']})" if row.held else ""
-        colour = "yellow" if held else PHASE_COLOURS.get(row.phase or "", "dim")
+        held = f" ({row.held['reason']})" if row.held else " (watched)" if row.watched else ""
+        colour = "yellow" if row.held else PHASE_COLOURS.get(row.phase or "", "dim")
         cells = [
             Text(row.app),
             Text(_short_release(row)),
@@ -185,6 +185,19 @@ def _short_release(row: Row) -> str:
     return row.release.removeprefix(f"{row.app}-") if row.release.startswith(f"{row.app}-") else row.release
 
 
+def _watch_text(watch: Mapping[str, Any], now: float) -> str:
+    """How long the watch lasts, or what it came to."""
+    from controller.cli.view import seconds, span
+
+    if watch.get("release"):
+        return f"{watch.get('because')}; release {watch['release']} brings the version before it back"
+    if watch.get("over"):
+        return f"over: {watch['over']}"
+    until = seconds(watch.get("until"))
+    left = f" for {span(until - now)} more" if until is not None and until > now else ""
+    return f"watching until {watch.get('until')}{left}: a broken limit, its history or an alert turns back"
+
+
 def _details(row: Row, now: float) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
@@ -205,6 +218,8 @@ def _details(row: Row, now: float) -> list[RenderableType]:
         facts.add_row(
             "numbers", f"of {ago(row.at, now)} ago; written again when they change a decision, or each minute"
         )
+    if row.watch is not None:
+        facts.add_row("watch", _watch_text(row.watch, now))
     if row.cause:
         facts.add_row("cause", row.cause)
     parts: list[RenderableType] = [Text(), facts]

@@ -26,12 +26,18 @@ class Row:
     because: str
     since: str | None
     cause: str | None = None
+    watch: Mapping[str, Any] | None = None  # what goes on after a success
     at: float | None = None  # when the controller wrote it, in seconds since the epoch
 
     @property
     def ended(self) -> bool:
         """Whether nothing moves."""
         return self.phase in (None, "Succeeded", "RolledBack", "NeedsHuman", "Cancelled")
+
+    @property
+    def watched(self) -> bool:
+        """Whether gates and alerts go on although the release has ended."""
+        return self.watch is not None and not self.watch.get("over")
 
     @property
     def moved(self) -> bool:
@@ -57,6 +63,7 @@ class Row:
             "because": self.because,
             "since": self.since,
             "cause": self.cause,
+            "watch": dict(self.watch) if self.watch is not None else None,
         }
 
 
@@ -80,6 +87,7 @@ def row_of(release: Object) -> Row:
         because=(held or {}).get("because") or because,
         since=status.get("since") or metadata.get("creationTimestamp"),
         cause=status.get("cause"),
+        watch=status.get("watch") or None,
         at=_written(status),
     )
 

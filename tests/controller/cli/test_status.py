@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.verdict import Verdict
-from controller.record import applied
-from controller.release import Advance, Cause, Finish, GateVerdict, Hold, HoldReason, Phase, Record, RollBack
+from controller.record import applied, rfc3339
+from controller.release import Advance, Cause, Finish, GateVerdict, Hold, HoldReason, Phase, Record, RollBack, Watching
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import POLICY, T0, Nightferry, ended, has_release, moving
 
@@ -241,3 +241,30 @@ def test_explain_for_scripts(app: ApiServer, nightferry: Nightferry) -> None:
 def test_explain_of_nothing_names_the_newest(app: ApiServer, nightferry: Nightferry) -> None:
     has_release(app, "checkout-1", moving(1))
     assert "its newest: checkout-1" in nightferry("explain", "checkout-2").refusal
+
+
+# ------------------------------------------------------------------------------------------------------- the watch
+
+
+def watched(over: str = "", back: str = "") -> Record:
+    """A success with its watch, until 2027-01-15T09:10:00Z."""
+    done = ended(Phase.SUCCEEDED, Cause.COMPLETED)
+    return replace(done, watch=Watching(T0 + 600.0, T0 + 4200.0, over, back, asked=bool(back)))
+
+
+def test_a_success_that_is_watched_says_until_when(app: ApiServer, nightferry: Nightferry) -> None:
+    has_release(app, "checkout-1", watched())
+    [row] = rows(nightferry)
+    assert row["watch"]["until"] == rfc3339(T0 + 4200.0) and not row["watch"]["over"]
+    said = nightferry("status", "checkout").out
+    assert "Succeeded (watched)" in said and f"watching until {rfc3339(T0 + 4200.0)}" in said
+    assert "watching until" in nightferry("explain", "checkout-1").out
+
+
+def test_a_watch_that_is_over_says_what_it_came_to(app: ApiServer, nightferry: Nightferry) -> None:
+    has_release(app, "checkout-1", watched("errors of 6 %", "checkout-back-1"))
+    said = nightferry("status", "checkout").out
+    assert "(watched)" not in said
+    assert "errors of 6 %; release checkout-back-1 brings the version before it back" in " ".join(said.split())
+    has_release(app, "checkout-1", watched("nothing was found"))
+    assert "over: nothing was found" in nightferry("status", "checkout").out
