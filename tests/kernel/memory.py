@@ -26,6 +26,7 @@ from controller.requests import (
     ReadPolicy,
     ReadRelease,
     ReadSlot,
+    ReadTrains,
     Request,
     Write,
     WriteEvent,
@@ -85,7 +86,7 @@ class Eyes:
             self.firing = (*self.firing, answer)
         elif isinstance(request, Deliver):
             self.told += 1
-        elif getattr(request, "fresh", not isinstance(request, ReadPolicy | ReadBaseline)):
+        elif getattr(request, "fresh", not isinstance(request, ReadPolicy | ReadBaseline | ReadTrains)):
             self.quorum += 1
             if isinstance(request, ReadPods) and isinstance(answer, PodList):
                 self.pods = answer
