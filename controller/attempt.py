@@ -327,6 +327,7 @@ _WARNINGS = (
     "HoldDegraded",
     "HoldUndecided",
     "HoldShared",
+    "HoldAlert",
     GIVEN_UP,
 )
 
