@@ -18,12 +18,11 @@ from controller.simulation.driver import Fault, Point
 from controller.simulation.world import World
 from tests.kernel.alert_scenarios import ALERT, ALERTED, an_alerted, ended, fires, flashes, posted
 from tests.kernel.events import Event
-from tests.kernel.faults import single_faults, tried
+from tests.kernel.faults import tried
 from tests.kernel.laws import Broken
-from tests.kernel.night import Night, begin, told, with_faults
+from tests.kernel.night import Night, begin, told
 from tests.kernel.scenarios import Scenario, ask, in_batch, phase, whenever
-from tests.kernel.strikes import crash_and_event
-from tests.kernel.test_single_faults import LONGEST, allowed
+from tests.kernel.strikes import LONGEST, crash_and_event, every_single_fault
 
 USUAL = ("an alert fires", "an alert flashes", "it fires already and is ignored")
 
@@ -39,23 +38,7 @@ def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", tried(ALERTED, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    wrong: list[str] = []
-    runs = covered = 0
-    for trial in single_faults(points):
-        runs += 1
-        covered += trial.stands_for
-        try:
-            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"{trial}: {broken}")
-            continue
-        if not night.struck:
-            wrong.append(f"{trial}: never struck")
-        elif not allowed(ending, story, trial):
-            wrong.append(f"{trial}: ended {ending}")
-    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+    every_single_fault(scenario, story)
 
 
 @dataclass(slots=True)

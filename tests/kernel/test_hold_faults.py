@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.faults import EXHAUSTIVE, paused, single_faults, tried
+from tests.kernel.faults import EXHAUSTIVE, paused, tried
 from tests.kernel.hold_scenarios import HELD, KEPT
-from tests.kernel.night import Ending, told, with_faults
+from tests.kernel.night import Ending, told
 from tests.kernel.scenarios import Scenario
-from tests.kernel.strikes import paused_writer
-from tests.kernel.test_single_faults import LONGEST, allowed
+from tests.kernel.strikes import LONGEST, every_single_fault, paused_writer
 
 
 @pytest.mark.parametrize("scenario", HELD.values(), ids=lambda each: each.name)
@@ -24,23 +23,7 @@ FROZEN = ("rolling healthy", "rolling abort in mid-batch", "rolling down and up 
 @pytest.mark.parametrize("scenario", tried(HELD, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    covered = runs = 0
-    wrong: list[str] = []
-    for trial in single_faults(points):
-        runs += 1
-        covered += trial.stands_for
-        try:
-            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"{trial}: {broken}")
-            continue
-        if not night.struck:
-            wrong.append(f"{trial}: never struck")
-        if not (allowed(ending, story, trial) or _kept_all_the_same(ending, story.ending)):
-            wrong.append(f"{trial}: ended {ending}")
-    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+    every_single_fault(scenario, story)
 
 
 def _kept_all_the_same(ending: Ending, wanted: Ending) -> bool:

@@ -18,7 +18,7 @@ from tests.kernel.faults import EXHAUSTIVE, beginnings
 from tests.kernel.hold_scenarios import a_rolling
 from tests.kernel.night import begin, told
 from tests.kernel.scenarios import APP, phase
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST
 
 RESTARTED = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}
 

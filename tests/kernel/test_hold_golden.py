@@ -11,7 +11,7 @@ import os
 import pytest
 
 from tests.kernel.hold_scenarios import HELD
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST
 from tests.kernel.test_switch_golden import GOLDEN, written
 
 STORIES = ("rolling healthy", "rolling abort in mid-batch", "rolling D lowered", "rolling third template")

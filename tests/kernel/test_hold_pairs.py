@@ -7,8 +7,7 @@ import pytest
 from tests.kernel.events import EVENTS, Event
 from tests.kernel.hold_scenarios import HELD
 from tests.kernel.night import told
-from tests.kernel.strikes import crash_and_event
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST, crash_and_event
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)

@@ -19,7 +19,7 @@ from controller.simulation.driver import Fault, Point, Refuse
 from controller.simulation.traffic import Hostile, doubled, empty, refusing
 from tests.kernel.night import Night, Told, begin, told
 from tests.kernel.scenarios import GATE, SCENARIOS, a_world, ask, phase, status
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST
 
 
 def each_series(change: Callable[[CounterSeries], CounterSeries | None]) -> Hostile:

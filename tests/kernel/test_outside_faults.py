@@ -15,13 +15,13 @@ from controller.release import CreateObject
 from controller.requests import Write, WriteObject
 from controller.simulation.driver import Freeze
 from controller.simulation.world import World
-from tests.kernel.faults import single_faults, told_apart, tried
+from tests.kernel.faults import Trial, told_apart, tried
 from tests.kernel.laws import Broken
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.outside_scenarios import OUTSIDE, copies
 from tests.kernel.scenarios import APP, Scenario, phase
+from tests.kernel.strikes import LONGEST, allowed, every_single_fault
 from tests.kernel.tales import TWIN
-from tests.kernel.test_single_faults import LONGEST, allowed
 
 
 def _wrong(night: Night) -> str:
@@ -97,25 +97,12 @@ FROZEN = ("smoke test", "settings")
 @pytest.mark.parametrize("scenario", tried(OUTSIDE, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    covered = runs = 0
-    wrong: list[str] = []
-    for trial in single_faults(points):
-        runs += 1
-        covered += trial.stands_for
-        try:
-            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"{trial}: {broken}")
-            continue
-        if not night.struck:
-            wrong.append(f"{trial}: never struck")
-        elif not (allowed(ending, story, trial) or _as_well(scenario, ending)):
-            wrong.append(f"{trial}: ended {ending}")
-        elif problem := _wrong(night):
-            wrong.append(f"{trial}: {problem}")
-    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+
+    def wrong(trial: Trial, night: Night, ending: Ending) -> str:
+        fine = allowed(ending, story, trial) or _as_well(scenario, ending)
+        return _wrong(night) if fine else f"ended {ending}"
+
+    every_single_fault(scenario, story, wrong)
 
 
 @pytest.mark.parametrize("scenario", tried(OUTSIDE, *FROZEN), ids=lambda each: each.name)

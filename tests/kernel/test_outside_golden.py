@@ -11,7 +11,7 @@ import os
 import pytest
 
 from tests.kernel.outside_scenarios import OUTSIDE
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST
 from tests.kernel.test_switch_golden import GOLDEN, written
 
 

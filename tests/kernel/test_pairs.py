@@ -14,8 +14,8 @@ from controller.simulation.driver import Freeze, at
 from tests.kernel.events import EVENTS, Event
 from tests.kernel.faults import paused, told_apart
 from tests.kernel.scenarios import SCENARIOS
-from tests.kernel.strikes import crash_and_event, paused_writer
-from tests.kernel.test_single_faults import LONGEST, story_of
+from tests.kernel.strikes import LONGEST, crash_and_event, paused_writer
+from tests.kernel.test_single_faults import story_of
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)

@@ -9,11 +9,11 @@ import pytest
 
 from controller.requests import Read
 from controller.simulation.driver import Stale
-from tests.kernel.faults import EXHAUSTIVE, Trial, paused, single_faults, tried
+from tests.kernel.faults import EXHAUSTIVE, Trial, paused, tried
 from tests.kernel.night import Ending, Night, told, with_faults
 from tests.kernel.route_scenarios import ROUTED, beside, route_of
 from tests.kernel.scenarios import Scenario, phase
-from tests.kernel.test_single_faults import LONGEST, allowed
+from tests.kernel.strikes import LONGEST, allowed, every_single_fault
 
 USUAL = ("ingressNginx healthy", "gatewayAPI regression", "istio abort at 100")
 _READS = 120  # of the first four ticks of a release, in which it borrows
@@ -43,25 +43,11 @@ def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", tried(ROUTED, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    covered = runs = 0
-    wrong: list[str] = []
-    for trial in single_faults(points):
-        runs += 1
-        covered += trial.stands_for
-        try:
-            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"{trial}: {broken}")
-            continue
-        if not night.struck:
-            wrong.append(f"{trial}: never struck")
-        elif not allowed(ending, story, trial):
-            wrong.append(f"{trial}: ended {ending}")
-        elif problem := _wrong(scenario, night):
-            wrong.append(f"{trial}: {problem}")
-    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+
+    def wrong(trial: Trial, night: Night, ending: Ending) -> str:
+        return _wrong(scenario, night) if allowed(ending, story, trial) else f"ended {ending}"
+
+    every_single_fault(scenario, story, wrong)
 
 
 @pytest.mark.parametrize("name", FROZEN if EXHAUSTIVE else FROZEN[:1])

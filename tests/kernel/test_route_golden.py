@@ -13,7 +13,7 @@ import pytest
 
 from controller.requests import WriteObject, WriteSlot
 from tests.kernel.route_scenarios import ROUTED
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "plans"
 STORIES = tuple(name for name in ROUTED if name.endswith(("healthy", "abort at 100")))

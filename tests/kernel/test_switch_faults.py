@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from controller.simulation.driver import Stale
-from tests.kernel.faults import EXHAUSTIVE, Trial, paused, single_faults, tried
-from tests.kernel.night import Ending, Told, told, with_faults
+from tests.kernel.faults import EXHAUSTIVE, Trial, paused, tried
+from tests.kernel.night import Ending, Night, Told, told
 from tests.kernel.scenarios import APP, Scenario
-from tests.kernel.strikes import paused_writer
+from tests.kernel.strikes import LONGEST, allowed, every_single_fault, paused_writer
 from tests.kernel.switch_scenarios import SWITCHED
-from tests.kernel.test_single_faults import LONGEST, allowed
 
 
 @pytest.mark.parametrize("scenario", SWITCHED.values(), ids=lambda each: each.name)
@@ -25,23 +24,11 @@ FROZEN = ("blueGreen healthy", "recreate healthy", "blueGreen abort in keep")
 @pytest.mark.parametrize("scenario", tried(SWITCHED, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
-    points = story.points_after(scenario.alike)
-    covered = runs = 0
-    wrong: list[str] = []
-    for trial in single_faults(points):
-        runs += 1
-        covered += trial.stands_for
-        try:
-            night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
-        except AssertionError as broken:
-            wrong.append(f"{trial}: {broken}")
-            continue
-        if not night.struck:
-            wrong.append(f"{trial}: never struck")
-        if not (allowed(ending, story, trial) or _hidden(ending, story, trial)):
-            wrong.append(f"{trial}: ended {ending}")
-    print(f"{scenario.name}: {len(points)} requests, {covered} faults in {runs} runs, {len(wrong)} violations")
-    assert not wrong, "\n".join(wrong[:10])
+
+    def wrong(trial: Trial, _: Night, ending: Ending) -> str:
+        return "" if allowed(ending, story, trial) or _hidden(ending, story, trial) else f"ended {ending}"
+
+    every_single_fault(scenario, story, wrong)
 
 
 @pytest.mark.parametrize("part", [0, 1])

@@ -15,8 +15,8 @@ import pytest
 from controller.release import CLAIM_ANNOTATION, CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
 from controller.requests import WriteObject, WriteSlot
 from controller.simulation.world import Trace
+from tests.kernel.strikes import LONGEST
 from tests.kernel.switch_scenarios import SWITCHED
-from tests.kernel.test_single_faults import LONGEST
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "plans"
 STORIES = ("blueGreen healthy", "blueGreen abort in keep", "recreate healthy", "recreate regression")

@@ -6,9 +6,8 @@ import pytest
 
 from tests.kernel.events import EVENTS, Event
 from tests.kernel.night import told
-from tests.kernel.strikes import crash_and_event
+from tests.kernel.strikes import LONGEST, crash_and_event
 from tests.kernel.switch_scenarios import SWITCHED
-from tests.kernel.test_single_faults import LONGEST
 
 
 @pytest.mark.parametrize("name", ["blueGreen healthy", "recreate healthy"])

@@ -11,8 +11,7 @@ import pytest
 from tests.kernel.faults import every_fault, paused, single_faults, tried
 from tests.kernel.night import Night, told, with_faults
 from tests.kernel.scenarios import APP, Scenario, phase
-from tests.kernel.strikes import paused_writer
-from tests.kernel.test_single_faults import LONGEST
+from tests.kernel.strikes import LONGEST, paused_writer
 from tests.kernel.watch_scenarios import WATCHED
 
 
