@@ -49,6 +49,7 @@ class History:
             "Pod": f"/api/v1/namespaces/{namespace}/pods",
         }
         self._seen: list[_Seen] = []
+        self._deployments: dict[str, Object] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._fault: str | None = None
@@ -106,6 +107,11 @@ class History:
             for one in self._ordered()
             if one.event.object["kind"] == kind and name in {None, one.event.object["metadata"]["name"]}
         ]
+
+    def deployment(self, name: str) -> Object | None:
+        """A Deployment as the watch has told it last; None where there is none. Costs no request."""
+        self._raise_fault()
+        return self._deployments.get(name)
 
     def timed_events(self, kind: str) -> list[tuple[float, WatchEvent]]:
         """The recorded events of a kind with the seconds since the start, 0 for what was there already."""
@@ -194,6 +200,12 @@ class History:
         event.object.setdefault("kind", kind)
         with self._lock:
             self._seen.append(_Seen(event, seconds))
+            if kind == "Deployment":
+                name = event.object["metadata"]["name"]
+                if event.kind == "DELETED":
+                    self._deployments.pop(name, None)
+                else:
+                    self._deployments[name] = event.object
 
     def _follow(self, kind: str, revision: str) -> None:
         while not self._stop.is_set():

@@ -237,6 +237,11 @@ class Story:
                 return -1
             raise
 
+    def ordered(self, name: str) -> int:
+        """The same as the watch has told it: for waiting for what the controller does, which nobody has to ask for."""
+        found = self.history.deployment(name)
+        return int(found["spec"]["replicas"]) if found is not None else -1
+
     def image(self, name: str) -> str:
         """The version in a Deployment's template: the tag of its image."""
         containers = self.site.deployment(name)["spec"]["template"]["spec"]["containers"]

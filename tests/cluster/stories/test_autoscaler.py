@@ -75,7 +75,7 @@ def _assert_awake_on(story: Story, deployment: str, name: str = "cpu") -> None:
     """Raises the minimum: only one that is awake follows it."""
     wanted = story.desired = story.desired + 2
     story.site.api.patch(_path(story, name), {"spec": {"minReplicas": wanted}}, content_type=MERGE)
-    eventually(lambda: story.replicas(deployment) == wanted, within=30, what=f"it lifts {deployment} to {wanted}")
+    eventually(lambda: story.ordered(deployment) == wanted, within=30, what=f"it lifts {deployment} to {wanted}")
 
 
 @pytest.mark.parametrize("behavior", [None, FIRM], ids=["plain", "with a behaviour"])
@@ -83,7 +83,7 @@ def test_it_sleeps_through_a_release_and_wakes_on_the_deployment_that_serves(sto
     story.opens(policy=ONE_BATCH)
     before = _creates(story, **({"behavior": behavior} if behavior is not None else {}))
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(TWIN) >= 1, within=60, what="the canary moves")
+    eventually(lambda: story.ordered(TWIN) >= 1, within=60, what="the canary moves")
     assert _asleep(story)
     story.releases.await_phase(release, "Succeeded", within=120)
     story.judge_end(release, "Succeeded", tag="v2")
@@ -112,7 +112,7 @@ def test_what_people_change_while_it_sleeps_is_what_it_wakes_with(story: Story, 
     before = _creates(story, behavior=FIRM)
     with story.site.load(rate=100, service=f"{APP}-preview" if way == "blueGreen" else APP, burst=5, seed=2):
         release = story.asks_for("v2")
-        eventually(lambda: story.replicas(TWIN) >= 1, within=120, what="the contender comes")
+        eventually(lambda: story.ordered(TWIN) >= 1, within=120, what="the contender comes")
         assert _asleep(story)
         story.site.api.patch(_path(story, "cpu"), {"spec": {"maxReplicas": 12}}, content_type=MERGE)
         story.releases.await_phase(release, "Succeeded", within=150)
@@ -133,7 +133,7 @@ def test_a_new_minimum_in_mid_release_is_the_new_size(story: Story, strategy: st
     if strategy == "rolling":
         eventually(lambda: "v2" in story.serving(), within=60, what="the canary serves")
     else:
-        eventually(lambda: story.replicas(APP) == 0, within=60, what="all pods go", every=0.05)
+        eventually(lambda: story.ordered(APP) == 0, within=60, what="all pods go", every=0.05)
     story.site.api.patch(_path(story, "cpu"), {"spec": {"minReplicas": 6}}, content_type=MERGE)
     story.desired = 6
     story.releases.await_phase(release, "Succeeded", within=150)
@@ -159,7 +159,7 @@ def test_an_abort_in_mid_batch_wakes_all_of_them_as_they_were(story: Story) -> N
     story.opens(policy=ONE_BATCH, image="v1-slowstart2")
     both = {name: _creates(story, name) for name in ("cpu", "memory")}
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(APP) == 2, within=90, what="the batch moves")
+    eventually(lambda: story.ordered(APP) == 2, within=90, what="the batch moves")
     assert _asleep(story, "cpu") and _asleep(story, "memory")
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
     story.releases.await_phase(release, "RolledBack", within=60)
@@ -175,8 +175,8 @@ def test_a_kill_in_every_phase_loses_nothing_that_was_borrowed(story: Story) -> 
     assert controller is not None
     release = story.asks_for("v2")
     controller.restart_when(lambda: _asleep(story), within=30, what="it sleeps")
-    controller.restart_when(lambda: story.replicas(TWIN) == 2, within=90, what="the batch moves")
-    controller.restart_when(lambda: story.replicas(APP) == 0, within=90, what="the incumbent is gone")
+    controller.restart_when(lambda: story.ordered(TWIN) == 2, within=90, what="the batch moves")
+    controller.restart_when(lambda: story.ordered(APP) == 0, within=90, what="the incumbent is gone")
     story.releases.await_phase(release, "Succeeded", within=90)
     story.judge_end(release, "Succeeded", tag="v2")
     assert story.history.replicas_of(APP) == [4, 3, 2, 1, 0]
@@ -189,7 +189,7 @@ def test_a_record_that_was_deleted_does_not_leave_it_asleep(story: Story) -> Non
     story.opens(policy=ONE_BATCH)
     before = _creates(story, behavior=FIRM)
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(TWIN) == 2, within=90, what="the batch moves")
+    eventually(lambda: story.ordered(TWIN) == 2, within=90, what="the batch moves")
     story.site.api.delete(story.release_path(release))
     story.await_serving("v1", story.desired, within=60)
     eventually(lambda: _said(story) == before, within=30, what="it is what it was")

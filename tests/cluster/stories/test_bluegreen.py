@@ -156,11 +156,11 @@ def test_a_kill_at_the_switch_and_while_everything_is_given_back(switch: Switch)
     controller = story.controller
     assert controller is not None
     controller.restart_when(lambda: HASH in switch.selector(), within=60, what="the Service is pinned")
-    controller.restart_when(lambda: story.replicas(TWIN) == PODS, within=60, what="the contender comes up")
+    controller.restart_when(lambda: story.ordered(TWIN) == PODS, within=60, what="the contender comes up")
     controller.restart_when(
         lambda: switch.reached.last.of(TWIN) == PODS, within=STAGE_WITHIN, what="the Service is switched"
     )
-    controller.restart_when(lambda: story.replicas(APP) == 0, within=STAGE_WITHIN, what="the old pods go")
+    controller.restart_when(lambda: story.ordered(APP) == 0, within=STAGE_WITHIN, what="the old pods go")
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
     switch.judge(release, "Succeeded", tag="v2")
 
@@ -174,7 +174,7 @@ def test_a_kill_on_the_way_back(switch: Switch) -> None:
     controller.restart_when(
         lambda: story.releases.last(release).phase == "RollingBack", within=10, what="it has turned"
     )
-    controller.restart_when(lambda: story.replicas(TWIN) == 0, within=30, what="the contender goes")
+    controller.restart_when(lambda: story.ordered(TWIN) == 0, within=30, what="the contender goes")
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     switch.judge(release, "RolledBack", tag="v1")
 

@@ -16,7 +16,7 @@ POLICIES = "/apis/nightferry.dev/v1alpha1/namespaces/{namespace}/releasepolicies
 def in_the_canary(story: Story) -> str:
     """A release whose canary has taken the place of one incumbent -> its name."""
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(APP) == 3, within=60, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=60, what="the canary has taken a place")
     return release
 
 
@@ -79,7 +79,7 @@ def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
     story.opens()
     release = story.asks_for("v2")
     story.releases.await_stage(release, 1, within=90)
-    eventually(lambda: story.replicas(APP) == 2, within=30, what="batch 1 is there")
+    eventually(lambda: story.ordered(APP) == 2, within=30, what="batch 1 is there")
     eventually(lambda: story.serving().get("v2") == 2, within=20, what="two contenders serve")
     writes = len(story.writes_to_deployments())
     story.site.api.delete(story.site.path("deployments", APP))

@@ -15,11 +15,11 @@ def test_a_release_survives_a_kill_in_every_phase_forward(story: Story) -> None:
     release = story.asks_for("v2-slowstart2")
     seen = story.releases
     controller.restart_when(lambda: seen.last(release).phase == "Preflight", within=30, what="it is in preflight")
-    controller.restart_when(lambda: story.replicas(TWIN) == 1, within=60, what="the canary moves")
+    controller.restart_when(lambda: story.ordered(TWIN) == 1, within=60, what="the canary moves")
     controller.restart_when(
         lambda: seen.last(release).because.startswith("observed"), within=60, what="the canary is watched"
     )
-    controller.restart_when(lambda: story.replicas(TWIN) == 2, within=90, what="the batch moves")
+    controller.restart_when(lambda: story.ordered(TWIN) == 2, within=90, what="the batch moves")
     controller.restart_when(
         lambda: seen.last(release).stage == 1 and seen.last(release).because.startswith("observed"),
         within=90,
@@ -40,13 +40,13 @@ def test_a_rollback_survives_a_kill(story: Story) -> None:
     assert controller is not None
     release = story.asks_for("v2")
     story.releases.await_stage(release, 1, within=90)
-    eventually(lambda: story.replicas(APP) == 2, within=30, what="batch 1 is there")
+    eventually(lambda: story.ordered(APP) == 2, within=30, what="batch 1 is there")
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
     controller.restart_when(
         lambda: story.releases.last(release).phase == "RollingBack", within=10, what="it has turned"
     )
     # And once more, in the middle of the way back.
-    controller.restart_when(lambda: story.replicas(APP) == 3, within=30, what="the incumbent has grown")
+    controller.restart_when(lambda: story.ordered(APP) == 3, within=30, what="the incumbent has grown")
     end = story.releases.await_phase(release, "RolledBack", within=60)
     assert end.cause == "Aborted"
     story.judge_end(release, "RolledBack", tag="v1-slowstart3")
@@ -58,7 +58,7 @@ def test_nothing_moves_while_the_controller_is_away(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     assert story.controller is not None
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(APP) == 3, within=60, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=60, what="the canary has taken a place")
     story.controller.kill()
     before = story.generations()
     answered = story.load.totals().answered if story.load is not None else 0

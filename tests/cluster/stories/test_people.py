@@ -17,7 +17,7 @@ def test_an_abort_in_mid_batch_turns_back_within_a_tick(story: Story) -> None:
     story.opens()
     release = story.asks_for("v2-slowstart5")
     story.releases.await_stage(release, 1, within=STAGE_WITHIN)
-    eventually(lambda: story.replicas(TWIN) == 2, within=10, what="the batch moves", every=0.02)
+    eventually(lambda: story.ordered(TWIN) == 2, within=10, what="the batch moves", every=0.02)
     aborted = story.now()
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})  # what `nightferry abort` writes
     turned = story.releases.await_phase(release, "RollingBack", within=10)
@@ -48,7 +48,7 @@ def test_a_manual_canary_waits_for_a_person_and_the_batches_go_by_themselves(sto
 def test_a_person_scales_the_live_slot_and_the_release_goes_on_with_the_new_number(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
     story.site.scale(APP, 6)
     story.desired = 6
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
@@ -62,7 +62,7 @@ def test_a_fight_for_the_contender_ends_with_a_person_who_restores(story: Story)
     story.opens()
     release = story.asks_for("v2")
     story.releases.await_stage(release, 0, within=STAGE_WITHIN)
-    eventually(lambda: story.replicas(APP) == 3, within=30, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=30, what="the canary has taken a place")
     story.site.scale(TWIN, 2)
     eventually(lambda: story.replicas(TWIN) == 1, within=20, what="the first reversal is corrected", every=0.02)
     story.site.scale(TWIN, 2)
@@ -84,7 +84,7 @@ def test_a_fight_for_the_contender_ends_with_a_person_who_restores(story: Story)
 def test_a_newer_release_turns_the_running_one_back_first(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     first = story.asks_for("v2")
-    eventually(lambda: story.replicas(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
     second = story.asks_for("v3")
     end = story.releases.await_phase(first, "RolledBack", within=BACK_WITHIN)
     assert end.cause == "Superseded"
@@ -98,7 +98,7 @@ def test_an_edit_of_the_contenders_template_turns_it_back(story: Story) -> None:
     story.opens()
     release = story.asks_for("v2")
     story.releases.await_stage(release, 0, within=STAGE_WITHIN)
-    eventually(lambda: story.replicas(APP) == 3, within=30, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=30, what="the canary has taken a place")
     template = {"spec": {"containers": [{"name": "app", "image": f"{REGISTRY}:v2.1"}]}}
     path = story.site.path("deployments", TWIN)
     story.site.api.patch(path, {"spec": {"template": template}}, content_type=STRATEGIC, fieldManager="kubectl-edit")
@@ -112,7 +112,7 @@ def test_an_edit_of_the_contenders_template_turns_it_back(story: Story) -> None:
 def test_a_paused_release_stands_still_until_it_is_resumed(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     release = story.asks_for("v2")
-    eventually(lambda: story.replicas(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
     story.commands("pause", APP)
     story.releases.await_hold(release, "PausedByPerson", within=10)
     before = story.generations()

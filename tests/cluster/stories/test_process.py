@@ -17,7 +17,7 @@ def test_it_ends_within_five_seconds_of_sigterm_in_mid_release_and_the_next_one_
     controller = story.controller
     assert controller is not None
     release = story.asks_for("v2-slowstart2")
-    eventually(lambda: story.replicas(APP) == 3, within=60, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) == 3, within=60, what="the canary has taken a place")
     began = time.monotonic()
     assert controller.stop() == 0
     assert time.monotonic() - began < 5

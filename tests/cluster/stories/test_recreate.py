@@ -108,7 +108,7 @@ def test_a_version_that_crashes_goes_and_the_old_one_comes_back(whole: Whole) ->
 
 def test_an_abort_while_nothing_is_there_brings_the_old_version(whole: Whole) -> None:
     story, release = whole.story, whole.opens("v2-slowstart5")
-    eventually(lambda: story.replicas(APP) == 0, within=60, what="the pods go", every=0.02)
+    eventually(lambda: story.ordered(APP) == 0, within=60, what="the pods go", every=0.02)
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
     end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     assert end.cause == "Aborted"
@@ -122,9 +122,9 @@ def test_a_kill_while_the_pods_go_and_while_they_come(whole: Whole) -> None:
     controller.restart_when(
         lambda: story.site.deployment(APP)["spec"].get("paused") is True, within=30, what="the template is in it"
     )
-    controller.restart_when(lambda: story.replicas(APP) == 0, within=60, what="the pods go")
+    controller.restart_when(lambda: story.ordered(APP) == 0, within=60, what="the pods go")
     controller.restart_when(
-        lambda: story.replicas(APP) == PODS and story.image(APP) == "v2-slowstart3", within=60, what="the pods come"
+        lambda: story.ordered(APP) == PODS and story.image(APP) == "v2-slowstart3", within=60, what="the pods come"
     )
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
     whole.judge(release, "Succeeded", tag="v2-slowstart3")
