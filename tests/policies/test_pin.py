@@ -45,6 +45,38 @@ def test_fields_of_a_later_version_move_the_digest_only_where_they_say_something
         assert digest(a_policy(**changed)) != plain, changed
 
 
+PAGE: dict[str, Any] = {"match": {"service": "checkout", "severity": "page"}}
+SLOW: dict[str, Any] = {"match": {"service": "checkout"}, "then": "pause"}
+
+
+@pytest.mark.parametrize(
+    ("pinned", "edited", "holds"),
+    [
+        (None, [PAGE], [("page", "rollBack", False)]),
+        ([PAGE], None, [("page", "rollBack", False)]),
+        ([PAGE], [SLOW], [("page", "rollBack", False), ("", "pause", False)]),
+        ([SLOW], [{**SLOW, "then": "rollBack"}], [("", "rollBack", False)]),
+        ([PAGE], [{**PAGE, "then": "pause"}], [("page", "rollBack", False)]),
+        ([PAGE], [{**PAGE, "evenSilenced": True}], [("page", "rollBack", True)]),
+        ([{**PAGE, "evenSilenced": True}], [PAGE], [("page", "rollBack", True)]),
+    ],
+)
+def test_y15_an_edit_may_add_alerts_and_make_them_graver_and_takes_none_away(
+    pinned: list[Any] | None, edited: list[Any] | None, holds: list[tuple[str, str, bool]]
+) -> None:
+    def with_alerts(alerts: list[Any] | None) -> dict[str, Any]:
+        return {} if alerts is None else {"alerts": alerts}
+
+    found = tightened(with_alerts(pinned), with_alerts(edited)).spec.alerts or ()
+    assert [(each.match.get("severity", ""), each.then, each.even_silenced) for each in found] == holds
+
+
+def test_what_fires_already_is_asked_before_the_start_only_and_moves_no_digest_at_its_default() -> None:
+    assert digest(a_policy(alreadyFiring="refuse")) == digest(a_policy())
+    assert digest(a_policy(alreadyFiring="ignore")) != digest(a_policy())
+    assert tightened({}, {"alreadyFiring": "ignore"}).spec.already_firing == "refuse"
+
+
 def test_a_file_and_the_object_of_the_cluster_have_one_digest() -> None:
     text = """\
 kind: ReleasePolicy
