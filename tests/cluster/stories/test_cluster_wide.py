@@ -27,6 +27,7 @@ def own_bed(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]
         own = Bed(facts, programs, tmp_path_factory.mktemp("scratch"))
         own.apply_manifests(*MANIFESTS)
         yield own
+        own.close()
 
 
 # Whoever removes the CRD takes every record away. No pod follows, the process lives on, and once the CRD is there
