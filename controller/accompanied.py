@@ -202,5 +202,14 @@ class Accompanied:
         writes = (each.hand_back(self._policy, record, seen, forward=forward) for each in self._companions)
         return next((write for write in writes if write is not None), None)
 
+    def left(self, record: Record) -> tuple[Ref, ...]:
+        """Objects that an ended release may have left behind."""
+        return tuple(ref for each in self._companions for ref in each.left(self._policy, record))
+
+    def collect(self, record: Record, seen: Observation) -> ObjectWrite | None:
+        """The next deletion of one of them that nobody needs any more."""
+        writes = (each.collect(self._policy, record, seen) for each in self._companions)
+        return next((write for write in writes if write is not None), None)
+
     def release_claims(self, uid: str, slots: tuple[SlotState | None, ...]) -> Plan:
         return self._strategy.release_claims(uid, slots)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from controller.accompanied import Accompanied
-from controller.attempt import SOON, Attempt, Reading, TickResult, write_request
+from controller.attempt import SOON, Attempt, Reading, TickResult, look, observation, write_request
 from controller.notices import open_notices
 from controller.pinned import pinned
 from controller.quarantine import MOST_KEPT, quarantines
-from controller.release import ENDS, FORWARD, GROUP, AppKey, Claim, Phase, SlotState
+from controller.release import ENDS, FORWARD, GROUP, AppKey, Claim, Phase, Record, SlotState
 from controller.requests import (
     CreateRelease,
     DeleteRelease,
     Failure,
     FailureKind,
+    ReadObject,
     ReadRelease,
     ReadSlot,
 )
@@ -56,7 +58,7 @@ def tidy(
         if policy is not None and (lost := (yield from _lost_record(app, slot, attempts))) is not None:
             return lost
     claimed = frozenset(slot.claim.uid for slot in slots if slot.claim is not None)
-    return (yield from _shorten_history(app, known, attempts, claimed))
+    return (yield from _shorten_history(app, known, attempts, claimed, now))
 
 
 def _forgot(owner: Attempt, claim: Claim) -> bool:
@@ -129,8 +131,31 @@ def restore_manifest(app: AppKey, name: str, of: str, reason: str) -> dict[str, 
     }
 
 
+def _collect(app: AppKey, oldest: Attempt, course: Accompanied, now: float) -> Reading[TickResult | None]:
+    """What a release has left behind goes before its record does: nothing else knows of it afterwards."""
+    refs = course.left(oldest.record)
+    if not refs:
+        return None
+    seen = yield from look(app, course, oldest.record, fresh=True)
+    if isinstance(seen, Failure):
+        return TickResult(app, oldest.name, failure=seen)
+    objects = dict(seen.objects)
+    for ref in refs:
+        answer = yield ReadObject(app.namespace, ref, True)
+        if isinstance(answer, Failure) and answer.kind is not FailureKind.ABSENT:
+            return TickResult(app, oldest.name, failure=answer)
+        objects[ref] = answer if isinstance(answer, Mapping) else None
+    cast = course.cast(Record(), seen.slots, seen.replica_sets, seen.pods.items)
+    write = course.collect(oldest.record, replace(observation(oldest, seen, cast, now), objects=objects))
+    if write is None:
+        return None
+    answer = yield write_request(app.namespace, write)
+    failed = answer if isinstance(answer, Failure) and answer.kind is not FailureKind.ABSENT else None
+    return TickResult(app, oldest.name, wrote=failed is None, failure=failed, again_in=SOON if failed is None else None)
+
+
 def _shorten_history(
-    app: AppKey, policy: ReleasePolicy, attempts: Sequence[Attempt], claimed: frozenset[str]
+    app: AppKey, policy: ReleasePolicy, attempts: Sequence[Attempt], claimed: frozenset[str], now: float
 ) -> Reading[TickResult | None]:
     """Deletes the oldest finished release beyond the limit; one that still has its claims (uids) is not finished with.
 
@@ -149,6 +174,8 @@ def _shorten_history(
     oldest = next((each for each in finished[: -policy.spec.history_limit] if each.uid not in kept), None)
     if oldest is None:
         return None
+    if (tidied := (yield from _collect(app, oldest, Accompanied(policy.spec), now))) is not None:
+        return tidied
     answer = yield DeleteRelease(app.namespace, oldest.name, oldest.uid)
     failed = answer if isinstance(answer, Failure) else None
     return TickResult(app, oldest.name, failure=failed, wrote=failed is None, again_in=SOON if failed is None else None)

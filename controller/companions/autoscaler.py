@@ -164,6 +164,12 @@ class Autoscaler:
                 return PatchObject(ref, _version(scaler), patch, f"wake {ref}{where}")
         return None
 
+    def left(self, policy: ReleasePolicySpec, record: Record) -> tuple[Ref, ...]:
+        return ()
+
+    def collect(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> PatchObject | None:
+        return None
+
 
 # ---------------------------------------------------------------------------------------------------- reading
 

@@ -65,3 +65,11 @@ class Companion(Protocol):
     ) -> ObjectWrite | None:
         """The next write until all is given back (`forward`: to the slot that serves from now on), then None."""
         ...
+
+    def left(self, policy: ReleasePolicySpec, record: Record) -> tuple[Ref, ...]:
+        """What an ended release may have left behind, to be looked at before its record is forgotten."""
+        ...
+
+    def collect(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        """The next deletion of what nobody needs any more of that, or None."""
+        ...

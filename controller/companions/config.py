@@ -17,7 +17,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from controller.findings import Finding, Refusal
@@ -222,25 +222,37 @@ class Config:
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, *, forward: bool
     ) -> ObjectWrite | None:
         """Removes copies that no version of the app names any more, one after the other."""
-        named = _named_by_versions(seen)
-        for each in record.saved:
-            if each.kind != "ConfigMap":
-                continue
-            for name in (*_facts(each)["older"], each.name) if forward else (each.name,):
-                ref = Ref("ConfigMap", name)
-                there = seen.objects.get(ref)
-                if there is None or name in named or not _is_ours(there):
-                    continue
-                metadata = there["metadata"]
-                version = str(metadata.get("resourceVersion", ""))
-                return DeleteObject(ref, str(metadata.get("uid", "")), version, f"remove {ref}, which no version reads")
-        return None
+        copies = [each for each in record.saved if each.kind == "ConfigMap"]
+        return _unread(seen, self.left(policy, record) if forward else [Ref("ConfigMap", each.name) for each in copies])
+
+    def left(self, policy: ReleasePolicySpec, record: Record) -> tuple[Ref, ...]:
+        """Its copies, and those that were there when it began: a ReplicaSet that is forgotten between two releases
+        leaves the copy of its version to the record that knew it last."""
+        copies = [each for each in record.saved if each.kind == "ConfigMap"]
+        names = dict.fromkeys(name for each in copies for name in (*_facts(each)["older"], each.name))
+        return tuple(Ref("ConfigMap", name) for name in names)
+
+    def collect(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
+        return _unread(seen, self.left(policy, record))
 
     def _wanted(self, policy: ReleasePolicySpec, seen: Observation) -> dict[str, str]:
         """Original -> copy, by what the originals hold now."""
         found = {name: seen.objects.get(Ref("ConfigMap", name)) for name in policy.configured}
         app = policy.target.deployment
         return {name: copy_name(name, app, content) for name, content in found.items() if content is not None}
+
+
+def _unread(seen: Observation, refs: Iterable[Ref]) -> DeleteObject | None:
+    """The next deletion of a copy that no version of the app names."""
+    named = _named_by_versions(seen)
+    for ref in refs:
+        there = seen.objects.get(ref)
+        if there is None or ref.name in named or not _is_ours(there):
+            continue
+        metadata = there["metadata"]
+        version = str(metadata.get("resourceVersion", ""))
+        return DeleteObject(ref, str(metadata.get("uid", "")), version, f"remove {ref}, which no version reads")
+    return None
 
 
 def _facts(saved: Saved) -> dict[str, Any]:
