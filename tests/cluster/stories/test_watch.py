@@ -26,8 +26,8 @@ def test_errors_that_begin_after_the_success_bring_the_warm_version_back(story: 
     assert not story.releases.last(release).status["watch"].get("over")
     assert "Succeeded (watched)" in story.commands("status", APP).stdout
 
-    def linked() -> str | None:
-        return next((name for name in story.releases.names() if "-back-" in name), None)
+    def linked() -> str:
+        return next((name for name in story.releases.names() if "-back-" in name), "")
 
     back = eventually(linked, within=SEEN_WITHIN, what="the watch asks for the version before it")
     story.releases.await_phase(back, "Succeeded", within=BACK_WITHIN)
