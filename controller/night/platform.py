@@ -194,7 +194,7 @@ def _rider(obj: Object) -> tuple[Rider, Object, float]:
         deleting="deletionTimestamp" in metadata,
         back=str(spec.get("rollbackOf") or spec.get("restoreOf") or ""),
     )
-    written = record.get("written")
+    written = record.get("latest") or record.get("written")
     return rider, spec, float(written) if isinstance(written, int | float) else 0.0
 
 
