@@ -37,6 +37,7 @@ _OTHERS: Mapping[str, Event] = {
     "RollBack": "rollingBack",
     "WindowMissed": "windowMissed",
     "WatchBlind": "watchBlind",
+    "WatchDegraded": "paused",
 }
 _MOVING = FORWARD | {Phase.ROLLING_BACK}
 

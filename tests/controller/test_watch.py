@@ -12,6 +12,7 @@ from analysis.verdict import Verdict
 from controller.asking import Told
 from controller.firing import Level
 from controller.history import HOUR, Serving, share_in_watch, share_of
+from controller.notices import event_of
 from controller.pinned import pinned
 from controller.release import Cause, Firing, GateVerdict, Phase, PodState, Record, Watching
 from controller.simulation.world import World
@@ -104,6 +105,7 @@ def test_where_the_policy_pauses_for_a_gate_people_are_told_once() -> None:
     assert danger is None and record.decisions[-1].kind == "WatchDegraded"
     again, danger = looked(policy, worse, record=record)
     assert danger is None and len(again.decisions) == len(record.decisions)
+    assert event_of(record.decisions[-1], a_success(), record) == "paused"
 
 
 def test_an_alert_counts_where_it_says_roll_back_and_began_with_the_release() -> None:
