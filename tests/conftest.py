@@ -13,14 +13,15 @@ from tests.cluster.stories.figures import PROPERTY, table
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """The figures of the stories that ran on a real control plane, also of those that ran in other processes."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: list[tuple[str, dict[str, Any]]] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if isinstance(report, pytest.TestReport):
+            # The last report of a test has all that it has shown.
+            if isinstance(report, pytest.TestReport) and report.when == "teardown":
                 for name, value in report.user_properties:
                     if name == PROPERTY and isinstance(value, dict):
                         path, _, test = report.nodeid.partition("::")
-                        rows[f"{PurePath(path).stem}: {test.removeprefix('test_').replace('_', ' ')}"] = value
+                        rows.append((f"{PurePath(path).stem}: {test.removeprefix('test_').replace('_', ' ')}", value))
     if rows:
         terminalreporter.section("figures of the stories")
-        terminalreporter.write_line(table(list(rows.items())))
+        terminalreporter.write_line(table(rows))

@@ -190,7 +190,7 @@ def table(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
         "| story | strategy | lowest ready, D - U | most pods, D + S | restarted | writes | a stage | back |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, raw in sorted(rows):
+    for name, raw in sorted(rows, key=lambda row: row[0]):
         one = Figures(**raw)
         each = f"{one.writes / one.stages:.1f}" if one.stages else ""
         told = (
