@@ -147,6 +147,13 @@ def way_back(scene: Scene) -> PatchSlot | None:
     slot, old = scene.slot, scene.found.incumbent
     if old is None:
         return None
+    if _foreign(scene):
+        # Unpaused, the native controller may be making pods of it at this very moment: how many is known at rest only.
+        if not slot.paused:
+            rest = rolling_fields.held(*rolling_steps.resting(scene.goal.surge), paused=True)
+            return patch(scene.record, scene.seen, slot, f"hold {slot.name}", digest=present(slot), fields=rest)
+        if not slot.observed:
+            return None
     if _strays(scene):
         return _sweep(scene)
     fields = home(scene, settled=_all_there(scene, Stage(0, scene.desired)))
@@ -156,6 +163,15 @@ def way_back(scene: Scene) -> PatchSlot | None:
     told = f"give {slot.name} back to its owners" if same else f"way back of {slot.name} to version {old.digest}"
     template = None if same else old.template
     return patch(scene.record, scene.seen, slot, told, digest=old.digest, template=template, fields=fields)
+
+
+def _foreign(scene: Scene) -> bool:
+    """Whether the Deployment holds a template that is neither version's own."""
+    known = {exact(each.template) for each in (scene.found.incumbent, scene.found.contender) if each is not None}
+    bound = scene.record.contender
+    if scene.found.contender is None and bound is not None and present(scene.slot) == bound.digest:
+        return False
+    return exact(template_of(scene.slot)) not in known
 
 
 def _strays(scene: Scene) -> bool:

@@ -69,8 +69,17 @@ def _serving(slot: SlotState, mine: Sequence[ReplicaSetState]) -> str:
 
 
 def _best(found: Sequence[ReplicaSetState], names: Sequence[str]) -> ReplicaSetState | None:
-    """Of the ReplicaSets of one version (a restart makes another) the one that the release knows, or the largest."""
-    return max(found, key=lambda each: (each.name in names, each.replicas, each.revision), default=None)
+    """Of the ReplicaSets of one version (a restart makes another) the one that the release knew first, of those with
+    pods; or the largest."""
+
+    def known(each: ReplicaSetState) -> int:
+        return len(names) - names.index(each.name) if each.name in names else 0
+
+    return max(
+        found,
+        key=lambda each: (known(each) > 0, each.replicas > 0, known(each), each.replicas, each.revision),
+        default=None,
+    )
 
 
 def template_of(slot: SlotState) -> Template:

@@ -266,8 +266,14 @@ def test_at_rest_the_fences_are_those_under_which_nothing_is_lost_if_somebody_se
 
 
 def test_pods_of_a_third_template_are_taken_out_and_nothing_else_before_the_way_back() -> None:
-    third: dict[str, Any] = {"template": THIRD, "spec": held(1, 0, paused=False), "phase": Phase.ROLLING_BACK}
+    open_: dict[str, Any] = {"template": THIRD, "spec": held(1, 0, paused=False), "phase": Phase.ROLLING_BACK}
     claimed = {"phase": Phase.BATCH}
+    # Un-paused, nobody knows how many pods of it are being made: it is paused first, and seen by its controller.
+    first = Look(incumbent=6, contender=5, claimed=claimed, **open_).write()
+    assert first is not None
+    assert (first.template, fences(first), fields_of(first)["paused"]) == (None, (1, 0), True)
+    third = {**open_, "spec": held(1, 0, paused=True)}
+    assert Look(incumbent=6, contender=4, third=(1, 0), observed=False, claimed=claimed, **third).write() is None
     write = Look(incumbent=6, contender=4, third=(1, 0), claimed=claimed, **third).write()
     assert write is not None
     # At 6 + 4 of 10 with these fences, both versions stay as they are: only the third may go.
