@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from controller.release import HoldReason, Phase, Record
-from controller.requests import FetchCounts, FetchReadings, FetchTotals, Request
+from controller.requests import FetchCounts, FetchReadings, FetchTotals, ReadReleases, Request
 from controller.simulation.world import World
 from controller.slots import template_digest
 from controller.transitions import MOVES
@@ -138,6 +138,8 @@ def direction_of_ignorance(now: Moment) -> str:
     witness = 4 * theirs < ours and watched < policy.observe.at_most.seconds
 
     def counts(request: Request) -> bool:
+        if isinstance(request, ReadReleases) and not request.policy:
+            return False  # other apps' releases are named beside an alert, and decide nothing
         if isinstance(request, FetchTotals):
             return witness and request.gate in needed
         return not isinstance(request, FetchCounts | FetchReadings) or request.gate in needed

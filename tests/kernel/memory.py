@@ -71,6 +71,9 @@ class Eyes:
     events: int = 0
 
     def saw(self, request: Request, answer: Answer) -> None:
+        if isinstance(request, ReadFiring) and not isinstance(answer, Failure):
+            # It is asked twice in a tick: who was heard in the end knows.
+            self.unread = tuple(each for each in self.unread if not isinstance(each[0], ReadFiring))
         if isinstance(request, ReadFiring | FetchCounts | FetchReadings | ReadRelease):
             self.heard_last = isinstance(request, ReadFiring)
         if isinstance(request, WriteEvent):
