@@ -121,6 +121,12 @@ def _hold_for_ever(night: Night) -> None:
     writes_record(night, held=Held(HoldReason.BLIND, night.world.now, None, "rollBack", "no data"))
 
 
+def _wait_for_the_hours(night: Night) -> None:
+    now, epoch = night.world.now, record_of(night).epoch + 1
+    held = Held(HoldReason.WINDOW_CLOSED, now, now + 3600.0, "rollBack", "its window is closed")
+    writes_record(night, phase=Phase.ROLLING_BACK, epoch=epoch, held=held)
+
+
 def _another_version(night: Night) -> None:
     record = record_of(night)
     assert record.contender is not None
@@ -190,6 +196,7 @@ PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
         ("a shorter observation", lambda night: writes_record(night, policy=looser_policy(record_of(night)))),
     ),
     "S21 quarantine": (("a version that was turned back", _try_again),),
+    "S22 hours": (("a way back that waits for them", _wait_for_the_hours),),
     "L6 no false freeze": (("a hold without end", _hold_for_ever),),
 }
 CASES = [pytest.param(law, plant, id=f"{law.name}: {what}") for law in CORE_LAWS for what, plant in PLANTED[law.name]]
