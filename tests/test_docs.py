@@ -96,7 +96,8 @@ def test_each_tick_of_the_readme_names_a_story_that_runs() -> None:
         named = re.fullmatch(r"`(test_\w+)`: ([a-z0-9 ]+)", story)
         assert named, story
         assert [one for one in told[named[1]] if one.startswith(named[2])], story
-        assert "skip" not in (ROOT / f"tests/cluster/stories/{named[1]}.py").read_text()
+        text = (ROOT / f"tests/cluster/stories/{named[1]}.py").read_text()
+        assert not re.search(r"(pytest|mark)\.(\w*skip|skip\w*)", text), named[1]
     assert ticks >= 12
     # They run wherever all of this project is tested.
     assert "make test" in (ROOT / ".ci/run").read_text()

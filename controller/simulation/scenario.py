@@ -277,6 +277,8 @@ class Run:
             for (kind, space, _), obj in sorted(self.world.objects.items.items())
             if kind == "HorizontalPodAutoscaler" and space == self.namespace
         ]
+        # A turn that is misspelt, or has another name in this strategy, would make a scenario that proves nothing.
+        lines += [f"line {event.line} never happened: there was no turn {event.turn}" for event in self.waiting]
         return tuple(lines if rested else [*lines, f"not at rest after {self.script.lasts / 3600:g}h"])
 
     def _extremes(self) -> tuple[int, int]:

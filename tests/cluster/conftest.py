@@ -14,6 +14,18 @@ from tests.setup.needed import needed_programs
 
 # More than a minute each, beside those that ask for their time themselves.
 LONGEST = (
+    "test_errors_that_begin_after_the_success_bring_the_warm_version_back",
+    "test_y20_it_is_parked_when_its_window_closes_and_a_person_sends_it_on",
+    "test_y20_it_waits_for_its_window_and_its_closing_turns_it_back",
+    "test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill",
+    "test_a_line_that_stops_takes_back_what_had_succeeded",
+    "test_a_release_goes_all_the_way_by_weight",
+    "test_what_people_change_while_it_sleeps_is_what_it_wakes_with",
+    "test_a_kill_on_the_way_back",
+    "test_a_job_that_the_api_server_refuses_is_said_and_waited_for",
+    "test_an_abort_while_the_old_pods_are_kept_is_one_write_of_the_selector",
+    "test_a_healthy_release_goes_all_the_way",
+    "test_errors_in_mid_release_turn_it_back",
     "test_settings_are_released_with_the_app_alone_and_back",
     "test_it_sleeps_through_a_release_and_wakes_on_the_deployment_that_serves",
     "test_the_slots_take_turns_and_a_rollback_finds_the_warm_version",

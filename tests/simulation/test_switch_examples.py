@@ -35,7 +35,7 @@ def test_the_blue_green_example_switches_a_good_version() -> None:
     assert ended == "Succeeded"
 
 
-@pytest.mark.parametrize("when", ["after 0s", "at Batch 1"])
+@pytest.mark.parametrize("when", ["after 0s", "at Switch"])
 def test_the_blue_green_example_turns_a_bad_version_back(when: str) -> None:
     ended, _ = outcome("bluegreen", "after 0s: tester 100/s", f"{when}: errors v2=6.00%")
     assert ended == "RolledBack"

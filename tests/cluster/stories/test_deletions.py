@@ -121,6 +121,9 @@ def test_a_record_edited_into_an_impossible_state_stops_everything(story: Story,
     assert story.serving() == {"v1": 3, "v2": 1}
     assert len(story.writes_to_deployments()) == writes
 
+    story.allows(
+        restarted=1, because="a Succeeded that somebody wrote promotes nothing: the canary goes with the restore"
+    )
     story.commands("restore", APP, "--reason", "the record was edited", "--wait", "--timeout", "60s")
     restore = story.releases.await_new({release})
     story.judge_end(restore, "RolledBack", tag="v1")

@@ -33,6 +33,8 @@ def opens_train(story: Story, **spec: Any) -> float:
         "spec": {"window": {"from": wall[0], "to": wall[1], "zone": "UTC"}, "cars": cars, **spec},
     }
     story.person.create(trains(story), manifest)
+    # Who asks for a release before the controller has heard of the train may see it in Preflight before it waits.
+    eventually(lambda: status(story), within=30, what="the controller knows the train")
     return opens
 
 

@@ -16,6 +16,7 @@ import yaml
 from controller.baseline import to_object
 from controller.cluster.baselines import Baselines
 from controller.cluster.cache import Cache, Kind
+from controller.cluster.callers import Callers
 from controller.cluster.connection import Connection
 from controller.cluster.failures import Failed
 from controller.cluster.login import connect
@@ -50,12 +51,14 @@ from controller.requests import (
     ReadReleases,
     ReadReplicaSets,
     ReadSlot,
+    ReadTrain,
     ReviewAccess,
     WriteEvent,
     WriteObject,
     WritePolicyStatus,
     WriteRecord,
     WriteSlot,
+    WriteTrainStatus,
 )
 from controller.slots import slot_state, writer_of
 from tests.cluster.bed.bed import Bed
@@ -490,6 +493,8 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
     version = release["metadata"]["resourceVersion"]
     found(cluster.perform(WriteRecord(site.name, name, version, {"phase": "Queued"})))
     kind_of(cluster.perform(WritePolicyStatus(site.name, "checkout", "1", {})))
+    assert kind_of(cluster.perform(ReadTrain(site.name, "nightly"))) is FailureKind.ABSENT
+    kind_of(cluster.perform(WriteTrainStatus(site.name, "nightly", "1", {})))
     cluster.perform(WriteEvent(site.name, f"{name}.1", name, uid, "Normal", "Queued", "waits", time.time()))
     assert cluster.perform(DeleteRelease(site.name, name, uid)) is None
     found(cluster.perform(ReadReplicaSets(site.name, (), fresh=True)))
@@ -497,6 +502,7 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
         # Nothing of this is there, and nothing of it is valid: what matters is that we may ask.
         answer = cluster.perform(request)
         assert not isinstance(answer, Failure) or answer.kind is not FailureKind.FORBIDDEN, answer
+    assert kind_of(Callers(connection, RealClock()).judge(STRANGER.token)) is FailureKind.FORBIDDEN
     shelf = Baselines(connection, cache, bound=90.0)
     baseline = to_object(a_baseline(), namespace=site.name, name="checkout", policy_uid="")
     kept = found(shelf.keep(baseline))
