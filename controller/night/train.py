@@ -62,6 +62,11 @@ class TrainNight:
     over: float | None = None
     reported: tuple[str, ...] = ()
 
+    @property
+    def latest(self) -> float:
+        """The latest time that it knows: a tick that was paused, or a clock set back, would close it at its opening."""
+        return max(self.opened, self.closed or 0.0, self.over or 0.0, *(each.at for each in self.departed))
+
     def lists(self, uid: str) -> bool:
         """Whether a release has left in this night."""
         return any(each.uid == uid for each in self.departed)

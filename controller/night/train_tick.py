@@ -113,6 +113,7 @@ def _look(
     train: Train, trains: Sequence[Train], policies: Sequence[Object], releases: Sequence[Object], now: float
 ) -> _Seen:
     known = policies_of(policies)
+    now = max(now, train.night.latest) if train.night is not None else now
     seats, problem = ((), train.refused) if train.spec is None else seats_of(train, trains, known)
     riders = riders_of(releases, seats, known, now)
     back = recall(train.night, seats, riders)

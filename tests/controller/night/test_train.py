@@ -214,6 +214,18 @@ def test_a_status_that_somebody_edited_lets_nothing_leave_for_the_night() -> Non
     assert list(in_order(yard)) == ["search-2"]
 
 
+def test_h5_k14_a_tick_with_a_time_before_the_opening_does_not_close_the_night() -> None:
+    yard = a_yard()
+    yard.ask("search", "search-2")
+    yard.run(1500.0)
+    assert yard.night is not None and yard.status["phase"] == "Open"
+    yard.now = yard.night.opened - 30.0
+    yard.run(15.0)
+    assert yard.night.closed is None
+    yard.run(HOUR)
+    assert list(in_order(yard)) == ["search-2"] and yard.phase("search-2") == "Succeeded"
+
+
 def test_the_report_is_handed_over_once_the_night_is_over() -> None:
     yard = a_yard(report=[{"webhook": "morning-room"}])
     yard.ask("search", "search-2")
