@@ -161,6 +161,9 @@ def _stages(record: Record) -> tuple[Stage, ...]:
     return Accompanied(pinned(record.policy).spec).stages(record)
 
 
+_TOLD_ANEW = frozenset({HoldReason.AWAITS_TRAIN, HoldReason.PREFLIGHT_BLIND})
+
+
 def worth_writing(before: Record, after: Record, now: float) -> bool:
     """Whether `after` says anything that is not only newer numbers in the same sentences."""
     if _essence(before) != _essence(after):
@@ -174,8 +177,8 @@ def _essence(record: Record) -> tuple[Any, ...]:
     return (
         replace(record, because="", held=None, verdicts=(), verdicts_at=0.0, sequence=0, intent=""),
         (held.reason, held.since, held.until, held.then) if held is not None else None,
-        # What a train says of who waits has no numbers that pass by.
-        held.because if held is not None and held.reason is HoldReason.AWAITS_TRAIN else "",
+        # Who waits for a train, and what a preflight cannot see, is told without numbers that pass by.
+        held.because if held is not None and held.reason in _TOLD_ANEW else "",
         tuple((v.gate, v.verdict, v.required) for v in record.verdicts),
         record.because if record.phase in ENDS else "",
     )
