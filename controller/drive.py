@@ -59,7 +59,6 @@ _BEFORE_GATES = frozenset(
         Cause.ALERT,
     }
 )
-PATIENCE = 3  # windows in which a gate may wait for its first samples before it counts as blind
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def _turn(attempt: Attempt, seen: Observation, told: Told, heard: Level, policy:
     if told.lacking and not outlook.is_told(record):
         record = noted(record, outlook.KIND, "; ".join(told.lacking), seen.now)
     if record.observing and record.observing[-1].end is None:
-        seen = replace(seen, first_sample_by=record.observing[-1].start + PATIENCE * source.window + source.scrape)
+        seen = replace(seen, first_sample_by=record.observing[-1].start + source.patience)
     record = noted_alerts(record, heard, policy.spec, seen.now)
     decision = decide(record, seen, told.verdicts, policy.spec)
     after = applied(record, decision, told.verdicts, seen.now)

@@ -58,7 +58,7 @@ def level(alerts: Sequence[OnAlert], found: FiringAlerts, now: float) -> Level:
         if matching:
             firing = _firing(item, labels, counting or matching, now)
             (active if counting else muted)[firing.fingerprint] = firing
-    return Level(_ordered(active.values()), _ordered(muted.values()))
+    return Level(ordered(active.values()), ordered(muted.values()))
 
 
 def _is_muted(item: Mapping[str, Any]) -> bool:
@@ -82,7 +82,8 @@ def _graver(alerts: Sequence[OnAlert]) -> Any:
     return "rollBack" if any(each.then == "rollBack" for each in alerts) else "pause"
 
 
-def _ordered(found: Iterable[Firing]) -> tuple[Firing, ...]:
+def ordered(found: Iterable[Firing]) -> tuple[Firing, ...]:
+    """The earliest first."""
     return tuple(sorted(found, key=lambda each: (each.since, each.fingerprint)))
 
 
@@ -101,7 +102,7 @@ def with_inbox(seen: Level, alerts: Sequence[OnAlert], inbox: Sequence[Told]) ->
             active[told.fingerprint] = Firing(
                 told.fingerprint, told.name, told.labels, told.since, "rollBack", True, told.summary, told.heard
             )
-    return replace(seen, active=_ordered(active.values()))
+    return replace(seen, active=ordered(active.values()))
 
 
 def _with_post(firing: Firing, inbox: Sequence[Told]) -> Firing:

@@ -17,7 +17,7 @@ from controller.inbox import Told
 from controller.progress import span
 from controller.record import noted
 from controller.release import FORWARD, AppKey, Firing, Observation, Phase, Record
-from controller.requests import Failure, FiringAlerts, ReadReleases
+from controller.requests import Failure, FiringAlerts, ReadReleases, objects_in
 from policies.schema import OnAlert, ReleasePolicySpec
 
 _MOST_OTHERS = 5
@@ -53,8 +53,7 @@ def ask_level(alerts: Sequence[OnAlert], inbox: Sequence[Told], now: float) -> R
 def both(first: Level, second: Level) -> Level:
     """Two readings of one tick as one: what fired at either fires, and who could not be asked at the end is unheard."""
     known = {each.fingerprint: each for each in first.active} | {each.fingerprint: each for each in second.active}
-    active = sorted(known.values(), key=lambda each: (each.since, each.fingerprint))
-    return Level(tuple(active), second.muted or first.muted, unheard=second.unheard)
+    return Level(firing.ordered(known.values()), second.muted or first.muted, unheard=second.unheard)
 
 
 def with_alerts(
@@ -89,8 +88,7 @@ def noted_alerts(record: Record, heard: Level, policy: ReleasePolicySpec, now: f
 def ask_others(app: AppKey, now: float) -> Reading[tuple[str, ...]]:
     """The other releases of the namespace that could be to blame: those under way, and those of the last hours."""
     answer = yield ReadReleases(app.namespace, "")
-    there = [each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list) else []
-    found = [_other(each, now) for each in there if (each.get("spec") or {}).get("policy") != app.policy]
+    found = [_other(each, now) for each in objects_in(answer) if (each.get("spec") or {}).get("policy") != app.policy]
     told = sorted(filter(None, found))
     more = (f"and {len(told) - _MOST_OTHERS} more",) if len(told) > _MOST_OTHERS else ()
     return (*(text for _, text in told[:_MOST_OTHERS]), *more)

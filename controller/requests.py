@@ -435,6 +435,14 @@ Answer = (
 )
 
 
+def objects_in(answer: Answer) -> list[Mapping[str, Any]]:
+    """The objects of a list; none where the answer is something else."""
+    return [each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list | tuple) else []
+
+
+_FIRST_WINDOWS = 3  # in which a gate may wait for its first samples before it counts as blind
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A metric source as the tick knows it: seconds between scrapes and the length of a window (>= 2 scrapes)."""
@@ -445,6 +453,11 @@ class Source:
     def __post_init__(self) -> None:
         if not 0 < 2 * self.scrape <= self.window:
             raise ValueError(f"a window ({self.window:g} s) must hold at least two scrapes ({self.scrape:g} s)")
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which the first samples of something new are waited for; later it counts as blind."""
+        return _FIRST_WINDOWS * self.window + self.scrape
 
 
 @dataclass(frozen=True, slots=True)

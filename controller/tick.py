@@ -38,6 +38,7 @@ from controller.requests import (
     Settings,
     WritePolicyStatus,
     WriteRecord,
+    objects_in,
 )
 from controller.telling import routes, tell_people
 from controller.trigger import watch_template
@@ -64,7 +65,7 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     yield from _tell_policy(app, policy_object, complaint)
 
     found: list[Attempt] = []
-    for obj in _as_objects(objects):
+    for obj in objects_in(objects):
         try:
             attempt = parsed(obj)
             attempt = replace(attempt, tells=routes(policy, attempt.record))
@@ -137,10 +138,6 @@ def _waits(begun: TickResult) -> bool:
     """Whether a release was left in the queue by a tick that had nothing to write."""
     waits = begun.record is not None and begun.record.phase is Phase.QUEUED
     return waits and not begun.wrote and begun.failure is None
-
-
-def _as_objects(answer: Answer) -> Sequence[Mapping[str, Any]]:
-    return [each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list | tuple) else []
 
 
 def _policy(answer: Answer) -> tuple[ReleasePolicy | None, str]:

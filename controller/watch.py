@@ -45,7 +45,6 @@ from controller.requests import CreateRelease, Failure, FailureKind, ReadRelease
 from controller.watch_looks import ask_watch
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 
-PATIENCE = 3  # windows in which the first samples may come before a gate counts as blind
 LATE = 60.0  # seconds after its end in which a watch is still looked at
 ASKED_BY = "nightferry"
 
@@ -161,8 +160,7 @@ def watch_release(
         return (yield from _written(app, attempt, over(record, changed, now), now))
     gates = yield from ask_watch(app, record, seen, policy, source, learns=settings.learns)
     level = yield from ask_level(policy.spec.alerts or (), posts, now)
-    by = source.scrape + PATIENCE * source.window
-    after, danger = judged(record, seen, gates, level, policy.spec, watch.since + by)
+    after, danger = judged(record, seen, gates, level, policy.spec, watch.since + source.patience)
     if danger is None:
         if now >= watch.until:
             after = over(after, "nothing was found", now)

@@ -20,7 +20,7 @@ from controller.night.train import Departed, Rider, Seat, TrainNight, Waiting
 from controller.night.windows import wall
 from controller.record import rfc3339
 from controller.release import Phase
-from controller.requests import Answer
+from controller.requests import Answer, objects_in
 from policies.load import PolicyRefused, from_object, train_from_object
 from policies.schema import ReleasePolicy
 from policies.train import ReleaseTrainSpec, cycle
@@ -82,7 +82,7 @@ def trains_of(objects: Sequence[Object]) -> tuple[Train, ...]:
 
 def trains_in(answer: Answer) -> tuple[Train, ...]:
     """The trains in an answer; none where there is no list."""
-    return trains_of([each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list | tuple) else [])
+    return trains_of(objects_in(answer))
 
 
 @lru_cache(maxsize=256)

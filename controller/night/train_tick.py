@@ -43,6 +43,7 @@ from controller.requests import (
     ReadTrain,
     ReadTrains,
     WriteTrainStatus,
+    objects_in,
 )
 
 Object = Mapping[str, Any]
@@ -64,7 +65,7 @@ def train_tick(key: TrainKey, now: float) -> Reading[TickResult]:
     objects = yield ReadTrains(key.namespace)
     if isinstance(objects, Failure):
         return TickResult(key, failure=None if objects.kind is FailureKind.NO_KIND else objects)
-    trains = trains_of(_listed(objects))
+    trains = trains_of(objects_in(objects))
     train = next((each for each in trains if each.name == key.train), None)
     if train is None:
         return TickResult(key)
@@ -76,7 +77,7 @@ def train_tick(key: TrainKey, now: float) -> Reading[TickResult]:
         releases = yield ReadReleases(key.namespace, "")
         if isinstance(releases, Failure):
             return TickResult(key, failure=releases)
-    glance = _look(train, trains, _listed(policies), _listed(releases), now)
+    glance = _look(train, trains, objects_in(policies), objects_in(releases), now)
     if _same(train, glance) and glance.back is None:
         return (yield from _tell(key, train, glance))
 
@@ -87,16 +88,12 @@ def train_tick(key: TrainKey, now: float) -> Reading[TickResult]:
     if not isinstance(latest, Mapping):
         return TickResult(key, failure=latest if isinstance(latest, Failure) else None)
     train = train_of(latest)
-    leap = _look(train, trains, _listed(policies), _listed(releases), now)
+    leap = _look(train, trains, objects_in(policies), objects_in(releases), now)
     if not _same(train, leap):
         return (yield from _write(key, train, leap.status, leap.note))
     if leap.back is not None:
         return (yield from _take_back(key, train, leap.back))
     return TickResult(key, note=leap.note)
-
-
-def _listed(answer: Answer) -> Sequence[Object]:
-    return [each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list | tuple) else []
 
 
 def _awake(train: Train, now: float) -> bool:
@@ -230,7 +227,7 @@ def _tell(key: TrainKey, train: Train, seen: _Seen) -> Reading[TickResult]:
         return TickResult(key, failure=releases)
     zone = train.spec.window.zone if train.spec is not None else "UTC"
     metadata = {"namespace": key.namespace, "name": key.train}
-    report = report_of_train({"metadata": metadata, "status": seen.status}, _listed(releases), night.over, zone)
+    report = report_of_train({"metadata": metadata, "status": seen.status}, objects_in(releases), night.over, zone)
     if report is None:
         return TickResult(key)
     payload = payload_of(report)

@@ -18,7 +18,7 @@ def night(policy: ReleasePolicySpec, spec: ReleaseSpec, record: Record, now: flo
         return Night()
     zone, window = zone_of(policy), policy.window
     closed, opens, why, thaws = "", None, "", None
-    for at in (now, max(now, record.latest)):
+    for at in dict.fromkeys((now, max(now, record.latest))):  # one instant, but for a clock that was set back
         if window is not None and opening(window, at) is None:
             opens = next_opening(window, at).opens
             closed = f"the window {window.opens} to {window.closes} is closed until {wall(zone, opens)}"
