@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from controller.release import Cause, Phase
+from tests.bench.decisions.rows import clopper_pearson
 from tests.bench.nights.mix import KINDS, Kind
 from tests.bench.nights.night import Told
 
 _BY_KIND: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 _GATES = frozenset({Cause.GATE, Cause.UNDECIDED, Cause.SHARED})
-_Z = 1.96
-
-
-def interval(times: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson, 1927)."""
-    if of == 0:
-        return 0.0, 1.0
-    share, z2 = times / of, _Z * _Z
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = _Z / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def false_rollback(one: Told) -> bool:
@@ -76,6 +65,6 @@ def faultless(told: Sequence[Told]) -> bool:
 
 
 def _rate(name: str, times: int, of: int, beside: str) -> str:
-    low, high = interval(times, of)
+    low, high = clopper_pearson(times, of) if of else (0.0, 1.0)
     share = times / of if of else 0.0
     return f"{name + ':':<34}{times:>6} of {of} ({share:.2%} [{low:.2%}, {high:.2%}]; {beside})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,26 +19,6 @@ from tests.controller.adapters.server import CHUNKED, Server, chunk, hang_up, ob
 
 SECRET = "a-secret-that-must-never-be-shown"
 CALL = CallWebhook("qa-room", "0123abcd", {"app": "checkout", "stage": 0, "release": "checkout-7"})
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 with its key, signed by itself."""
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out", f"{file}.crt"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
-    return file
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
 
 
 @pytest.fixture
