@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from controller.accompanied import Accompanied
 from controller.attempt import SOON, Attempt, Reading, TickResult, look, observation, write_request
 from controller.notices import open_notices
+from controller.own_releases import own_release, release_name
 from controller.pinned import pinned
 from controller.quarantine import MOST_KEPT, quarantines
-from controller.release import ENDS, FORWARD, GROUP, AppKey, Claim, Phase, Record, SlotState
+from controller.release import ENDS, FORWARD, AppKey, Claim, Phase, Record, SlotState
 from controller.requests import (
-    CreateRelease,
     DeleteRelease,
     Failure,
     FailureKind,
@@ -107,7 +106,7 @@ def _lost_record(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> R
     claim = slot.claim
     if claim is None or any(each.uid == claim.uid and not _forgot(each, claim) for each in attempts):
         return None
-    name = f"{app.policy[:40].rstrip('-.')}-restore-{claim.uid[:8]}"
+    name = release_name(app.policy, "restore", claim.uid[:8])
     if any(each.name == name for each in attempts):
         return None  # it was asked for once and ended; the next word is a person's
     answer = yield ReadRelease(app.namespace, claim.release)
@@ -115,20 +114,10 @@ def _lost_record(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> R
     other = isinstance(answer, Mapping) and (answer.get("metadata") or {}).get("uid") != claim.uid
     if not gone and not other and not any(each.uid == claim.uid for each in attempts):
         return None
-    created = yield CreateRelease(app.namespace, restore_manifest(app, name, claim.release, "its record was lost"))
+    created = yield own_release(app, name, restoreOf=claim.release, reason="its record was lost")
     if isinstance(created, Failure):
         return TickResult(app, failure=created) if created.kind is not FailureKind.EXISTS else None
     return TickResult(app, name, wrote=1, again_in=SOON, note=f"record of {claim.release} was lost; restoring")
-
-
-def restore_manifest(app: AppKey, name: str, of: str, reason: str) -> dict[str, Any]:
-    """A Release that brings the app back to the incumbent of another one."""
-    return {
-        "apiVersion": f"{GROUP}/v1alpha1",
-        "kind": "Release",
-        "metadata": {"name": name, "namespace": app.namespace},
-        "spec": {"policy": app.policy, "restoreOf": of, "reason": reason, "requestedBy": "nightferry"},
-    }
 
 
 def _collect(app: AppKey, oldest: Attempt, course: Accompanied, now: float) -> Reading[TickResult | None]:

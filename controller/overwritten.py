@@ -8,10 +8,10 @@ name follows from version and release, so that asking twice asks once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from controller.attempt import SOON, Attempt, Reading, TickResult
-from controller.release import GROUP, AppKey, PatchSlot, Plan, SlotState
+from controller.own_releases import own_release, release_name
+from controller.release import AppKey, PatchSlot, Plan, SlotState
 from controller.requests import CreateRelease, Failure, FailureKind
 from controller.slots import writer_of
 
@@ -26,7 +26,7 @@ def keep(
     slot = _overwritten(attempt, plan, slots)
     if slot is None:
         return None
-    answer = yield CreateRelease(app.namespace, _manifest(app, attempt, slot))
+    answer = yield _asked(app, attempt, slot)
     if isinstance(answer, Failure):
         waits = TickResult(app, attempt.name, attempt.record, failure=answer, again_in=answer.retry_after)
         return None if answer.kind in _FOR_GOOD else waits
@@ -42,21 +42,11 @@ def _overwritten(attempt: Attempt, plan: Plan, slots: Mapping[str, SlotState | N
     return next((slot for slot in found if slot is not None and slot.digest not in known), None)
 
 
-def _manifest(app: AppKey, attempt: Attempt, slot: SlotState) -> dict[str, Any]:
+def _asked(app: AppKey, attempt: Attempt, slot: SlotState) -> CreateRelease:
     by = writer_of(slot.raw, "spec", "template")
     template = (slot.raw.get("spec") or {}).get("template") or {}
-    return {
-        "apiVersion": f"{GROUP}/v1alpha1",
-        "kind": "Release",
-        "metadata": {
-            "name": f"{app.policy[:40].rstrip('-.')}-{slot.digest}-{attempt.uid[:8]}",
-            "namespace": app.namespace,
-        },
-        "spec": {
-            "policy": app.policy,
-            "template": {part: {"$patch": "replace", **template[part]} for part in ("metadata", "spec")
-                         if template.get(part)},
-            "requestedBy": by,
-            "reason": f"{by} changed the pod template of {slot.name} while release {attempt.name} moved it",
-        },
-    }  # fmt: skip
+    whole = {part: {"$patch": "replace", **template[part]} for part in ("metadata", "spec") if template.get(part)}
+    reason = f"{by} changed the pod template of {slot.name} while release {attempt.name} moved it"
+    return own_release(
+        app, release_name(app.policy, slot.digest, attempt.uid[:8]), template=whole, by=by, reason=reason
+    )

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
-from typing import Any
 
 from controller.attempt import SOON, Attempt, Reading, TickResult
+from controller.own_releases import own_release, release_name
 from controller.quarantine import lifted_since
-from controller.release import ENDS, GROUP, AppKey, SlotState
+from controller.release import ENDS, AppKey, SlotState
 from controller.requests import (
-    CreateRelease,
     Failure,
     FailureKind,
     ReadReplicaSets,
@@ -76,24 +75,11 @@ def _release(app: AppKey, slot: SlotState, attempts: Sequence[Attempt]) -> Readi
     if last is not None and tried and not lifted_since(last, attempts, slot.digest):
         return None
     taken = {each.name for each in attempts}
-    first = f"{app.policy[:40].rstrip('-.')}-{slot.digest}-{slot.generation}"
+    first = release_name(app.policy, slot.digest, slot.generation)
     name = next(each for each in chain((first,), (f"{first}-{n}" for n in count(2))) if each not in taken)
-    answer = yield CreateRelease(app.namespace, _manifest(app, name, slot))
+    by = writer_of(slot.raw, "spec", "template")
+    reason = f"{by} changed the pod template of {slot.name}"
+    answer = yield own_release(app, name, adopt=slot.digest, by=by, reason=reason)
     if isinstance(answer, Failure):
         return TickResult(app, failure=answer) if answer.kind is not FailureKind.EXISTS else None
     return TickResult(app, name, wrote=1, again_in=SOON, note=f"the template of {slot.name} holds another version")
-
-
-def _manifest(app: AppKey, name: str, slot: SlotState) -> dict[str, Any]:
-    by = writer_of(slot.raw, "spec", "template")
-    return {
-        "apiVersion": f"{GROUP}/v1alpha1",
-        "kind": "Release",
-        "metadata": {"name": name, "namespace": app.namespace},
-        "spec": {
-            "policy": app.policy,
-            "adopt": slot.digest,
-            "requestedBy": by,
-            "reason": f"{by} changed the pod template of {slot.name}",
-        },
-    }

@@ -28,11 +28,11 @@ from controller.forward import MOST_RESTARTS
 from controller.history import with_forecasts
 from controller.inbox import Told as Post
 from controller.listening import ask_level, ask_others, noted_alerts
+from controller.own_releases import own_release, release_name
 from controller.pinned import effective_policy
 from controller.progress import told
 from controller.record import RecordTooNew, noted, rfc3339
 from controller.release import (
-    GROUP,
     AppKey,
     Cause,
     Observation,
@@ -41,12 +41,11 @@ from controller.release import (
     Record,
     Watching,
 )
-from controller.requests import CreateRelease, Failure, FailureKind, ReadRelease, Settings, Source
+from controller.requests import Failure, FailureKind, ReadRelease, Settings, Source
 from controller.watch_looks import ask_watch
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 
 LATE = 60.0  # seconds after its end in which a watch is still looked at
-ASKED_BY = "nightferry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,12 @@ def link(app: AppKey, attempts: Sequence[Attempt], now: float) -> Reading[TickRe
             continue
         there = any(each.name == watch.back for each in attempts)
         if not there and _begun_since(attempt, attempts) is None:
-            answer = yield CreateRelease(app.namespace, _manifest(app, attempt, watch.back))
+            answer = yield own_release(
+                app,
+                watch.back,
+                rollbackOf=attempt.name,
+                reason=f"{record.turned} in the watch after release {attempt.name}",
+            )
             if isinstance(answer, Failure) and answer.kind is not FailureKind.EXISTS:
                 return TickResult(app, attempt.name, record, failure=answer, again_in=answer.retry_after)
         marked = replace(record, watch=replace(watch, asked=True))
@@ -110,21 +114,7 @@ def link(app: AppKey, attempts: Sequence[Attempt], now: float) -> Reading[TickRe
 
 def back_name(app: AppKey, attempt: Attempt) -> str:
     """The name of the release that brings the version before this one back: always the same."""
-    return f"{app.policy[:40].rstrip('-.')}-back-{attempt.uid[:8]}"
-
-
-def _manifest(app: AppKey, attempt: Attempt, name: str) -> dict[str, Any]:
-    return {
-        "apiVersion": f"{GROUP}/v1alpha1",
-        "kind": "Release",
-        "metadata": {"name": name, "namespace": app.namespace},
-        "spec": {
-            "policy": app.policy,
-            "rollbackOf": attempt.name,
-            "reason": f"{attempt.record.turned} in the watch after release {attempt.name}",
-            "requestedBy": ASKED_BY,
-        },
-    }
+    return release_name(app.policy, "back", attempt.uid[:8])
 
 
 # ------------------------------------------------------------------------------------------------------ a look

@@ -29,11 +29,11 @@ from controller.night.platform import (
 )
 from controller.night.train import Departed, Recall, Seat, TrainNight, called, finished, leaves_next, night_of, recall
 from controller.night.windows import closing, frozen, opening, wall
+from controller.own_releases import own_release, release_name
 from controller.record import rfc3339
-from controller.release import GROUP, TrainKey
+from controller.release import AppKey, TrainKey
 from controller.requests import (
     Answer,
-    CreateRelease,
     Deliver,
     Delivery,
     Failure,
@@ -196,21 +196,9 @@ def _write(key: TrainKey, train: Train, status: Object, note: str) -> Reading[Ti
 def _take_back(key: TrainKey, train: Train, car: Departed) -> Reading[TickResult]:
     """Ask for the linked release; one of this name that is there already is it."""
     assert train.night is not None
-    name = f"{car.policy[:40].rstrip('-.')}-recall-{car.uid[:8]}"
-    answer = yield CreateRelease(
-        key.namespace,
-        {
-            "apiVersion": f"{GROUP}/v1alpha1",
-            "kind": "Release",
-            "metadata": {"name": name, "namespace": key.namespace},
-            "spec": {
-                "policy": car.policy,
-                "rollbackOf": car.release,
-                "requestedBy": "nightferry",
-                "reason": f"train {key.train} takes its cars back: {train.night.recalled}"[:1000],
-            },
-        },
-    )
+    name = release_name(car.policy, "recall", car.uid[:8])
+    reason = f"train {key.train} takes its cars back: {train.night.recalled}"[:1000]
+    answer = yield own_release(AppKey(key.namespace, car.policy), name, rollbackOf=car.release, reason=reason)
     if isinstance(answer, Failure) and answer.kind is not FailureKind.EXISTS:
         return TickResult(key, failure=answer)
     return TickResult(key, wrote=1, again_in=SOON, note=f"{car.release} is taken back by {name}")
