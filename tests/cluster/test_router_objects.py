@@ -79,7 +79,7 @@ def _without_empty_groups(obj: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def with_crds(bed: Bed) -> Bed:
-    bed.apply_manifests(*(CRDS / f"{name}.yaml" for name in ("httproutes", "virtualservices", "destinationrules")))
+    bed.install(*(CRDS / f"{name}.yaml" for name in ("httproutes", "virtualservices", "destinationrules")))
     return bed
 
 

@@ -35,12 +35,18 @@ class Request:
         return self.verb in WRITES
 
 
-def read_requests(log: Path, *, user: str, namespace: str | None = None) -> list[Request]:
-    """The user's requests in the order of their answers; those to one namespace when it is named."""
+def read_requests(log: Path, *, user: str, namespace: str | None = None, since: int = 0) -> list[Request]:
+    """The user's requests in the order of their answers; those to one namespace when it is named.
+
+    since: how many bytes of the log are older than anything that is looked for.
+    """
     found = []
     # The log is everybody's: what cannot be meant is not decoded.
     marks = [f'"username":"{user}"', *([f'"namespace":"{namespace}"'] if namespace is not None else [])]
-    for line in log.read_text().splitlines():
+    with log.open("rb") as file:
+        file.seek(since)
+        text = file.read().decode(errors="replace")
+    for line in text.splitlines():
         if not all(mark in line for mark in marks):
             continue
         # The server may be in the middle of a line; its newline comes last.

@@ -10,26 +10,43 @@ import yaml
 from tests.cluster.bed.api import Api, ApiError, Object
 from tests.cluster.bed.waiting import eventually
 
+DEFINITION = "CustomResourceDefinition"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
 
 def apply_manifests(api: Api, paths: Iterable[Path], *, namespace: str = "default") -> list[Object]:
     """Creates or replaces every object of the YAML files (folders mean all *.yaml in them, sorted).
 
-    Namespaced objects without a namespace go to `namespace`. Waits until each CRD is served. Returns the objects as
-    stored.
+    Namespaced objects without a namespace go to `namespace`. CRDs come first, and the others once all CRDs are served.
+    Returns the objects as stored, in that order.
     """
-    return [apply_object(api, found, namespace=namespace) for path in paths for found in _objects(path)]
+    found = [obj for path in paths for obj in _objects(path)]
+    definitions = [_stored(api, obj, namespace) for obj in found if obj["kind"] == DEFINITION]
+    for definition in definitions:
+        _await_served(api, definition)
+    return definitions + [_stored(api, obj, namespace) for obj in found if obj["kind"] != DEFINITION]
 
 
 def apply_object(api: Api, wanted: Object, *, namespace: str = "default") -> Object:
-    """Creates one object, or replaces the one that is there."""
+    """Creates one object, or replaces the one that is there; a CRD is served then."""
+    stored = _stored(api, wanted, namespace)
+    if wanted["kind"] == DEFINITION:
+        _await_served(api, stored)
+    return stored
+
+
+def _stored(api: Api, wanted: Object, namespace: str) -> Object:
     collection = collection_path(api, wanted, namespace)
     path = f"{collection}/{wanted['metadata']['name']}"
     stored = None
     while stored is None:
         stored = _create(api, collection, wanted) or _replace(api, path, wanted)
-    if wanted["kind"] == "CustomResourceDefinition":
-        eventually(lambda: _is_served(api, path), within=20, what=f"{path} is served")
     return stored
+
+
+def _await_served(api: Api, definition: Object) -> None:
+    path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+    eventually(lambda: _is_served(api, path), within=20, what=f"{path} is served")
 
 
 def _create(api: Api, collection: str, wanted: Object) -> Object | None:

@@ -19,16 +19,14 @@ MANIFESTS = (ROOT / "manifests" / "crds", ROOT / "manifests" / "rbac.yaml")
 @pytest.fixture(scope="session")
 def installed(bed: Bed) -> Bed:
     """The bed with the shipped CRDs and the shipped RBAC, and no other right for the controller."""
-    bed.apply_manifests(*MANIFESTS)
+    bed.install(*MANIFESTS)
     return bed
 
 
 @pytest.fixture(scope="session")
 def with_routers(installed: Bed) -> Bed:
     """The bed with the CRDs of routers, whose schemas are the real ones."""
-    installed.apply_manifests(
-        *(CRDS / f"{name}.yaml" for name in ("httproutes", "virtualservices", "destinationrules"))
-    )
+    installed.install(*(CRDS / f"{name}.yaml" for name in ("httproutes", "virtualservices", "destinationrules")))
     return installed
 
 

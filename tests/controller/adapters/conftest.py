@@ -28,7 +28,7 @@ MANIFESTS = ROOT / "manifests"
 @pytest.fixture(scope="session")
 def installed(bed: Bed) -> Path:
     """The CRDs and the RBAC as shipped, applied to the bed."""
-    bed.apply_manifests(MANIFESTS / "crds", MANIFESTS / "rbac.yaml")
+    bed.install(MANIFESTS / "crds", MANIFESTS / "rbac.yaml")
     return MANIFESTS
 
 

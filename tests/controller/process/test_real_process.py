@@ -42,7 +42,7 @@ APP_POLICY: Object = {
 @pytest.fixture
 def installed(bed: Bed, site: Site) -> Site:
     """CRDs and rights as shipped, and alice may work in this namespace."""
-    bed.apply_manifests(ROOT / "manifests" / "crds", ROOT / "manifests" / "rbac.yaml")
+    bed.install(ROOT / "manifests" / "crds", ROOT / "manifests" / "rbac.yaml")
     site.apply(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
