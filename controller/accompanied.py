@@ -13,21 +13,12 @@ from dataclasses import replace
 
 from controller.companions import Companion, companions_of
 from controller.findings import Finding
-from controller.release import (
-    FORWARD,
-    Decision,
-    ObjectWrite,
-    Observation,
-    Phase,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Saved,
-    SlotState,
-    Stage,
-)
+from controller.release.decision import Decision
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import ObjectWrite, Plan
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import Neighbours, Permission
 from controller.strategies import Cast, Strategy, strategy_of
 from controller.strategies.claims import claimed

@@ -7,7 +7,10 @@ from dataclasses import replace
 from controller.case import Case
 from controller.pinned import pin
 from controller.record import applied
-from controller.release import Advance, Cause, Observation, Record, RollBack, SlotRecord, SlotState
+from controller.release.decision import Advance, RollBack
+from controller.release.observation import Observation, SlotState
+from controller.release.record import Record, SlotRecord
+from controller.release.vocabulary import Cause
 from controller.strategies.stages import last_batch
 
 

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from controller.accompanied import Accompanied
 from controller.firing import described
 from controller.progress import span
-from controller.release import Cause, Decision, GateVerdict, Hold, HoldReason, Observation, Record, RollBack
+from controller.release.decision import Decision, Hold, RollBack
+from controller.release.observation import Observation
+from controller.release.record import GateVerdict, Record
+from controller.release.vocabulary import Cause, HoldReason
 from policies.schema import ReleasePolicySpec
 
 

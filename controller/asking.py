@@ -13,7 +13,11 @@ from controller.accompanied import Accompanied
 from controller.attempt import Reading
 from controller.gates import instants, judge, questions, replica_sets
 from controller.inquiry import ask_outside
-from controller.release import FORWARD, AppKey, Forecast, GateVerdict, Inquiry, ObjectWrite, Observation, Record
+from controller.release.names import AppKey
+from controller.release.observation import Observation
+from controller.release.plan import ObjectWrite
+from controller.release.record import Forecast, GateVerdict, Inquiry, Record
+from controller.release.vocabulary import FORWARD
 from controller.reliance import Knowledge, knowledge
 from controller.requests import Counts, Failure, FailureKind, ReadBaseline, Source, Totals
 from controller.revise import revised

@@ -15,26 +15,10 @@ import msgspec
 from controller.accompanied import Accompanied
 from controller.notices import GIVEN_UP, new_entries, queued
 from controller.record import RecordInvalid, read_record, to_status
-from controller.release import (
-    SLOT_LABEL,
-    AppKey,
-    CreateObject,
-    CreateSlot,
-    DeleteObject,
-    Entry,
-    Key,
-    ObjectWrite,
-    Observation,
-    PatchObject,
-    Plan,
-    PodList,
-    Record,
-    Ref,
-    ReplicaSetState,
-    SlotState,
-    SlotWrite,
-    Wishes,
-)
+from controller.release.names import SLOT_LABEL, AppKey, Key, Ref
+from controller.release.observation import Observation, PodList, ReplicaSetState, SlotState, Wishes
+from controller.release.plan import CreateObject, CreateSlot, DeleteObject, ObjectWrite, PatchObject, Plan, SlotWrite
+from controller.release.record import Entry, Record
 from controller.requests import (
     Answer,
     Failure,

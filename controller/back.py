@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from controller.accompanied import Accompanied
 from controller.progress import can_step, obstacle, span
-from controller.release import (
-    Cause,
-    Decision,
-    Finish,
-    Observation,
-    Phase,
-    Proceed,
-    Record,
-)
+from controller.release.decision import Decision, Finish, Proceed
+from controller.release.observation import Observation
+from controller.release.record import Record
+from controller.release.vocabulary import Cause, Phase
 from controller.slots import writer_of
 from policies.schema import ReleasePolicySpec
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from analysis.learned import NotLearned
 from analysis.samples import CounterSeries, Groups
-from controller.release import Record
+from controller.release.record import Record
 from controller.requests import Source
 
 # Thresholds were learned from pods of the same minutes: they promise nothing of other ones.

@@ -21,21 +21,12 @@ from controller.night.departure import asks, departure, missed
 from controller.night.platform import Train, trains_in
 from controller.preflight import LEARNING_PATIENCE
 from controller.record import applied, noted, worth_writing
-from controller.release import (
-    AppKey,
-    Cause,
-    Decision,
-    Finish,
-    Hold,
-    HoldReason,
-    Observation,
-    Origin,
-    Phase,
-    Plan,
-    Proceed,
-    Record,
-    RollBack,
-)
+from controller.release.decision import Decision, Finish, Hold, Proceed, RollBack
+from controller.release.names import AppKey
+from controller.release.observation import Observation
+from controller.release.plan import Plan
+from controller.release.record import Record
+from controller.release.vocabulary import Cause, HoldReason, Origin, Phase
 from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings
 from controller.slots import template_digest
 from controller.strategies.claims import claimed

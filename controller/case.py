@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from controller.accompanied import Accompanied
 from controller.attempt import Attempt
-from controller.release import AppKey, Origin
+from controller.release.names import AppKey
+from controller.release.vocabulary import Origin
 from policies.schema import ReleasePolicy
 
 

@@ -9,7 +9,9 @@ from controller import preflight
 from controller.attempt import Attempt, Seen, observation
 from controller.case import Case
 from controller.findings import Refusal
-from controller.release import Observation, Phase, Record, SlotState
+from controller.release.observation import Observation, SlotState
+from controller.release.record import Record
+from controller.release.vocabulary import Phase
 from controller.slots import template_digest
 from controller.strategies.claims import claimed
 from controller.templates import TemplateRefused, changed

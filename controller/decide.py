@@ -12,16 +12,10 @@ from typing import assert_never
 
 from controller.back import back
 from controller.forward import forward
-from controller.release import (
-    Cause,
-    Decision,
-    Finish,
-    GateVerdict,
-    Observation,
-    Phase,
-    Record,
-    SlotState,
-)
+from controller.release.decision import Decision, Finish
+from controller.release.observation import Observation, SlotState
+from controller.release.record import GateVerdict, Record
+from controller.release.vocabulary import Cause, Phase
 from controller.slots import undoer_of, writer_of
 from policies.schema import ReleasePolicySpec
 

@@ -23,22 +23,12 @@ from controller.overwritten import keep
 from controller.pinned import effective_policy, pin
 from controller.progress import STILL
 from controller.record import RecordTooNew, applied, noted, worth_writing
-from controller.release import (
-    ENDS,
-    Advance,
-    AppKey,
-    Cause,
-    Decision,
-    Finish,
-    Hold,
-    HoldReason,
-    Observation,
-    Phase,
-    Plan,
-    Proceed,
-    Record,
-    RollBack,
-)
+from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
+from controller.release.names import AppKey
+from controller.release.observation import Observation
+from controller.release.plan import Plan
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
 from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings, Source
 from controller.revise import changed, revised
 from controller.watch import opened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.release import Cause, HoldReason
+from controller.release.vocabulary import Cause, HoldReason
 
 
 @dataclass(frozen=True, slots=True)

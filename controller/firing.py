@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.inbox import Told, instant, stamp
-from controller.release import Firing, KnownAlert, Record
+from controller.release.observation import Firing
+from controller.release.record import KnownAlert, Record
 from controller.requests import FiringAlerts, ReadFiring
 from policies.schema import OnAlert
 

@@ -13,20 +13,10 @@ from controller.accompanied import Accompanied
 from controller.alarm import sounded, unheard
 from controller.night.ending import kept_by_night, turned_by_closing
 from controller.progress import STILL, can_step, obstacle, span, told
-from controller.release import (
-    Advance,
-    Cause,
-    Decision,
-    Finish,
-    GateVerdict,
-    Hold,
-    HoldReason,
-    Observation,
-    Phase,
-    Proceed,
-    Record,
-    RollBack,
-)
+from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
+from controller.release.observation import Observation
+from controller.release.record import GateVerdict, Record
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.slots import writer_of
 from policies.schema import ReleasePolicySpec
 

@@ -18,7 +18,8 @@ from analysis.question import throughput_settings
 from analysis.samples import CounterSeries, Frame, Groups
 from analysis.verdict import Absence, Evidence, NoData
 from controller import before, versions
-from controller.release import GateVerdict, Observation, Record
+from controller.release.observation import Observation
+from controller.release.record import GateVerdict, Record
 from controller.requests import Counts, Failure, FailureKind, FetchCounts, FetchReadings, Source, Term
 from controller.versions import sides_of
 from policies.schema import Gate, ReleasePolicy

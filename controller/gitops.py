@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.findings import Finding, Refusal
-from controller.release import GROUP
+from controller.release.names import GROUP
 from controller.slots import writer_of
 
 IGNORED_BY = f"{GROUP}/ignored-by"

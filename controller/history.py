@@ -24,7 +24,8 @@ from analysis.band_terms import Series, series_of
 from analysis.comparisons.history import HistoryInput, compare, history_share
 from analysis.verdict import Absence, Evidence, NoData, Verdict
 from controller.gates import settings
-from controller.release import Forecast, GateVerdict, Observation, Record
+from controller.release.observation import Observation
+from controller.release.record import Forecast, GateVerdict, Record
 from controller.requests import Failure, FailureKind, FetchTotals, Source, Totals
 from policies.schema import Gate, ReleasePolicy
 

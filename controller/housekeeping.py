@@ -11,7 +11,10 @@ from controller.notices import open_notices
 from controller.own_releases import own_release, release_name
 from controller.pinned import pinned
 from controller.quarantine import MOST_KEPT, quarantines
-from controller.release import ENDS, FORWARD, AppKey, Claim, Phase, Record, SlotState
+from controller.release.names import AppKey
+from controller.release.observation import Claim, SlotState
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS, FORWARD, Phase
 from controller.requests import (
     DeleteRelease,
     Failure,

@@ -10,7 +10,10 @@ from controller.accompanied import Accompanied
 from controller.attempt import Reading
 from controller.findings import Finding, Refusal, Wait
 from controller.jobs import JobRefused, Said
-from controller.release import AppKey, GateVerdict, HoldReason, Inquiry, Observation, Record
+from controller.release.names import AppKey
+from controller.release.observation import Observation
+from controller.release.record import GateVerdict, Inquiry, Record
+from controller.release.vocabulary import HoldReason
 from controller.requests import Failure, FailureKind, Permission, ReadObject, Settings, Spoken
 from policies.schema import Gate, Job, ReleasePolicy, ReleasePolicySpec, Webhook
 

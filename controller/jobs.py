@@ -14,7 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from analysis.verdict import Verdict
-from controller.release import GROUP, MADE_BY, CreateObject, Inquiry, Observation, Record, Ref
+from controller.release.names import GROUP, MADE_BY, Ref
+from controller.release.observation import Observation
+from controller.release.plan import CreateObject
+from controller.release.record import Inquiry, Record
 from controller.requests import Failure, FailureKind, Permission
 from controller.slots import HASH_LABEL, match_labels
 from policies.schema import Gate, Job

@@ -16,7 +16,10 @@ from controller.firing import Level
 from controller.inbox import Told
 from controller.progress import span
 from controller.record import noted
-from controller.release import FORWARD, AppKey, Firing, Observation, Phase, Record
+from controller.release.names import AppKey
+from controller.release.observation import Firing, Observation
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import Failure, FiringAlerts, ReadReleases, objects_in
 from policies.schema import OnAlert, ReleasePolicySpec
 

@@ -29,7 +29,7 @@ from controller.cluster.cache import Kind
 from controller.learning.learner import Learner
 from controller.night.train_tick import train_tick
 from controller.performing import Performer, Turn
-from controller.release import AppKey, Key, TrainKey
+from controller.release.names import AppKey, Key, TrainKey
 from controller.report import Report
 from controller.requests import Settings
 from controller.roster import Roster

@@ -10,7 +10,7 @@ from analysis.learned import Learned, LearnedCounts, NotLearned
 from analysis.reach import Course, Missing, missing
 from controller.accompanied import Accompanied
 from controller.gates import settings
-from controller.release import GateVerdict, Record
+from controller.release.record import GateVerdict, Record
 from policies.schema import Gate, ReleasePolicy
 
 KIND = "NotReachable"  # of the entry in the decision log

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 from controller.attempt import SOON, Attempt, Reading, TickResult
 from controller.own_releases import own_release, release_name
-from controller.release import AppKey, PatchSlot, Plan, SlotState
+from controller.release.names import AppKey
+from controller.release.observation import SlotState
+from controller.release.plan import PatchSlot, Plan
 from controller.requests import CreateRelease, Failure, FailureKind
 from controller.slots import writer_of
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import lru_cache
 
-from controller.release import Record
+from controller.release.record import Record
 from policies.load import digest, from_object, tighten, to_object
 from policies.schema import ReleasePolicy
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from controller.findings import Finding, Refusal, Wait
 from controller.firing import Level, described
-from controller.release import SLOT_LABEL, Cause, HoldReason, Observation, Origin, SlotState
+from controller.release.names import SLOT_LABEL
+from controller.release.observation import Observation, SlotState
+from controller.release.vocabulary import Cause, HoldReason, Origin
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
 from controller.slots import match_labels
 from controller.strategies import slots_named

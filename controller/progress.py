@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from controller.accompanied import Accompanied
-from controller.release import HoldReason, Observation, PodState, Record
+from controller.release.observation import Observation, PodState
+from controller.release.record import Record
+from controller.release.vocabulary import HoldReason
 from policies.schema import ReleasePolicySpec
 
 RETRIED_WITHIN = 120.0  # seconds; a longer silence between two tries was an outage of ours

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from controller.attempt import Attempt
 from controller.findings import Refusal
-from controller.release import ENDS, Cause, Record
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS, Cause
 
 AGAINST_THE_VERSION = frozenset({Cause.GATE, Cause.ALERT, Cause.CRASH_LOOP})
 MOST_KEPT = 20  # releases that quarantine, beyond the history limit; the oldest ones go then

@@ -19,26 +19,9 @@ from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
 from controller.pinned import pinned
 from controller.progress import STILL
-from controller.release import (
-    ENDS,
-    FORWARD,
-    RECORD_VERSION,
-    Advance,
-    Cause,
-    Decision,
-    Entry,
-    Finish,
-    GateVerdict,
-    Held,
-    Hold,
-    HoldReason,
-    Phase,
-    Proceed,
-    Record,
-    RollBack,
-    SlotRecord,
-    Stage,
-)
+from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
+from controller.release.record import RECORD_VERSION, Entry, GateVerdict, Held, Record, SlotRecord, Stage
+from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase
 from controller.revise import closed
 from controller.transitions import moved
 from policies.load import PolicyRefused

@@ -16,7 +16,7 @@ from typing import Any
 from analysis.band import LearnedBand
 from analysis.learned import Learned, NotLearned
 from controller.baseline import Baseline, learning_digest, restored, time_text
-from controller.release import Record, Relied
+from controller.release.record import Record, Relied
 from policies.schema import Gate, ReleasePolicy
 
 Found = Mapping[str, Any] | None  # the Baseline object, or None where there is none

@@ -16,7 +16,9 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from analysis.samples import CounterSeries
-from controller.release import ObjectWrite, PodList, Ref, ReplicaSetState, SlotWrite
+from controller.release.names import Ref
+from controller.release.observation import PodList, ReplicaSetState
+from controller.release.plan import ObjectWrite, SlotWrite
 from policies.schema import GateKind, Query, Selector
 
 

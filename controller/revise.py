@@ -10,15 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from controller.accompanied import Accompanied
-from controller.release import (
-    FORWARD,
-    Observation,
-    Phase,
-    PodState,
-    Record,
-    SlotRecord,
-    Span,
-)
+from controller.release.observation import Observation, PodState
+from controller.release.record import Record, SlotRecord, Span
+from controller.release.vocabulary import FORWARD, Phase
 
 MOST_SPANS = 48
 MOST_REPLICA_SETS = 8

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from controller.cluster.cache import Kind
-from controller.release import ENDS, AppKey, Key, PodState, TrainKey
+from controller.release.names import AppKey, Key, TrainKey
+from controller.release.observation import PodState
+from controller.release.vocabulary import ENDS
 from controller.strategies import slots_named
 
 _ENDED = frozenset(phase.value for phase in ENDS)

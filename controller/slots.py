@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
-from controller.release import CLAIM_ANNOTATION, SLOT_LABEL, Claim, Phase, PodState, ReplicaSetState, SlotState
+from controller.release.names import CLAIM_ANNOTATION, SLOT_LABEL
+from controller.release.observation import Claim, PodState, ReplicaSetState, SlotState
+from controller.release.vocabulary import Phase
 
 # Written by `kubectl rollout restart`: new pods of the same version, not a new version.
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"

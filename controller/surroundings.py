@@ -15,7 +15,8 @@ from controller.firing import described
 from controller.gates import questions
 from controller.listening import ask_level
 from controller.preflight import LEARNING_PATIENCE
-from controller.release import Firing, HoldReason, Observation
+from controller.release.observation import Firing, Observation
+from controller.release.vocabulary import HoldReason
 from controller.requests import (
     Counts,
     Failure,

@@ -12,7 +12,8 @@ from dataclasses import replace
 from controller.attempt import SOON, Attempt, Reading, TickResult, tell_events, write_marks
 from controller.notices import delivery_of, heard, new_entries, open_notices
 from controller.pinned import pinned
-from controller.release import AppKey, Record
+from controller.release.names import AppKey
+from controller.release.record import Record
 from controller.requests import Delivery, Failure
 from policies.load import PolicyRefused
 from policies.notify import NotifyRoute

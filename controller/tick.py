@@ -28,7 +28,9 @@ from controller.inbox import Told as Post
 from controller.inbox import read_inbox
 from controller.quarantine import resembles
 from controller.record import RecordTooNew, invalid_ending, to_status
-from controller.release import AppKey, Phase, Record
+from controller.release.names import AppKey
+from controller.release.record import Record
+from controller.release.vocabulary import Phase
 from controller.requests import (
     Answer,
     Failure,

@@ -12,7 +12,7 @@ Ends are absorbing.
 
 from __future__ import annotations
 
-from controller.release import Phase
+from controller.release.vocabulary import Phase
 
 MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.PREFLIGHT, Phase.CANCELLED}),

@@ -14,7 +14,9 @@ from itertools import chain, count
 from controller.attempt import SOON, Attempt, Reading, TickResult
 from controller.own_releases import own_release, release_name
 from controller.quarantine import lifted_since
-from controller.release import ENDS, AppKey, SlotState
+from controller.release.names import AppKey
+from controller.release.observation import SlotState
+from controller.release.vocabulary import ENDS
 from controller.requests import (
     Failure,
     FailureKind,

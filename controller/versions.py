@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from analysis.learned import NotLearned
 from analysis.samples import Groups
-from controller.release import Observation, Record
+from controller.release.observation import Observation
+from controller.release.record import Record
 from policies.schema import By
 
 ONE_SERIES = NotLearned("OneSeries", "one series for each version shows nothing of how pods differ")

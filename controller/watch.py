@@ -32,15 +32,11 @@ from controller.own_releases import own_release, release_name
 from controller.pinned import effective_policy
 from controller.progress import told
 from controller.record import RecordTooNew, noted, rfc3339
-from controller.release import (
-    AppKey,
-    Cause,
-    Observation,
-    Phase,
-    Plan,
-    Record,
-    Watching,
-)
+from controller.release.names import AppKey
+from controller.release.observation import Observation
+from controller.release.plan import Plan
+from controller.release.record import Record, Watching
+from controller.release.vocabulary import Cause, Phase
 from controller.requests import Failure, FailureKind, ReadRelease, Settings, Source
 from controller.watch_looks import ask_watch
 from policies.schema import ReleasePolicy, ReleasePolicySpec

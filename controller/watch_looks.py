@@ -22,7 +22,10 @@ from controller import history
 from controller.accompanied import Accompanied
 from controller.asking import Look, Told, ask_gate, ask_knowledge, totals
 from controller.attempt import Reading
-from controller.release import AppKey, Forecast, GateVerdict, Observation, Phase, Record, Span, Watching
+from controller.release.names import AppKey
+from controller.release.observation import Observation
+from controller.release.record import Forecast, GateVerdict, Record, Span, Watching
+from controller.release.vocabulary import Phase
 from controller.reliance import Knowledge
 from controller.requests import Failure, Source, Totals
 from controller.revise import with_replica_sets

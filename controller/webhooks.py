@@ -14,7 +14,8 @@ from typing import Any
 
 from analysis.verdict import Verdict
 from controller.jobs import Said, one_line
-from controller.release import AppKey, Inquiry, Record
+from controller.release.names import AppKey
+from controller.release.record import Inquiry, Record
 from controller.requests import CallWebhook, Failure, FailureKind, Spoken
 from policies.schema import Gate, Webhook
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from controller.release import AppKey
+from controller.release.names import AppKey
 from policies.alerts import OnAlert
 
 Label = tuple[str, str]

@@ -17,7 +17,7 @@ from controller.alerts.posts import Post, Posted
 from controller.clock import Clock
 from controller.firing import level, question
 from controller.inbox import Told, cut, joined, read_inbox, written
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import (
     Answer,
     Failure,

@@ -19,7 +19,7 @@ import msgspec
 from analysis.learned import Learned, NotLearned
 from controller.baseline.payload import Distrusted, packed, read_payload, write_payload
 from controller.baseline.value import BASELINE_VERSION, Baseline
-from controller.release import GROUP
+from controller.release.names import GROUP
 
 MAX_AGE = 7 * 86_400.0  # seconds; learned daily, so an older one means that the store has been silent for a week
 MAX_OBJECT = 100 * 1024  # bytes

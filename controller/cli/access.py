@@ -20,7 +20,7 @@ from controller.cluster.lists import read_objects
 from controller.cluster.login import ConnectionSetupError, connect, kubeconfig_namespace
 from controller.cluster.paths import DEPLOYMENTS, POLICIES, RELEASES, TRAINS, Resource
 from controller.loop import SystemClock
-from controller.release import Phase
+from controller.release.vocabulary import Phase
 from controller.requests import Failure, FailureKind
 from policies.errors import shown
 from policies.names import dns_label

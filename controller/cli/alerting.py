@@ -15,7 +15,7 @@ from controller.cluster.cache import Cache, Kind
 from controller.cluster.callers import Callers
 from controller.cluster.connection import Connection
 from controller.cluster.shell import Cluster
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.report import Report
 from controller.report.alerting import AlertReport
 from controller.requests import Failure

@@ -91,7 +91,7 @@ def _stranded(releases: list[Object]) -> str | None:
 def _claimed(access: Access, app: str, releases: list[Object]) -> str | None:
     """The release whose claim is left on one of the app's Deployments, even if its record is gone."""
     from controller.cli.access import phase
-    from controller.release import CLAIM_ANNOTATION
+    from controller.release.names import CLAIM_ANNOTATION
     from controller.slots import read_claim
     from controller.strategies import strategy_of
     from policies.load import PolicyRefused, from_object

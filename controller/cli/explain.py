@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from controller.cli.access import Access, Object
-    from controller.release import Entry, GateVerdict, Record
+    from controller.release.record import Entry, GateVerdict, Record
 
 Facts = Iterator[tuple[str, str]]
 
@@ -58,7 +58,7 @@ def release_named(access: Access, name: str) -> Object:
 def _record(release: Object) -> tuple[Record, str]:
     """The release's record, and what is wrong with it where it cannot be read (the record is then an empty one)."""
     from controller.record import RecordInvalid, RecordTooNew, read_record
-    from controller.release import Record
+    from controller.release.record import Record
 
     try:
         return read_record(release.get("status")), ""

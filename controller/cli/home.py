@@ -81,7 +81,7 @@ def _remove(access: Access, app: str, name: str) -> None:
     from controller.cli.access import name_of
     from controller.cli.ends import Refusal
     from controller.cli.screen import say
-    from controller.release import CLAIM_ANNOTATION
+    from controller.release.names import CLAIM_ANNOTATION
 
     patience = access.clock.monotonic() + _PATIENCE
     while (found := access.deployment(name)) is not None:

@@ -50,7 +50,7 @@ def _version(release: Object) -> str:
     from controller.cli.ends import Refusal
     from controller.quarantine import speaks_against
     from controller.record import RecordTooNew
-    from controller.release import Cause
+    from controller.release.vocabulary import Cause
 
     try:
         attempt = parsed(release)

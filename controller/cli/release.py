@@ -94,7 +94,7 @@ def release(
 def asked(access: Access, app: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """The Release object to create, proven against the schema. Raises Refusal."""
     from controller.cli.ends import Refusal
-    from controller.release import GROUP
+    from controller.release.names import GROUP
     from policies.load import PolicyRefused, release_from_object
 
     manifest = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.verdict import Verdict, worst
 from controller.cli.access import Object, current, name_of, phase
-from controller.release import Phase
+from controller.release.vocabulary import Phase
 
 
 @dataclass(frozen=True, slots=True)

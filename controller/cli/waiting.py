@@ -10,7 +10,7 @@ from controller.cli.access import Access, Object, name_of
 from controller.cli.ends import Refusal, Unanswered
 from controller.cli.screen import say, warn
 from controller.cli.view import Row, batch_text, pods_text, row_of
-from controller.release import Phase
+from controller.release.vocabulary import Phase
 from policies.values import Duration
 
 _EVERY = 1.0  # seconds between two looks

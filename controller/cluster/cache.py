@@ -19,7 +19,7 @@ from controller.cluster.connection import Connection
 from controller.cluster.paths import BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, TRAINS, Resource
 from controller.cluster.pods import decode_pod
 from controller.cluster.reflector import Reflector
-from controller.release import PodList, PodState
+from controller.release.observation import PodList, PodState
 from controller.requests import Failure, FailureKind
 
 Object = Mapping[str, Any]

@@ -18,7 +18,7 @@ import msgspec
 from controller.clock import Clock
 from controller.cluster.connection import Connection
 from controller.cluster.paths import Resource
-from controller.release import GROUP
+from controller.release.names import GROUP
 from controller.requests import Failure, FailureKind
 
 TOKEN_REVIEWS = Resource("/apis/authentication.k8s.io/v1", "tokenreviews")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from controller.release import GROUP
-from controller.release import Kind as ObjectKind
+from controller.release.names import GROUP
+from controller.release.names import Kind as ObjectKind
 
 
 @dataclass(frozen=True, slots=True)

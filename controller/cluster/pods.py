@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from controller.release import PodState
+from controller.release.observation import PodState
 
 
 class _Owner(msgspec.Struct, gc=False):

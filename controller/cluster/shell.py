@@ -34,8 +34,10 @@ from controller.cluster.paths import (
 )
 from controller.cluster.pods import decode_pod
 from controller.cluster.writes import Call, call_of, object_call, review_of
-from controller.release import DeleteObject, PodList, PodState, Ref
-from controller.release import Kind as ObjectKind
+from controller.release.names import Kind as ObjectKind
+from controller.release.names import Ref
+from controller.release.observation import PodList, PodState
+from controller.release.plan import DeleteObject
 from controller.requests import (
     Answer,
     CreateRelease,

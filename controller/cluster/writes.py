@@ -14,9 +14,8 @@ from typing import Any
 
 from controller.cluster.connection import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from controller.cluster.paths import ACCESS_REVIEWS, DEPLOYMENTS, EVENTS, POLICIES, RELEASES, TRAINS, Resource
-from controller.release import (
-    CLAIM_ANNOTATION,
-    GROUP,
+from controller.release.names import CLAIM_ANNOTATION, GROUP
+from controller.release.plan import (
     CreateObject,
     CreateSlot,
     DeleteObject,

@@ -22,7 +22,11 @@ from typing import Any
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import FORWARD, GROUP, Observation, PatchObject, Record, Ref, Saved
+from controller.release.names import GROUP, Ref
+from controller.release.observation import Observation
+from controller.release.plan import PatchObject
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import FORWARD
 from controller.requests import Neighbours, Permission
 from controller.strategies import strategy_of
 from controller.strategies.strategy import Template

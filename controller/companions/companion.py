@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from controller.findings import Finding
-from controller.release import ObjectWrite, Observation, Record, Ref, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import ObjectWrite
+from controller.release.record import Record, Saved
 from controller.requests import Neighbours, Permission
 from policies.schema import ReleasePolicySpec
 

@@ -21,19 +21,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from controller.findings import Finding, Refusal
-from controller.release import (
-    FORWARD,
-    GROUP,
-    MADE_BY,
-    CreateObject,
-    DeleteObject,
-    ObjectWrite,
-    Observation,
-    Phase,
-    Record,
-    Ref,
-    Saved,
-)
+from controller.release.names import GROUP, MADE_BY, Ref
+from controller.release.observation import Observation
+from controller.release.plan import CreateObject, DeleteObject, ObjectWrite
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import Neighbours, Permission
 from policies.schema import ReleasePolicySpec
 

@@ -13,7 +13,7 @@ from analysis.learned import NotLearned
 from controller.baseline import Baseline, learning_digest, restored
 from controller.clock import Clock
 from controller.learning.due import Object, under_way
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Failure, Settings, Source
 from policies.load import PolicyRefused, from_object
 from policies.schema import ReleasePolicy

@@ -18,7 +18,8 @@ from typing import Any
 from analysis.learned import NotLearned
 from controller.attempt import seconds
 from controller.baseline import Baseline, Likeness
-from controller.release import ENDS, AppKey, Phase
+from controller.release.names import AppKey
+from controller.release.vocabulary import ENDS, Phase
 
 DAY = 86_400.0
 SETTLED = 3_600.0  # seconds after a promotion before the new pods teach anything

@@ -23,7 +23,7 @@ from controller.learning.cases import Case, Cases, Copies, Memory, Shelf
 from controller.learning.due import UNLEARNED, Due, Task, due
 from controller.learning.gather import Stopped, Subject
 from controller.learning.learn import learn_policy, look_at_present, relearn_lately
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Failure, FailureKind, Settings
 
 _SWEEP = 5.0  # seconds after which the order of work is made anew: a release may wait that did not before

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from controller.morning.value import Figures, Journey
-from controller.release import Cause, Phase
+from controller.release.vocabulary import Cause, Phase
 
 MADE_ROOM = frozenset({Cause.SUPERSEDED, Cause.WINDOW_CLOSED, Cause.TRAIN_STOPPED, Cause.POLICY_GONE})
 

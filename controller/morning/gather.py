@@ -11,7 +11,8 @@ from controller.morning.figures import figures
 from controller.morning.value import GROUPS, Decided, Gauged, Group, Journey, Report, TrainRide
 from controller.morning.words import number, percent
 from controller.record import RecordInvalid, RecordTooNew, read_record
-from controller.release import ENDS, Entry, GateVerdict, HoldReason, Phase, Record
+from controller.release.record import Entry, GateVerdict, Record
+from controller.release.vocabulary import ENDS, HoldReason, Phase
 
 Object = Mapping[str, Any]
 MOST_JOURNEYS = 500  # of one report, by their groups; the figures count all

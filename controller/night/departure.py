@@ -15,7 +15,9 @@ from controller.night.hours import ASKS, next_departure, own_hours, zone_of
 from controller.night.platform import Train
 from controller.night.ride import Boarded
 from controller.night.windows import opening, wall
-from controller.release import Held, Hold, HoldReason, Phase
+from controller.release.decision import Hold
+from controller.release.record import Held
+from controller.release.vocabulary import HoldReason, Phase
 from policies.schema import ReleasePolicySpec
 
 

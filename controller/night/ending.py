@@ -9,7 +9,10 @@ excused from the release's deadline; that of a freeze is not, so a freeze that d
 from __future__ import annotations
 
 from controller.accompanied import Accompanied
-from controller.release import Cause, Hold, HoldReason, Observation, Record, RollBack
+from controller.release.decision import Hold, RollBack
+from controller.release.observation import Observation
+from controller.release.record import Record
+from controller.release.vocabulary import Cause, HoldReason
 from policies.schema import ReleasePolicySpec
 
 

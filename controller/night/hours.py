@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from controller.night.windows import closing, frozen, next_opening, opening, wall
 from controller.progress import span
-from controller.release import Hold, HoldReason
+from controller.release.decision import Hold
+from controller.release.vocabulary import HoldReason
 from policies.openings import frozen_from_to
 from policies.schema import ReleasePolicySpec
 

@@ -19,7 +19,7 @@ from controller.night.hours import own_hours, zone_of
 from controller.night.train import Departed, Rider, Seat, TrainNight, Waiting
 from controller.night.windows import wall
 from controller.record import rfc3339
-from controller.release import Phase
+from controller.release.vocabulary import Phase
 from controller.requests import Answer, objects_in
 from policies.load import PolicyRefused, from_object, train_from_object
 from policies.schema import ReleasePolicy

@@ -9,7 +9,9 @@ from controller.night.platform import Train
 from controller.night.train import leaves_next
 from controller.night.windows import closing, next_opening, opening, wall
 from controller.progress import span
-from controller.release import Held, Hold, HoldReason
+from controller.release.decision import Hold
+from controller.release.record import Held
+from controller.release.vocabulary import HoldReason
 
 _THEN = "it leaves when the train calls it"
 

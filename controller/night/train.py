@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from controller.night.windows import Opening, next_opening, opening, wall
 from controller.progress import span
-from controller.release import ENDS, Cause, HoldReason, Phase
+from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
 from policies.train import ReleaseTrainSpec
 from policies.windows import Window
 

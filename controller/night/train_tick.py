@@ -31,7 +31,7 @@ from controller.night.train import Departed, Recall, Seat, TrainNight, called, f
 from controller.night.windows import closing, frozen, opening, wall
 from controller.own_releases import own_release, release_name
 from controller.record import rfc3339
-from controller.release import AppKey, TrainKey
+from controller.release.names import AppKey, TrainKey
 from controller.requests import (
     Answer,
     Deliver,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from controller.night.hours import ASKS, zone_of
 from controller.night.windows import frozen, next_opening, opening, wall
-from controller.release import Night, Record
+from controller.release.observation import Night
+from controller.release.record import Record
 from policies.release import ReleaseSpec
 from policies.schema import ReleasePolicySpec
 

@@ -8,7 +8,9 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from controller.inbox import Told
-from controller.release import AppKey, Cause, Record
+from controller.release.names import AppKey
+from controller.release.record import Record
+from controller.release.vocabulary import Cause
 
 _HOPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 POSTS = ("kept", "unkept", "malformed", "large", "cut", "stranger", "forbidden", "unjudged", "busy", "lost")

@@ -13,7 +13,8 @@ from prometheus_client.core import GaugeMetricFamily
 from controller.morning import Figures, Journey, journey
 from controller.morning.figures import figures
 from controller.record import RecordInvalid, RecordTooNew
-from controller.release import ENDS, AppKey
+from controller.release.names import AppKey
+from controller.release.vocabulary import ENDS
 
 Object = Mapping[str, Any]
 PERIOD = 28 * 86400.0

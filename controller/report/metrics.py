@@ -16,7 +16,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from controller.release import AppKey, Key, Phase
+from controller.release.names import AppKey, Key
+from controller.release.vocabulary import Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TICK_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 
 from controller.attempt import TickResult
-from controller.release import AppKey, Entry, GateVerdict, Key, Record
+from controller.release.names import AppKey, Key
+from controller.release.record import Entry, GateVerdict, Record
 from controller.report.metrics import Metrics
 from controller.requests import FailureKind
 

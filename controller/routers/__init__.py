@@ -17,7 +17,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from controller.release import ObjectWrite, Observation, Record, Ref, Role, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import ObjectWrite
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Role
 from controller.routers import gateway_api, ingress_nginx, istio
 from controller.routers.shown import Gone, Shown
 from policies.schema import ReleasePolicySpec

@@ -14,7 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.release import ObjectWrite, Observation, Record, Ref, Role, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import ObjectWrite
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Role
 from controller.routers import sides
 from controller.routers.shown import Gone, Shown
 from controller.routers.sides import Object, service_of, side_name

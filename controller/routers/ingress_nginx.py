@@ -19,7 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.release import CreateObject, ObjectWrite, Observation, PatchObject, Record, Ref, Role, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import CreateObject, ObjectWrite, PatchObject
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Role
 from controller.routers import sides
 from controller.routers.shown import Gone, Shown
 from controller.routers.sides import Object, service_of, side_name

@@ -16,7 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.release import CreateObject, ObjectWrite, Observation, PatchObject, Record, Ref, Role, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import CreateObject, ObjectWrite, PatchObject
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Role
 from controller.routers import sides
 from controller.routers.shown import Gone, Shown
 from controller.routers.sides import HASH_LABEL, Object, service_of

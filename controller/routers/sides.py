@@ -12,18 +12,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.release import (
-    CLAIM_ANNOTATION,
-    GROUP,
-    CreateObject,
-    DeleteObject,
-    ObjectWrite,
-    Observation,
-    PatchObject,
-    Record,
-    Ref,
-    Role,
-)
+from controller.release.names import CLAIM_ANNOTATION, GROUP, Ref
+from controller.release.observation import Observation
+from controller.release.plan import CreateObject, DeleteObject, ObjectWrite, PatchObject
+from controller.release.record import Record
+from controller.release.vocabulary import Role
 from policies.schema import ReleasePolicySpec
 
 HASH_LABEL = "pod-template-hash"

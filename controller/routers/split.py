@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from controller.release import Role
+from controller.release.vocabulary import Role
 
 Rule = Mapping[str, Any]
 Reference = Mapping[str, Any]

@@ -7,19 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
-from controller.release import (
-    CLAIM_ANNOTATION,
-    CreateObject,
-    CreateSlot,
-    DeleteObject,
-    ObjectWrite,
-    PatchObject,
-    PatchSlot,
-    PodList,
-    PodState,
-    ReplicaSetState,
-)
-from controller.release import Kind as BesideKind
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.names import Kind as BesideKind
+from controller.release.observation import PodList, PodState, ReplicaSetState
+from controller.release.plan import CreateObject, CreateSlot, DeleteObject, ObjectWrite, PatchObject, PatchSlot
 from controller.requests import (
     Answer,
     CallWebhook,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controller.release import PodState
+from controller.release.observation import PodState
 from controller.simulation import jobs
 from controller.simulation.deployments import ReplicaSet, hash_of, sync
 from controller.simulation.objects import Key, Object

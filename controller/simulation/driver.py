@@ -15,7 +15,8 @@ from typing import Literal
 from controller.attempt import Reading, TickResult, parsed
 from controller.night.train_tick import train_tick
 from controller.record import RecordTooNew
-from controller.release import ENDS, AppKey, Key, TrainKey
+from controller.release.names import AppKey, Key, TrainKey
+from controller.release.vocabulary import ENDS
 from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings, WriteSlot
 from controller.simulation.pods import NEVER
 from controller.simulation.world import World

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.release import GROUP
+from controller.release.names import GROUP
 from controller.simulation import autoscaling
 from controller.simulation.objects import Kind, Object
 

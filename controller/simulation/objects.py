@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from controller.release import Kind as BesideKind
+from controller.release.names import Kind as BesideKind
 from controller.requests import Failure, FailureKind
 
 Object = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from controller.release import PodState
+from controller.release.observation import PodState
 
 NEVER = math.inf
 Stage = Literal["pending", "starting", "running", "waiting", "terminating"]

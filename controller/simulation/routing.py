@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from controller.release import Ref
+from controller.release.names import Ref
 from policies.schema import ReleasePolicySpec
 from policies.traffic import RouterKind
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from controller.attempt import parsed
 from controller.record import RecordTooNew, batches_of, own_name
-from controller.release import ENDS, AppKey, Record
+from controller.release.names import AppKey
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS
 from controller.requests import Failure, Settings, WriteRecord
 from controller.simulation import autoscaling, manifests, outside, routing
 from controller.simulation.driver import Driver, Meddle, Ticked

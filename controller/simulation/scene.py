@@ -7,7 +7,8 @@ from typing import Any
 
 from controller.attempt import parsed
 from controller.record import RecordTooNew
-from controller.release import ENDS, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS, Phase
 from controller.simulation import manifests
 from controller.simulation.deployments import ReplicaSet
 from controller.simulation.driver import Driver

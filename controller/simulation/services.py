@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
-from controller.release import Kind as BesideKind
-from controller.release import PodState, Ref
+from controller.release.names import Kind as BesideKind
+from controller.release.names import Ref
+from controller.release.observation import PodState
 from controller.requests import Failure
 from controller.simulation.objects import Key, Object, absent
 from controller.simulation.routing import KINDS, Asked, Destination, destinations

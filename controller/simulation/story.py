@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.record import own_name
-from controller.release import Cause, Entry, Phase, Record
+from controller.release.record import Entry, Record
+from controller.release.vocabulary import Cause, Phase
 
 # The words of a turn: a gate's verdict says more than the name of the cause.
 _CAUSES = {Cause.GATE: "Degraded"}

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from controller.release import PodList, Ref
+from controller.release.names import Ref
+from controller.release.observation import PodList
 from controller.requests import Answer, CallWebhook, Deliver, Failure, Request, Spoken, Write
 from controller.simulation import controllers, manifests, services
 from controller.simulation.answers import View, performed, read_from

@@ -21,22 +21,12 @@ from collections.abc import Mapping, Sequence
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import (
-    FORWARD,
-    Cause,
-    Decision,
-    Observation,
-    Phase,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    RollBack,
-    Saved,
-    SlotState,
-    Stage,
-)
+from controller.release.decision import Decision, RollBack
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import Plan
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import FORWARD, Cause, Phase
 from controller.requests import Neighbours, Permission
 from controller.strategies import claims, pins
 from controller.strategies.bluegreen_lacks import astray, lacking, lacking_on_the_way_back

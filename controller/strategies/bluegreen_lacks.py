@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.release import Role, Stage
+from controller.release.record import Stage
+from controller.release.vocabulary import Role
 from controller.strategies import pins
 from controller.strategies.bluegreen_standing import PREVIEW, Standing, both
 from controller.strategies.stages import HAND_BACK

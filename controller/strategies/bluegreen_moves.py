@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.release import ObjectWrite, PatchSlot, Role, SlotState, SlotWrite, Stage
+from controller.release.observation import SlotState
+from controller.release.plan import ObjectWrite, PatchSlot, SlotWrite
+from controller.release.record import Stage
+from controller.release.vocabulary import Role
 from controller.strategies import claims, pins
 from controller.strategies.bluegreen_standing import PREVIEW, Standing, both
 from controller.strategies.stages import HAND_BACK

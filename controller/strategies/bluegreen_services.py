@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import Observation
+from controller.release.observation import Observation
 from controller.requests import Neighbours
 from controller.strategies import pins
 from policies.bluegreen import BlueGreen

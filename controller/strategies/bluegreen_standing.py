@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from controller.release import FORWARD, Observation, Record, Ref, Role, SlotState
+from controller.release.names import Ref
+from controller.release.observation import Observation, SlotState
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD, Role
 from controller.strategies import pins
 from controller.strategies.pins import Object, Selector
 from policies.bluegreen import BlueGreen as BlueGreenPolicy

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from controller.release import Claim, Observation, PatchSlot, Plan, Record, Role, SlotState
+from controller.release.observation import Claim, Observation, SlotState
+from controller.release.plan import PatchSlot, Plan
+from controller.release.record import Record
+from controller.release.vocabulary import Role
 
 
 def claim(record: Record, seen: Observation, role: Role, replicas: int, digest: str, saved: str = "") -> Claim:

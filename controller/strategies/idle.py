@@ -10,7 +10,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controller.release import GROUP, PatchSlot, ReplicaSetState, SlotState
+from controller.release.names import GROUP
+from controller.release.observation import ReplicaSetState, SlotState
+from controller.release.plan import PatchSlot
 
 IDLE_ANNOTATION = f"{GROUP}/idle"
 MOST_RESUMED = 1  # times that we pause again what somebody has resumed: then it is theirs

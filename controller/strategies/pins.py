@@ -13,19 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.release import (
-    CLAIM_ANNOTATION,
-    GROUP,
-    CreateObject,
-    DeleteObject,
-    Observation,
-    PatchObject,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    SlotState,
-)
+from controller.release.names import CLAIM_ANNOTATION, GROUP, Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import CreateObject, DeleteObject, PatchObject
+from controller.release.record import Record
 from controller.slots import HASH_LABEL
 
 HASH = HASH_LABEL

@@ -20,21 +20,12 @@ from typing import Any
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import (
-    Claim,
-    Decision,
-    Observation,
-    PatchSlot,
-    Phase,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Saved,
-    SlotState,
-    Stage,
-)
+from controller.release.decision import Decision
+from controller.release.names import Ref
+from controller.release.observation import Claim, Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import PatchSlot, Plan
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import Phase
 from controller.requests import Neighbours, Permission
 from controller.slots import slot_state, template_digest, writer_of
 from controller.strategies import claims

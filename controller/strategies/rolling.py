@@ -19,21 +19,12 @@ from collections.abc import Mapping, Sequence
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import (
-    FORWARD,
-    Decision,
-    Observation,
-    Phase,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Role,
-    Saved,
-    SlotState,
-    Stage,
-)
+from controller.release.decision import Decision
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import Plan
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import FORWARD, Phase, Role
 from controller.requests import Neighbours, Permission
 from controller.slots import template_digest, writer_of
 from controller.strategies import claims, rolling_fields, rolling_moves

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.release import Record, Saved, SlotState
+from controller.release.observation import SlotState
+from controller.release.record import Record, Saved
 
 KIND = "Deployment"
 # Contenders of a held rollout serve, but are never Available to the native controller: it stops by itself.

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.release import Claim, Observation, PatchSlot, Record, SlotState, Stage
+from controller.release.observation import Claim, Observation, SlotState
+from controller.release.plan import PatchSlot
+from controller.release.record import Record, Stage
 from controller.strategies import rolling_fields, rolling_steps
 from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, Borrowed
 from controller.strategies.rolling_steps import Goal, Split, goal

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.release import FORWARD, PodState, Record, ReplicaSetState, SlotState
+from controller.release.observation import PodState, ReplicaSetState, SlotState
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD
 from controller.slots import RESTARTED_AT, pods_of, template_digest
 from controller.strategies.rolling_fields import Borrowed, borrowed
 from controller.strategies.strategy import Cast

@@ -27,24 +27,12 @@ from functools import lru_cache
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import (
-    Cause,
-    Decision,
-    ObjectWrite,
-    Observation,
-    PatchSlot,
-    Phase,
-    Plan,
-    Record,
-    Ref,
-    Role,
-    RollBack,
-    Saved,
-    SlotState,
-    SlotWrite,
-    Stage,
-    moves,
-)
+from controller.release.decision import Decision, RollBack
+from controller.release.names import Ref
+from controller.release.observation import Observation, SlotState
+from controller.release.plan import ObjectWrite, PatchSlot, Plan, SlotWrite, moves
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import Cause, Phase, Role
 from controller.requests import Neighbours, Permission
 from controller.routers import ROUTERS, Gone, Router, Shown
 from controller.routers.sides import ROLES, hash_of

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from controller.release import CLAIM_ANNOTATION, GROUP, SLOT_LABEL, Claim, SlotState
+from controller.release.names import CLAIM_ANNOTATION, GROUP, SLOT_LABEL
+from controller.release.observation import Claim, SlotState
 from controller.slots import claim_text
 
 SPARE_SUFFIX = "-twin"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from controller.release import Stage
+from controller.release.record import Stage
 from policies.kept import kept
 from policies.schema import ReleasePolicySpec
 

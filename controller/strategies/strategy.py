@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from controller.findings import Finding
-from controller.release import (
-    Decision,
-    Observation,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Saved,
-    SlotState,
-    Stage,
-)
+from controller.release.decision import Decision
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import Plan
+from controller.release.record import Record, Saved, Stage
 from controller.requests import Neighbours, Permission
 from policies.schema import ReleasePolicySpec
 

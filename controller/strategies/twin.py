@@ -22,23 +22,12 @@ from typing import Any
 
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
-from controller.release import (
-    CreateSlot,
-    Decision,
-    Observation,
-    PatchSlot,
-    Phase,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Role,
-    Saved,
-    SlotState,
-    SlotWrite,
-    Stage,
-)
+from controller.release.decision import Decision
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import CreateSlot, PatchSlot, Plan, SlotWrite
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import Phase, Role
 from controller.requests import Neighbours, Permission
 from controller.slots import pods_of, template_digest, writer_of
 from controller.strategies import claims

@@ -16,7 +16,8 @@ import numpy as np
 from controller.gates import judge, questions
 from controller.metrics.prometheus import Prometheus
 from controller.metrics.transport import Transport
-from controller.release import GateVerdict, Observation, Record, Span
+from controller.release.observation import Observation
+from controller.release.record import GateVerdict, Record, Span
 from controller.requests import Counts, Failure, FetchCounts, Source
 from policies.load import load_paths
 from policies.schema import Gate, ReleasePolicy

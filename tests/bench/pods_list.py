@@ -26,7 +26,7 @@ from controller.cluster.connection import Connection
 from controller.cluster.pods import decode_pod
 from controller.cluster.reflector import Reflector
 from controller.cluster.shell import Cluster
-from controller.release import PodList
+from controller.release.observation import PodList
 from controller.requests import ReadPods
 from tests.controller.adapters.builders import RealClock, connection_to
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.release import CreateObject, DeleteObject, ObjectWrite, PatchObject
+from controller.release.plan import CreateObject, DeleteObject, ObjectWrite, PatchObject
 from tests.cluster.bed.api import MERGE, ApiError
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.manifests import collection_path

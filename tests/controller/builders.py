@@ -8,19 +8,9 @@ from typing import Any
 
 from analysis.verdict import Verdict
 from controller.pinned import pin
-from controller.release import (
-    Claim,
-    GateVerdict,
-    Observation,
-    Phase,
-    PodState,
-    Record,
-    Role,
-    SlotRecord,
-    SlotState,
-    Span,
-    Wishes,
-)
+from controller.release.observation import Claim, Observation, PodState, SlotState, Wishes
+from controller.release.record import GateVerdict, Record, SlotRecord, Span
+from controller.release.vocabulary import Phase, Role
 from controller.slots import template_digest
 from policies.load import from_object
 from policies.schema import ReleasePolicy

@@ -11,7 +11,11 @@ import pytest
 from controller.accompanied import Accompanied
 from controller.companions.autoscaler import ANNOTATION, Autoscaler
 from controller.findings import Refusal
-from controller.release import Observation, PatchObject, Phase, Record, Ref, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import PatchObject
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Phase
 from controller.requests import Neighbours
 from controller.simulation.autoscaling import completed
 from controller.simulation.objects import merged

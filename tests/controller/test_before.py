@@ -11,7 +11,9 @@ from analysis.samples import CounterSeries
 from analysis.verdict import Verdict
 from controller import before
 from controller.gates import judge, questions, replica_sets
-from controller.release import GateVerdict, Observation, Phase, Record, Span
+from controller.release.observation import Observation
+from controller.release.record import GateVerdict, Record, Span
+from controller.release.vocabulary import Phase
 from controller.requests import Counts, Failure, FetchCounts, Source
 from tests.controller.builders import a_policy, a_record, an_observation
 

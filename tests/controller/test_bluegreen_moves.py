@@ -13,20 +13,11 @@ from typing import Any
 
 import pytest
 
-from controller.release import (
-    CreateObject,
-    DeleteObject,
-    Observation,
-    PatchObject,
-    PatchSlot,
-    Phase,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Saved,
-    SlotState,
-)
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import CreateObject, DeleteObject, PatchObject, PatchSlot
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Phase
 from controller.slots import template_digest
 from controller.strategies import pins
 from controller.strategies.bluegreen import BlueGreen

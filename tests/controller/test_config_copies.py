@@ -10,7 +10,11 @@ import pytest
 
 from controller.companions.config import COPY_OF, Config, copy_name, is_copy_of, manifest, named_in, rewritten
 from controller.findings import Refusal
-from controller.release import CreateObject, DeleteObject, Observation, Phase, Record, Ref, ReplicaSetState, Saved
+from controller.release.names import Ref
+from controller.release.observation import Observation, ReplicaSetState
+from controller.release.plan import CreateObject, DeleteObject
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Phase
 from controller.requests import Neighbours
 from tests.controller.builders import a_policy, a_record, a_slot, an_observation
 

@@ -8,22 +8,10 @@ import pytest
 
 from analysis.verdict import Verdict
 from controller.decide import decide
-from controller.release import (
-    Advance,
-    Cause,
-    Finish,
-    GateVerdict,
-    Held,
-    Hold,
-    HoldReason,
-    Observation,
-    Phase,
-    Proceed,
-    Record,
-    RollBack,
-    Span,
-    Wishes,
-)
+from controller.release.decision import Advance, Finish, Hold, Proceed, RollBack
+from controller.release.observation import Observation, Wishes
+from controller.release.record import GateVerdict, Held, Record, Span
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.strategies.twin import Twin
 from tests.controller.builders import NOW, a_policy, a_record, a_slot, an_observation, pods, says
 

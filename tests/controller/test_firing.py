@@ -22,7 +22,8 @@ from controller.firing import (
     with_inbox,
 )  # fmt: skip
 from controller.inbox import MOST_TOLD, Told, cut, instant, joined, read_inbox, stamp, written
-from controller.release import Firing, KnownAlert, Record
+from controller.release.observation import Firing
+from controller.release.record import KnownAlert, Record
 from controller.requests import FiringAlerts
 from policies.alerts import OnAlert
 

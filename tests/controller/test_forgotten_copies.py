@@ -3,7 +3,7 @@ them is."""
 
 from __future__ import annotations
 
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver

@@ -26,7 +26,7 @@ from controller.history import (
     weigh,
     with_forecasts,
 )
-from controller.release import Forecast
+from controller.release.record import Forecast
 from controller.requests import Failure, FailureKind, Totals
 from policies.schema import Gate
 from tests.analysis.learning.pasts import cut, past

@@ -20,7 +20,8 @@ from controller.jobs import (
     unread,
 )
 from controller.record import rfc3339
-from controller.release import Inquiry, Ref
+from controller.release.names import Ref
+from controller.release.record import Inquiry
 from controller.requests import Failure, FailureKind
 from policies.schema import Gate
 from tests.controller.builders import NOW, UID, a_policy, a_record, an_observation

@@ -22,7 +22,8 @@ from analysis.learned import (
 from analysis.verdict import Verdict
 from controller.outlook import KIND, is_told, lacking
 from controller.record import noted
-from controller.release import GateVerdict, Phase
+from controller.release.record import GateVerdict
+from controller.release.vocabulary import Phase
 from policies.schema import Gate
 from tests.controller.builders import NOW, a_policy, a_record, says
 

@@ -11,7 +11,9 @@ from analysis.samples import CounterSeries
 from controller.accompanied import Accompanied
 from controller.findings import Refusal, Wait
 from controller.preflight import of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots
-from controller.release import HoldReason, Observation, Record
+from controller.release.observation import Observation
+from controller.release.record import Record
+from controller.release.vocabulary import HoldReason
 from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
 from tests.controller.builders import a_policy, a_slot, a_template, a_twin, an_observation, pods
 

@@ -10,7 +10,9 @@ import pytest
 from controller.attempt import Attempt, parsed
 from controller.quarantine import AGAINST_THE_VERSION, MOST_KEPT, lifted_since, of_version, quarantines, resembles
 from controller.record import applied, to_status
-from controller.release import ENDS, Cause, Finish, Origin, Phase, Record, RollBack
+from controller.release.decision import Finish, RollBack
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS, Cause, Origin, Phase
 from controller.simulation.world import World
 from tests.controller.builders import NOW, a_record
 from tests.kernel.memory import replicas

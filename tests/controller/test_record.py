@@ -20,19 +20,9 @@ from controller.record import (
     to_status,
     worth_writing,
 )
-from controller.release import (
-    ENDS,
-    Advance,
-    Cause,
-    Finish,
-    GateVerdict,
-    Hold,
-    HoldReason,
-    Phase,
-    Proceed,
-    Record,
-    RollBack,
-)
+from controller.release.decision import Advance, Finish, Hold, Proceed, RollBack
+from controller.release.record import GateVerdict, Record
+from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
 from controller.transitions import MOVES, IllegalMove, mermaid, moved
 from tests.controller.builders import NOW, a_record, says
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from controller.release import Observation, PatchSlot, Phase, PodState, Record, ReplicaSetState, SlotRecord
+from controller.release.observation import Observation, PodState, ReplicaSetState
+from controller.release.plan import PatchSlot
+from controller.release.record import Record, SlotRecord
+from controller.release.vocabulary import Phase
 from controller.slots import claim_text, slot_state, template_digest
 from controller.strategies.recreate import Recreate
 from policies.schema import ReleasePolicy, ReleasePolicySpec

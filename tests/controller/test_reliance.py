@@ -9,7 +9,7 @@ import pytest
 
 from analysis.learned import Learned, NotLearned
 from controller.baseline import Baseline, Present, learning_digest, to_object
-from controller.release import Record, Relied
+from controller.release.record import Record, Relied
 from controller.reliance import is_present, knowledge, notes, read, relied
 from policies.schema import ReleasePolicy
 from tests.controller.builders import NOW, a_policy, a_record

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from controller.findings import Refusal
-from controller.release import Claim, Observation, PatchSlot, Phase, PodState, Record, ReplicaSetState, SlotRecord
+from controller.release.observation import Claim, Observation, PodState, ReplicaSetState
+from controller.release.plan import PatchSlot
+from controller.release.record import Record, SlotRecord
+from controller.release.vocabulary import Phase
 from controller.requests import Neighbours
 from controller.slots import claim_text, slot_state, template_digest
 from controller.strategies.rolling import Rolling

@@ -9,23 +9,12 @@ import pytest
 
 from controller import routers, strategies
 from controller.findings import Finding
-from controller.release import (
-    CreateSlot,
-    Decision,
-    Observation,
-    PatchSlot,
-    Phase,
-    Plan,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-    Role,
-    Saved,
-    SlotState,
-    SlotWrite,
-    Stage,
-)
+from controller.release.decision import Decision
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
+from controller.release.plan import CreateSlot, PatchSlot, Plan, SlotWrite
+from controller.release.record import Record, Saved, Stage
+from controller.release.vocabulary import Phase, Role
 from controller.requests import Neighbours, Permission
 from controller.simulation.world import World
 from controller.slots import pods_of, template_digest

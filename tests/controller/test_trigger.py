@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Settings, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Driver

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from controller.release import PatchSlot, Phase, Record
+from controller.release.plan import PatchSlot
+from controller.release.record import Record
+from controller.release.vocabulary import Phase
 from controller.strategies.twin import Twin
 from policies.schema import ReleasePolicySpec
 from tests.controller.builders import a_policy, a_record, a_twin, an_observation

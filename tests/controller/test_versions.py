@@ -11,7 +11,7 @@ from analysis.verdict import Verdict
 from controller.gates import instants, judge, questions, replica_sets
 from controller.metrics.promql import compose
 from controller.preflight import of_metrics
-from controller.release import SlotRecord
+from controller.release.record import SlotRecord
 from controller.requests import Counts, Failure, FailureKind, FetchCounts, Source
 from controller.versions import ONE_SERIES, Sides, groups, incumbents, sides_of
 from policies.schema import By

@@ -14,7 +14,9 @@ from controller.firing import Level
 from controller.history import HOUR, Serving, share_in_watch, share_of
 from controller.notices import event_of
 from controller.pinned import pinned
-from controller.release import Cause, Firing, GateVerdict, Phase, PodState, Record, Watching
+from controller.release.observation import Firing, PodState
+from controller.release.record import GateVerdict, Record, Watching
+from controller.release.vocabulary import Cause, Phase
 from controller.simulation.world import World
 from controller.watch import Danger, judged, opened
 from controller.watch_looks import hour_of

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.verdict import Verdict
-from controller.release import AppKey, Inquiry
+from controller.release.names import AppKey
+from controller.release.record import Inquiry
 from controller.requests import Failure, FailureKind, Spoken
 from controller.webhooks import begun, call, call_id, due, heard, next_call, standing
 from policies.schema import Gate, Webhook

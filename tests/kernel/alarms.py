@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.inbox import instant
-from controller.release import FORWARD, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import FiringAlerts
 from policies.schema import OnAlert
 from tests.kernel.memory import Moment, patched, pinned_by, ungated

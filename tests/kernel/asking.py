@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.companions.config import named_in
 from controller.jobs import job_ref
-from controller.release import Record
+from controller.release.record import Record
 from controller.simulation.world import World
 from policies.schema import Gate
 from tests.kernel.memory import Memory

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from analysis.assumptions import STALE_WINDOWS
 from analysis.verdict import Verdict
-from controller.release import FORWARD, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import (
     Counts,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controller.release import FORWARD, Record
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD
 from controller.simulation.world import World
 from tests.kernel.holds import current_sets, is_held, lately_scaled, min_ready_of
 from tests.kernel.memory import (

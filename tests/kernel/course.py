@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from controller.release import HoldReason, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import HoldReason, Phase
 from controller.requests import FetchCounts, FetchReadings, FetchTotals, ReadReleases, Request
 from controller.simulation.world import World
 from controller.slots import template_digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controller.release import ENDS
+from controller.release.vocabulary import ENDS
 from controller.simulation import manifests
 from controller.simulation.world import World
 from tests.kernel.holds import sets_of

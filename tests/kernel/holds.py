@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.attempt import seconds
-from controller.release import FORWARD, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import WriteSlot
 from controller.simulation.deployments import ReplicaSet, hash_of
 from controller.simulation.world import World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from controller.release import FORWARD, HoldReason, Phase
+from controller.release.vocabulary import FORWARD, HoldReason, Phase
 from policies.schema import ReleasePolicySpec
 from policies.windows import Window
 from tests.kernel.memory import Moment, pinned_by, stage_of

@@ -11,7 +11,11 @@ from typing import Any
 from controller.accompanied import Accompanied
 from controller.attempt import parsed
 from controller.record import RecordInvalid, RecordTooNew, read_record
-from controller.release import CLAIM_ANNOTATION, FORWARD, Claim, PatchSlot, Phase, PodList, PodState, Record, Stage
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.observation import Claim, PodList, PodState
+from controller.release.plan import PatchSlot
+from controller.release.record import Record, Stage
+from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import (
     Answer,
     Deliver,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.release import ENDS, AppKey
+from controller.release.names import AppKey
+from controller.release.vocabulary import ENDS
 from controller.requests import Answer, Settings, Write, WriteEvent
 from controller.simulation.driver import Driver, Fault, Meddle, Point, Stale
 from controller.simulation.world import Trace, World

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.release import PatchSlot, PodState
+from controller.release.observation import PodState
+from controller.release.plan import PatchSlot
 from controller.requests import Failure, WriteObject, WriteSlot
 from controller.simulation.services import selects
 from controller.simulation.world import World

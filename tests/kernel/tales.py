@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controller.release import PatchSlot
+from controller.release.plan import PatchSlot
 from controller.requests import WriteSlot
 from controller.simulation.driver import Fault, Point
 from controller.simulation.world import World

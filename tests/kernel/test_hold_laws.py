@@ -9,7 +9,9 @@ import pytest
 
 from controller.attempt import parsed
 from controller.record import to_status
-from controller.release import Cause, PatchSlot, Phase, PodList
+from controller.release.observation import PodList
+from controller.release.plan import PatchSlot
+from controller.release.vocabulary import Cause, Phase
 from controller.requests import ReadPods, WriteRecord, WriteSlot
 from controller.strategies.rolling_fields import held
 from tests.kernel.hold_scenarios import HELD, held_at, split

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.release import AppKey, CreateSlot
+from controller.release.names import AppKey
+from controller.release.plan import CreateSlot
 from controller.requests import Failure, FailureKind, WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Fault, LoseAnswer, Point, Refuse, Stale

@@ -12,7 +12,10 @@ import pytest
 from analysis.verdict import Verdict
 from controller.attempt import parsed
 from controller.record import to_status
-from controller.release import Cause, Claim, Held, HoldReason, PatchSlot, Phase, PodList, Record, Saved
+from controller.release.observation import Claim, PodList
+from controller.release.plan import PatchSlot
+from controller.release.record import Held, Record, Saved
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteEvent, WriteRecord, WriteSlot
 from tests.kernel.laws import CORE_LAWS, SECRET, WRITE_LAWS, Broken, Law, judge_standing
 from tests.kernel.memory import Life, Moment, claim_of, moment, replicas, slot

@@ -15,7 +15,7 @@ import pytest
 from analysis.band_terms import Unit
 from analysis.learned import Calibration, Guarantee, LearnedCounts, Noise, Scale, Standing, Variation
 from controller.baseline import learning_digest
-from controller.release import HoldReason
+from controller.release.vocabulary import HoldReason
 from controller.requests import FetchTotals, ReadBaseline, Settings, WriteRecord
 from controller.simulation.driver import Crash, Refuse
 from controller.simulation.world import World

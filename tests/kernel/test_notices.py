@@ -14,7 +14,7 @@ import pytest
 from controller.attempt import parsed
 from controller.notices import GIVEN_UP, MOST_NOTICES, PATIENCE, heard
 from controller.record import read_record
-from controller.release import Entry, Notice, Record
+from controller.release.record import Entry, Notice, Record
 from controller.requests import Deliver, Delivery, Failure, FailureKind, WriteRecord
 from controller.simulation.driver import Crash, Freeze, LoseAnswer, Refuse
 from controller.simulation.world import World

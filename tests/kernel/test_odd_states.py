@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.release import CreateSlot
+from controller.release.plan import CreateSlot
 from controller.requests import Failure, FailureKind, FetchCounts, WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Point, Refuse

@@ -11,7 +11,7 @@ import pytest
 from analysis.verdict import Verdict
 from controller.companions.config import named_in
 from controller.jobs import Said
-from controller.release import CreateObject
+from controller.release.plan import CreateObject
 from controller.requests import Write, WriteObject
 from controller.simulation.driver import Freeze
 from controller.simulation.world import World

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from controller.accompanied import Accompanied
-from controller.release import Phase, Span
+from controller.release.record import Span
+from controller.release.vocabulary import Phase
 from controller.requests import Failure, FailureKind, Read, ReadReleases, Write, WriteRecord, WriteSlot
 from controller.revise import revised
 from controller.simulation.driver import Fault, LoseAnswer, Point, Refuse

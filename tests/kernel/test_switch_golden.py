@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from controller.release import CLAIM_ANNOTATION, CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
 from controller.requests import WriteObject, WriteSlot
 from controller.simulation.world import Trace
 from tests.kernel.strikes import LONGEST

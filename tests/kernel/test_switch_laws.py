@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.release import PatchObject, PatchSlot, PodList, Ref
+from controller.release.names import Ref
+from controller.release.observation import PodList
+from controller.release.plan import PatchObject, PatchSlot
 from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteObject, WriteSlot
 from controller.strategies import pins
 from tests.kernel.laws import ROUTE_LAWS, STANDING_LAWS, Broken, Law, judge_standing

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.release import TrainKey
+from controller.release.names import TrainKey
 from controller.requests import Answer, ReadTrains, Write, WriteRecord
 from controller.simulation.driver import Fault, Freeze, Meddle, Point, at
 from tests.kernel.faults import EXHAUSTIVE, Trial, every_fault

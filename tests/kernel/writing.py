@@ -6,7 +6,9 @@ import json
 
 from controller.accompanied import Accompanied
 from controller.record import read_record
-from controller.release import CLAIM_ANNOTATION, CreateObject, CreateSlot, DeleteObject, PatchSlot, Phase
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchSlot
+from controller.release.vocabulary import Phase
 from controller.requests import (
     CreateRelease,
     DeleteRelease,

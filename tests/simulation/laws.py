@@ -6,7 +6,9 @@ import json
 
 from controller.attempt import parsed
 from controller.pinned import pinned
-from controller.release import ENDS, PatchSlot, Record
+from controller.release.plan import PatchSlot
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS
 from controller.requests import Failure, WriteRecord, WriteSlot
 from controller.simulation.world import Trace, World
 from controller.transitions import MOVES

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.release import PatchSlot, Phase
+from controller.release.plan import PatchSlot
+from controller.release.vocabulary import Phase
 from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, Request, WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Crash, Driver, Fault, Freeze, LoseAnswer, Meddle, Point, Refuse, Stale, at

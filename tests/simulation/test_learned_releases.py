@@ -13,7 +13,8 @@ from analysis.band_terms import Unit
 from controller.attempt import parsed
 from controller.baseline import Baseline
 from controller.preflight import LEARNING_PATIENCE
-from controller.release import Cause, HoldReason, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.requests import Answer, Failure, FailureKind, FetchTotals, ReadBaseline, Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver, Fault, Meddle, Point, Refuse

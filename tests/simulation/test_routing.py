@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.release import Ref
+from controller.release.names import Ref
 from controller.simulation.routing import Asked, Destination, destinations
 from controller.simulation.scenario import Run, read_script
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from controller.release import CLAIM_ANNOTATION, Claim, PatchSlot, Phase, PodList
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.observation import Claim, PodList
+from controller.release.plan import PatchSlot
+from controller.release.vocabulary import Phase
 from controller.requests import (
     Failure,
     FailureKind,

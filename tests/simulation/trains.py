@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.night.platform import train_of
-from controller.release import ENDS, AppKey, Key, TrainKey
+from controller.release.names import AppKey, Key, TrainKey
+from controller.release.vocabulary import ENDS
 from controller.requests import WriteTrainStatus
 from controller.simulation import manifests
 from controller.simulation.driver import Driver

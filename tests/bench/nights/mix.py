@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controller.release import Cause
+from controller.release.vocabulary import Cause
 from controller.requests import Failure, FailureKind
 from controller.simulation.traffic import empty
 from controller.simulation.world import World

@@ -10,7 +10,8 @@ import numpy as np
 
 from controller.attempt import parsed
 from controller.record import read_record
-from controller.release import ENDS, Cause, Phase, Record
+from controller.release.record import Record
+from controller.release.vocabulary import ENDS, Cause, Phase
 from controller.requests import Settings, WriteRecord
 from controller.simulation import manifests
 from controller.simulation.driver import Driver

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from controller.release import Cause, Phase
+from controller.release.vocabulary import Cause, Phase
 from tests.bench.decisions.rows import clopper_pearson
 from tests.bench.nights.mix import KINDS, Kind
 from tests.bench.nights.night import Told

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from controller.release import Cause, Phase
+from controller.release.vocabulary import Cause, Phase
 from tests.bench.nights.__main__ import dates
 from tests.bench.nights.fleet import fleet
 from tests.bench.nights.mix import KINDS

@@ -12,7 +12,7 @@ import threading
 
 import urllib3
 
-from controller.release import Ref
+from controller.release.names import Ref
 from controller.simulation.routing import Asked, Destination, destinations
 from tests.cluster.bed.api import Api, ApiError, Object, Watch
 from tests.cluster.bed.load import RECONNECT_SECONDS, Load, Totals, ready_addresses

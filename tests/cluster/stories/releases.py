@@ -11,7 +11,7 @@ from typing import Any
 
 import urllib3
 
-from controller.release import ENDS, Phase
+from controller.release.vocabulary import ENDS, Phase
 from controller.transitions import MOVES
 from tests.cluster.bed.api import Api, ApiError, Object, Watch
 from tests.cluster.bed.waiting import eventually

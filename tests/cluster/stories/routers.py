@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.release import Ref
+from controller.release.names import Ref
 from controller.simulation.routing import objects_of
 from tests.cluster.stories.story import APP, Story
 

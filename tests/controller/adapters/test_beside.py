@@ -9,7 +9,8 @@ import pytest
 from controller.cluster.connection import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from controller.cluster.paths import OBJECTS, Resource
 from controller.cluster.writes import call_of, object_call
-from controller.release import CreateObject, DeleteObject, PatchObject, PatchSlot, Ref
+from controller.release.names import Ref
+from controller.release.plan import CreateObject, DeleteObject, PatchObject, PatchSlot
 from controller.requests import (
     FailureKind,
     Neighbours,

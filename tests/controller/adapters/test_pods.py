@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from controller.cluster.pods import decode_pod
-from controller.release import PodState
+from controller.release.observation import PodState
 
 AT = "2026-11-22T02:00:00Z"
 SECONDS = datetime(2026, 11, 22, 2, tzinfo=UTC).timestamp()

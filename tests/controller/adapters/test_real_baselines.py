@@ -18,7 +18,7 @@ from controller.cluster.cache import Cache
 from controller.cluster.connection import Connection
 from controller.cluster.shell import Cluster
 from controller.learning.learner import Learner
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Failure, FailureKind, ReadBaseline, Settings
 from tests.cluster.bed.api import ApiError
 from tests.cluster.bed.bed import Bed

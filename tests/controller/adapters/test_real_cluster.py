@@ -23,19 +23,11 @@ from controller.cluster.login import connect
 from controller.cluster.reflector import Reflector
 from controller.cluster.shell import Cluster
 from controller.preflight import PERMISSIONS
-from controller.release import (
-    CLAIM_ANNOTATION,
-    Claim,
-    CreateObject,
-    CreateSlot,
-    DeleteObject,
-    PatchObject,
-    PatchSlot,
-    Phase,
-    PodList,
-    Ref,
-)
-from controller.release import Kind as ObjectKind
+from controller.release.names import CLAIM_ANNOTATION, Ref
+from controller.release.names import Kind as ObjectKind
+from controller.release.observation import Claim, PodList
+from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
+from controller.release.vocabulary import Phase
 from controller.requests import (
     Answer,
     CreateRelease,

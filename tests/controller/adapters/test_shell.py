@@ -13,7 +13,9 @@ import pytest
 from controller.cluster.cache import Cache, Kind
 from controller.cluster.own_writes import rv_at_least
 from controller.cluster.shell import Cluster
-from controller.release import Claim, PatchSlot, Phase, PodList
+from controller.release.observation import Claim, PodList
+from controller.release.plan import PatchSlot
+from controller.release.vocabulary import Phase
 from controller.requests import (
     Answer,
     CreateRelease,

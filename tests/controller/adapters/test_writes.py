@@ -9,7 +9,10 @@ import pytest
 
 from controller.cluster.connection import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from controller.cluster.writes import call_of, review_of
-from controller.release import CLAIM_ANNOTATION, Claim, CreateSlot, PatchSlot, Phase
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.observation import Claim
+from controller.release.plan import CreateSlot, PatchSlot
+from controller.release.vocabulary import Phase
 from controller.requests import (
     CreateRelease,
     DeleteRelease,

@@ -13,7 +13,7 @@ import pytest
 from controller.alerts.intake import FIRED_LATELY, Intake
 from controller.alerts.posts import Post, read_post
 from controller.inbox import Told, read_inbox
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Answer, Failure, FailureKind, FiringAlerts, ReadFiring, ReadPolicy, WritePolicyStatus
 from tests.controller.adapters.builders import SetClock
 from tests.controller.alerts.test_posts import NOW, a_post, an_alert

@@ -10,7 +10,7 @@ import pytest
 
 from controller.alerts.index import Index, index_of
 from controller.alerts.posts import Malformed, Post, read_post
-from controller.release import AppKey
+from controller.release.names import AppKey
 from policies.alerts import OnAlert
 
 NOW = 1_760_000_000.0

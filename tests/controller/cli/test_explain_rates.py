@@ -8,7 +8,7 @@ import pytest
 
 from analysis.verdict import LEVEL, PER_SECOND, SHARE, Effect, Evidence, Verdict
 from controller.cli.explain import _numbers
-from controller.release import GateVerdict
+from controller.release.record import GateVerdict
 
 
 def told(evidence: Evidence) -> dict[str, str]:

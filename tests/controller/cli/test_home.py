@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from controller.record import to_status
-from controller.release import CLAIM_ANNOTATION, Cause, Phase
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.vocabulary import Cause, Phase
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import Nightferry, deployment, ended, has_release, moving
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.release import Cause, Phase
+from controller.release.vocabulary import Cause, Phase
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import Nightferry, deployment, ended, has_release, moving
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.release import Cause, Notice, Phase
+from controller.release.record import Notice
+from controller.release.vocabulary import Cause, Phase
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import Nightferry, ended, has_release
 

@@ -10,7 +10,9 @@ import pytest
 
 from analysis.verdict import Verdict
 from controller.record import applied, rfc3339
-from controller.release import Advance, Cause, Finish, GateVerdict, Hold, HoldReason, Phase, Record, RollBack, Watching
+from controller.release.decision import Advance, Finish, Hold, RollBack
+from controller.release.record import GateVerdict, Record, Watching
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import POLICY, T0, Nightferry, ended, has_release, moving
 

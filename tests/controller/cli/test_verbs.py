@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from controller.record import applied
-from controller.release import CLAIM_ANNOTATION, Cause, Claim, Finish, Hold, HoldReason, Phase, Record, RollBack
+from controller.release.decision import Finish, Hold, RollBack
+from controller.release.names import CLAIM_ANNOTATION
+from controller.release.observation import Claim
+from controller.release.record import Record
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.slots import claim_text
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.world import T0, Nightferry, deployment, ended, has_release, moving

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.record import applied, noted, to_status
-from controller.release import Advance, Finish, Phase, Record, SlotRecord
+from controller.release.decision import Advance, Finish
+from controller.release.record import Record, SlotRecord
+from controller.release.vocabulary import Phase
 from tests.controller.apiserver import ApiServer
 
 T0 = 1_800_000_000.0

@@ -16,7 +16,7 @@ from controller.baseline import Baseline, Likeness, Present, learning_digest, re
 from controller.learning.asks import FetchPods, FetchPresence, Unfetched, Why
 from controller.learning.due import Due, Task, due
 from controller.learning.learner import Learner, changed, unanswered
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.requests import Failure, FailureKind, Settings
 from tests.controller.adapters.builders import SetClock
 from tests.controller.learning.builders import COUNTS, DAY, NOW, WINDOW, Past, Store, a_baseline, silent

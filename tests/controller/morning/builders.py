@@ -11,7 +11,8 @@ from analysis.verdict import Verdict
 from controller.accompanied import Accompanied
 from controller.pinned import pin
 from controller.record import noted, rfc3339, to_status
-from controller.release import Cause, GateVerdict, Held, HoldReason, Notice, Phase, Record, SlotRecord
+from controller.release.record import GateVerdict, Held, Notice, Record, SlotRecord
+from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.simulation import manifests
 from policies.load import from_object
 

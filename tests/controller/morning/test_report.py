@@ -17,7 +17,7 @@ from controller.morning import Report, html, markdown, payload_of, report_from, 
 from controller.morning.style import _DARK, _LIGHT
 from controller.plot.page import DARK_TONES, LIGHT_TONES
 from controller.record import rfc3339
-from controller.release import Cause, Phase
+from controller.release.vocabulary import Cause, Phase
 from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, a_release, arrived, came_back
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "report"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from controller.night.hours import next_departure, own_hours
 from controller.night.under_way import night
-from controller.release import HoldReason, Record
+from controller.release.record import Record
+from controller.release.vocabulary import HoldReason
 from policies.schema import ReleasePolicySpec
 from tests.policies.builders import a_policy, a_release
 

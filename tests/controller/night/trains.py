@@ -18,7 +18,7 @@ from controller.night.ride import Boarded
 from controller.night.train import Departed, TrainNight
 from controller.night.train_tick import train_tick
 from controller.night.windows import opening
-from controller.release import TrainKey
+from controller.release.names import TrainKey
 from controller.requests import (
     Answer,
     CreateRelease,

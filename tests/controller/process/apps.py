@@ -12,7 +12,7 @@ from controller.attempt import TickResult
 from controller.cluster.cache import Kind
 from controller.loop import Loop, SystemClock
 from controller.performing import Performer
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.report import Report
 from controller.requests import Answer, FetchCounts, ReadPolicy, Request, Settings
 from controller.roster import Roster

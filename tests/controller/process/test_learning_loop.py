@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from controller.cluster.cache import Kind
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.report import Report
 from tests.controller.process.apps import CHECKOUT, Copies, Ticking, Times, eventually, policy, quiet, release, running
 

@@ -9,7 +9,8 @@ from typing import Any
 from controller.attempt import TickResult
 from controller.cluster.cache import Kind
 from controller.loop import MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock
-from controller.release import AppKey, Record
+from controller.release.names import AppKey
+from controller.release.record import Record
 from controller.report import Report
 from controller.requests import DeleteRelease, Failure, FailureKind, ReadPolicy, WriteEvent, WriteRecord
 from tests.controller.process.apps import (

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 from controller.attempt import TickResult
 from controller.performing import Performer
-from controller.release import AppKey
+from controller.release.names import AppKey
 from controller.report import Report
 from controller.requests import Answer, Failure, FailureKind, FetchCounts, ReadPolicy, Request
 from policies.schema import Selector

@@ -14,7 +14,8 @@ import urllib3
 
 from analysis.verdict import Verdict
 from controller.attempt import TickResult
-from controller.release import Entry, GateVerdict, Held, HoldReason, Phase, Record
+from controller.release.record import Entry, GateVerdict, Held, Record
+from controller.release.vocabulary import HoldReason, Phase
 from controller.report import Report
 from controller.report.logs import configure
 from controller.report.server import Server, words

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.cluster.cache import Kind
-from controller.release import PodState, TrainKey
+from controller.release.names import TrainKey
+from controller.release.observation import PodState
 from controller.roster import Roster
 from tests.controller.process.apps import CHECKOUT, SEARCH, Copies, policy, release
 

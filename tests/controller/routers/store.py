@@ -9,17 +9,10 @@ from typing import Any
 
 import yaml
 
-from controller.release import (
-    CreateObject,
-    DeleteObject,
-    ObjectWrite,
-    Observation,
-    PatchObject,
-    PodState,
-    Record,
-    Ref,
-    ReplicaSetState,
-)
+from controller.release.names import Ref
+from controller.release.observation import Observation, PodState, ReplicaSetState
+from controller.release.plan import CreateObject, DeleteObject, ObjectWrite, PatchObject
+from controller.release.record import Record
 from controller.routers import ROUTERS, Router
 from controller.simulation.objects import merged, plain
 from policies.schema import ReleasePolicy, ReleasePolicySpec

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from controller.release import Ref
+from controller.release.names import Ref
 from controller.routers import Gone, Shown
 from controller.routers.sides import RELEASE_ANNOTATION, side_name
 from tests.controller.routers.objects import DESTINATION_RULE, HTTP_ROUTE, INGRESS, VIRTUAL_SERVICE

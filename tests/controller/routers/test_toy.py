@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 
 from controller import routers
-from controller.release import (
-    CreateObject,
-    DeleteObject,
-    ObjectWrite,
-    Observation,
-    PatchObject,
-    Record,
-    Ref,
-    Role,
-    Saved,
-)
+from controller.release.names import Ref
+from controller.release.observation import Observation
+from controller.release.plan import CreateObject, DeleteObject, ObjectWrite, PatchObject
+from controller.release.record import Record, Saved
+from controller.release.vocabulary import Role
 from controller.routers import Gone, Shown, sides
 from controller.simulation.world import World
 from policies.schema import ReleasePolicySpec
