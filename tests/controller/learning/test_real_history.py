@@ -32,16 +32,19 @@ pytestmark = pytest.mark.cluster
 
 DAY = 86_400.0
 SHORT: dict[str, Any] = {"strategy": {"twin": {"batches": 2}}, "observe": {"atLeast": "2m", "atMost": "10m"}}
+# The past ends at a date that does not move: what is drawn, down to the hour of the day, is the same in every run. It
+# lies whole in one block of two months.
+END = 1_742_299_200.0  # 2025-03-18T12:00:00Z
 MEMORY = {"name": "memory", "gauge": {"query": 'process_resident_memory_bytes{pod="$pods",namespace="$namespace"}'}}
 OLD, NEW = "checkout-twin-5b6d8f77c9", "checkout-6c7d8f9b54"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A running Prometheus and the moment at which its history ends."""
+    """A running Prometheus, asked as at the moment at which its history ends."""
 
     url: str
-    now: float
+    now: float = END
 
     def subject(self, policy: ReleasePolicy, namespace: str) -> Subject:
         history = Sources([SourceSettings("default", self.url)], RealClock()).history("default")
@@ -52,33 +55,41 @@ class Memory:
         return learn_policy(self.subject(policy, namespace), self.now, **how)
 
 
-def write_past(folder: Path) -> None:
-    """Fleets of several namespaces: `shop` has 28 days and a rollout three weeks ago, the others are shorter."""
-    now = time.time() // 300 * 300
-    whole = Version(NEW, now - 4 * DAY, now)
+def fleets() -> list[Fleet]:
+    """Fleets of several namespaces: `shop` has 28 days and a rollout three weeks ago, the others are shorter.
+
+    The pods of those whose noise is measured lie at even quantiles: neither more nor less apart than such fleets are.
+    """
+    whole = Version(NEW, END - 4 * DAY, END)
+    even = replace(whole, errors=0.005)
     shop = Fleet(
         "shop",
-        (Version(OLD, now - 28 * DAY, now - 20 * DAY, 8), Version(NEW, now - 20 * DAY + 30, now, 8)),
+        (
+            Version(OLD, END - 28 * DAY, END - 20 * DAY, 8, errors=0.005),
+            Version(NEW, END - 20 * DAY + 30, END, 8, errors=0.005),
+        ),
         pod_sd=0.3,
         memory=True,
     )
-    fleets = [
+    return [
         shop,
-        Fleet("calm", (whole,), rate=100.0, pod_sd=0.02, window_sd=0.05, latency=True, seed=11),
-        Fleet("young", (Version(NEW, now - 2 * 3_600.0, now),), seed=12),
-        Fleet("holes", (whole,), gaps=((now - 3 * DAY, now - 1.5 * DAY),), seed=13),
+        Fleet("calm", (even,), rate=100.0, pod_sd=0.02, window_sd=0.05, latency=True, seed=11),
+        Fleet("young", (Version(NEW, END - 2 * 3_600.0, END),), seed=12),
+        Fleet("holes", (whole,), gaps=((END - 3 * DAY, END - 1.5 * DAY),), seed=13),
         Fleet("pair", (whole,), labels=(("replica", "a"),), seed=14),
         Fleet("pair", (whole,), labels=(("replica", "b"),), seed=14),
         Fleet("quiet", (whole,), errors=0.0, seed=15),
     ]
+
+
+def write_past(folder: Path) -> None:
     texts = []
-    for number, fleet in enumerate(fleets):
+    for number, fleet in enumerate(fleets()):
         texts.append(folder / f"{number}.txt")
         write_openmetrics(fleet, texts[-1])
     create_blocks(needed_programs().promtool, texts, folder / "data")
     for text in texts:
         text.unlink()
-    (folder / "now").write_text(str(now))
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +101,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
     server = Prometheus(programs.prometheus, folder / "server", targets=folder / "targets", retention="60d")
     shutil.copytree(past / "data", server.data, copy_function=os.link)
     server.start()
-    yield Memory(server.url, float((past / "now").read_text()))
+    yield Memory(server.url)
     server.stop()
 
 
@@ -98,6 +109,16 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
 def shop(memory: Memory) -> Gathered:
     """Everything of the largest fleet, gathered once."""
     return gather(memory.subject(a_policy(**SHORT, gates=[ERRORS, MEMORY]), "shop"), memory.now)
+
+
+def test_what_is_drawn_is_the_same_whenever_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for at in (END + 3.0, END + 500 * DAY + 12_345.0):
+        monkeypatch.setattr(time, "time", lambda at=at: at)
+        small = next(fleet for fleet in fleets() if fleet.namespace == "young")
+        write_openmetrics(small, tmp_path / "text")
+        drawn.append((fleets(), (tmp_path / "text").read_text()))
+    assert drawn[0] == drawn[1]
 
 
 def test_four_weeks_are_found_whole_with_the_rollout_in_them(memory: Memory, shop: Gathered) -> None:
