@@ -24,7 +24,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from controller.simulation.acts import Act, act_of, mapping, seconds
+from controller.simulation.acts import Act, act_of
+from controller.simulation.acts.phrase import mapping, seconds
 from policies.values import Amount
 from policies.windows import known_zones
 
