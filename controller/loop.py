@@ -31,8 +31,8 @@ from controller.night.train_tick import train_tick
 from controller.performing import Performer, Turn
 from controller.release.names import AppKey, Key, TrainKey
 from controller.report import Report
-from controller.requests import Settings
 from controller.roster import Roster
+from controller.settings import Settings
 from controller.tick import tick
 
 HEARTBEAT = 15.0  # seconds; also the longest time for which the scheduler may sleep through a step of the wall clock
@@ -75,7 +75,7 @@ class _Round:
     running: threading.Lock = field(default_factory=threading.Lock)
     active: bool = False
     woken: bool = False  # a change came while the tick ran
-    due: float = 0.0  # monotonic time of the earliest run that a change has asked for; 0 for none
+    due: float = 0.0  # monotonic time of the next run that somebody has asked for; 0 for none
     began: float = 0.0  # wall time of the last tick's beginning
     ended: float = 0.0  # monotonic end of the last tick
     fault: str = ""
@@ -238,7 +238,7 @@ class Loop:
             if one.due and one.due <= at and one.due > now:
                 return
             one.due = at
-        self._bring_forward(str(app), at - now)
+        self._run_when_due(str(app), one)
 
     def _employ(self, app: Key, *, active: bool, within: float) -> None:
         self._scheduler.add_job(
@@ -273,6 +273,16 @@ class Loop:
         except JobLookupError:
             return  # the app went away in this moment
 
+    def _run_when_due(self, job: str, one: _Round) -> None:
+        """Sets the next run to when it was asked for. Two may ask at once: what is written last is the latest word."""
+        due = 0.0
+        while True:
+            with self._lock:
+                if one.due in (0.0, due):
+                    return
+                due = one.due
+            self._bring_forward(job, due - self._clock.monotonic())
+
     def _in(self, seconds: float) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC) + timedelta(seconds=max(0.0, seconds))
 
@@ -292,14 +302,14 @@ class Loop:
         finally:
             with self._lock:
                 # Together, so that a change sees either a tick that will look again, or none.
-                one.ended, woken = self._clock.monotonic(), one.woken
+                one.ended = self._clock.monotonic()
+                if one.woken:
+                    soon = max(MIN_GAP, one.rest_until - one.ended)
+                    again = soon if again is None else min(again, soon)
+                one.due = one.ended + again if again is not None else 0.0
                 one.running.release()
-        if self._performer.stopping():
-            return
-        if again is None and woken:
-            again = max(MIN_GAP, one.rest_until - one.ended)
-        if again is not None:
-            self._bring_forward(str(app), again)
+        if again is not None and not self._performer.stopping():
+            self._run_when_due(str(app), one)
 
     def _tick(self, app: Key, one: _Round, began: float) -> float | None:
         """Seconds until the next tick, or None for the job's own rhythm."""
@@ -327,7 +337,9 @@ class Loop:
         one.hurried = one.hurried + 1 if result.again_in is not None and not result.wrote else 0
         # What is tried again and again and moves nothing gets no hurry.
         if result.again_in is not None and one.times < SAME and one.hurried <= MOST_HURRY:
-            return min(max(result.again_in, 0.1), self._resync)
+            # A notice that waits for its notifier slows no watch and no train down; a server that asks for time does.
+            rhythm = self._settings.interval if active and result.failure is None else self._resync
+            return min(max(result.again_in, 0.1), rhythm)
         if result.failure is not None and not active:
             # The slow round is for apps of which everything is known: one that could not be looked at may hide a
             # claim whose release is gone.
@@ -365,11 +377,28 @@ class Loop:
     def _job_event(self, event: Any) -> None:
         words = {EVENT_JOB_MISSED: "missed", EVENT_JOB_ERROR: "error", EVENT_JOB_MAX_INSTANCES: "overrun"}
         self._report.job_event(words[event.code], event.job_id)
+        if event.code == EVENT_JOB_MAX_INSTANCES:
+            self._skipped(event.job_id)
+
+    def _skipped(self, job: str) -> None:
+        """A run was due before the scheduler had taken note that the last one was over: what it was for still waits."""
+        _, one = self._round_of(job)
+        if one is None:
+            return
+        with self._lock:
+            if not one.due:
+                return  # an interval that went by during a long tick
+            one.due = self._clock.monotonic() + MIN_GAP
+        self._run_when_due(job, one)
 
     def _job_ran(self, event: Any) -> None:
-        namespace, slash, name = event.job_id.partition("/")
-        key: Key = TrainKey(namespace, name[6:]) if name.startswith("train/") else AppKey(namespace, name)
-        with self._lock:
-            one = self._rounds.get(key) if slash else None
+        key, one = self._round_of(event.job_id)
         if one is not None:
             self._report.late(key, one.began - event.scheduled_run_time.timestamp())
+
+    def _round_of(self, job: str) -> tuple[Key, _Round | None]:
+        """The app or train of a job, and its round; none of the jobs that belong to no app."""
+        namespace, slash, name = job.partition("/")
+        key: Key = TrainKey(namespace, name[6:]) if name.startswith("train/") else AppKey(namespace, name)
+        with self._lock:
+            return key, self._rounds.get(key) if slash else None

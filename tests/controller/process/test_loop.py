@@ -6,13 +6,17 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from controller.attempt import TickResult
 from controller.cluster.cache import Kind
 from controller.loop import MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock
 from controller.release.names import AppKey
 from controller.release.record import Record
 from controller.report import Report
-from controller.requests import DeleteRelease, Failure, FailureKind, ReadPolicy, WriteEvent, WriteRecord
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPolicy
+from controller.requests.writes import DeleteRelease, WriteEvent, WriteRecord
 from tests.controller.process.apps import (
     CHECKOUT,
     SEARCH,
@@ -270,6 +274,66 @@ def test_a_change_during_a_tick_is_looked_at_after_it() -> None:
         loop.wake(CHECKOUT)
         go.set()
         eventually(lambda: times.count(CHECKOUT) == 2)
+
+
+# H10: the tick asks for a late look, as one does whose notice waits for its notifier; the change must not wait for it.
+def test_a_change_during_a_tick_is_not_put_off_by_what_the_tick_asks_for() -> None:
+    times, entered, go = Times(), threading.Event(), threading.Event()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        entered.set()
+        go.wait(5.0)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, again_in=50.0)
+
+    with running(Copies(policy("checkout")), ticks) as loop:
+        entered.wait(5.0)
+        loop.wake(CHECKOUT)
+        go.set()
+        eventually(lambda: times.count(CHECKOUT) == 2)
+
+
+# H10: on a busy machine a run is due before the scheduler knows that the last one is over, and it skips it.
+def test_a_change_is_not_lost_while_a_tick_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, report = Times(), Report()
+    arranged, at_its_end, go = (threading.Event() for _ in range(3))
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        arranged.wait(5.0)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, again_in=50.0)
+
+    with running(Copies(policy("checkout")), ticks, report=report) as loop:
+        forward = loop._bring_forward
+
+        def slowly(job: str, seconds: float) -> None:
+            if seconds > 40.0 and not go.is_set():
+                at_its_end.set()
+                go.wait(5.0)
+            forward(job, seconds)
+
+        monkeypatch.setattr(loop, "_bring_forward", slowly)
+        arranged.set()
+        assert at_its_end.wait(5.0)
+        loop.wake(CHECKOUT)
+        eventually(lambda: metric(report, "nightferry_job_faults_total", fault="overrun") >= 1)
+        go.set()
+        eventually(lambda: times.count(CHECKOUT) == 2)
+
+
+# A notifier is dead, and its notices are asked about once a minute: what watches goes on in its own rhythm.
+def test_what_a_tick_asks_for_never_slows_down_an_app_under_way() -> None:
+    times = Times()
+
+    def ticks(app: AppKey) -> Ticking:
+        times.note(app)
+        yield ReadPolicy(app.namespace, app.policy)
+        return TickResult(app, record=Record(), again_in=50.0)
+
+    with running(under_way("checkout"), ticks, interval=0.1):
+        eventually(lambda: times.count(CHECKOUT) >= 4)
 
 
 # H3: SIGTERM comes while a tick is between its two writes. The second one must not happen.
