@@ -19,7 +19,7 @@ from controller.release.observation import Observation, PodState, ReplicaSetStat
 from controller.release.plan import ObjectWrite, Plan
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.strategies import Cast, Strategy, strategy_of
 from controller.strategies.claims import claimed
 from controller.strategies.stages import HAND_BACK, next_stage, stage_name, stages_of

@@ -19,8 +19,11 @@ from controller.release.plan import ObjectWrite
 from controller.release.record import Forecast, GateVerdict, Inquiry, Record
 from controller.release.vocabulary import FORWARD
 from controller.reliance import Knowledge, knowledge
-from controller.requests import Counts, Failure, FailureKind, ReadBaseline, Source, Totals
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, Totals
+from controller.requests.looks import ReadBaseline
 from controller.revise import revised
+from controller.settings import Source
 from controller.versions import ONE_SERIES, sides_of
 from policies.schema import Gate, ReleasePolicy
 

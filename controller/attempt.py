@@ -19,21 +19,10 @@ from controller.release.names import SLOT_LABEL, AppKey, Key, Ref
 from controller.release.observation import Observation, PodList, ReplicaSetState, SlotState, Wishes
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, ObjectWrite, PatchObject, Plan, SlotWrite
 from controller.release.record import Entry, Record
-from controller.requests import (
-    Answer,
-    Failure,
-    FailureKind,
-    ReadObject,
-    ReadPods,
-    ReadReplicaSets,
-    ReadSlot,
-    ReplicaSetList,
-    Request,
-    WriteEvent,
-    WriteObject,
-    WriteRecord,
-    WriteSlot,
-)
+from controller.requests import Answer, Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadObject, ReadPods, ReadReplicaSets, ReadSlot, ReplicaSetList
+from controller.requests.writes import WriteEvent, WriteObject, WriteRecord, WriteSlot
 from controller.slots import match_labels, not_older, slot_state
 from controller.strategies import Cast
 from policies.kept import kept

@@ -16,7 +16,7 @@ from dataclasses import replace
 from analysis.learned import NotLearned
 from analysis.samples import CounterSeries, Groups
 from controller.release.record import Record
-from controller.requests import Source
+from controller.settings import Source
 
 # Thresholds were learned from pods of the same minutes: they promise nothing of other ones.
 NOT_COVERED = NotLearned("BeforeAndAfter", "held against the incumbent's minutes before the release, not beside it")

@@ -18,6 +18,7 @@ from controller.casting import Template, casting, known_before
 from controller.findings import Finding, Learning, Refusal, Wait
 from controller.firing import remembered
 from controller.night.departure import asks, departure, missed
+from controller.night.foreseen import foreseen
 from controller.night.platform import Train, trains_in
 from controller.preflight import LEARNING_PATIENCE
 from controller.record import applied, noted, worth_writing
@@ -27,7 +28,9 @@ from controller.release.observation import Observation
 from controller.release.plan import Plan
 from controller.release.record import Record
 from controller.release.vocabulary import Cause, HoldReason, Origin, Phase
-from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadRelease, ReadTrains
+from controller.settings import Settings
 from controller.slots import template_digest
 from controller.strategies.claims import claimed
 from controller.surroundings import Learnt, history, learner_finding, surroundings
@@ -70,10 +73,10 @@ def begin(
         trains = trains_in(answer)
     leave = departure(case, trains)
     if isinstance(leave, Hold):
-        return (yield from _stays(case, leave, trains, settings))
+        return (yield from _stays(case, leave, missed(case, leave, trains), settings))
     if record.phase is Phase.QUEUED:
         because = _asked(spec)
-        waited = applied(record, Proceed("it leaves"), (), now)
+        waited = applied(record, Proceed("its hour has come"), (), now)
         after = replace(waited, phase=Phase.PREFLIGHT, since=now, because=because, origin=case.origin)
         skip = spec.skip_gates.reason if spec.skip_gates is not None else ""
         after = noted(replace(after, skip_gates=skip), "Preflight", because, now)
@@ -84,6 +87,27 @@ def begin(
             after = noted(after, "LeavesAtOnce", told, now)
         return (yield from carry_out(app, attempt, record, after, Plan(), now))
     return (yield from _preflight(case, settings))
+
+
+def wait_behind(
+    app: AppKey,
+    attempt: Attempt,
+    policy: ReleasePolicy,
+    attempts: Sequence[Attempt],
+    first: str,
+    settings: Settings,
+    now: float,
+) -> Reading[TickResult | None]:
+    """One that looks like a version in quarantine, behind release `first` that waits for its hour: it is told, if so.
+
+    Whether it replaces that one is known in its own preflight only, so it does not begin.
+    """
+    case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, "", _origin(attempt.spec), now)
+    stay = Hold(HoldReason.QUARANTINED, f"release {first} goes first", None, "")
+    found = yield from foreseen(case, stay)
+    if isinstance(found, Failure):
+        return TickResult(app, attempt.name, attempt.record, failure=found)
+    return None if found is stay else (yield from _stays(case, found, "", settings))
 
 
 def _asked(spec: ReleaseSpec) -> str:
@@ -157,10 +181,13 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
 # ------------------------------------------------------------------------------------------------- outcomes
 
 
-def _stays(case: Case, stay: Hold, trains: Sequence[Train], settings: Settings) -> Reading[TickResult]:
-    """It may not leave at this hour: it waits, and what it has borrowed by now it gives back."""
+def _stays(case: Case, stay: Hold, told: str, settings: Settings) -> Reading[TickResult]:
+    """It may not leave at this hour: it waits, and what it has borrowed by now it gives back. `told`: what it missed."""
     record, now = case.attempt.record, case.now
-    told = missed(case, stay, trains)
+    found = yield from foreseen(case, stay)
+    if isinstance(found, Failure):
+        return TickResult(case.app, case.attempt.name, record, failure=found)
+    stay = found
     if not record.because:
         # Its first record: people read there since when it waits.
         record = replace(record, since=seconds(case.attempt.created), because=_asked(case.attempt.spec))

@@ -37,7 +37,7 @@ from controller.alerts.settings import AlertsSettings
 from controller.metrics.settings import SourceSettings
 from controller.notifier_parts import NotifierPart
 from controller.outside.settings import EndpointSettings, NotifierSettings
-from controller.requests import Settings, Source
+from controller.settings import Settings, Source
 from policies.errors import PolicyError, PolicyRefused, path_text
 from policies.model import Part, Problem
 from policies.names import DnsLabel, EndpointName, SourceName

@@ -29,8 +29,10 @@ from controller.release.observation import Observation
 from controller.release.plan import Plan
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
-from controller.requests import Failure, FailureKind, ReadRelease, ReadTrains, Settings, Source
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadRelease, ReadTrains
 from controller.revise import changed, revised
+from controller.settings import Settings, Source
 from controller.watch import opened
 from policies.load import digest
 from policies.schema import ReleasePolicy

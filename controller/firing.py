@@ -18,7 +18,7 @@ from typing import Any
 from controller.inbox import Told, instant, stamp
 from controller.release.observation import Firing
 from controller.release.record import KnownAlert, Record
-from controller.requests import FiringAlerts, ReadFiring
+from controller.requests.outside import FiringAlerts, ReadFiring
 from policies.schema import OnAlert
 
 LEAD = 60.0  # seconds by which the clocks of Prometheus and ours may differ: what began that long before counts

@@ -20,7 +20,9 @@ from analysis.verdict import Absence, Evidence, NoData
 from controller import before, versions
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record
-from controller.requests import Counts, Failure, FailureKind, FetchCounts, FetchReadings, Source, Term
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts, FetchReadings, Term
+from controller.settings import Source
 from controller.versions import sides_of
 from policies.schema import Gate, ReleasePolicy
 

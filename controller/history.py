@@ -26,7 +26,9 @@ from analysis.verdict import Absence, Evidence, NoData, Verdict
 from controller.gates import settings
 from controller.release.observation import Observation
 from controller.release.record import Forecast, GateVerdict, Record
-from controller.requests import Failure, FailureKind, FetchTotals, Source, Totals
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import FetchTotals, Totals
+from controller.settings import Source
 from policies.schema import Gate, ReleasePolicy
 
 HOUR = BAND_HORIZON * BAND_STEP  # seconds

@@ -15,14 +15,9 @@ from controller.release.names import AppKey
 from controller.release.observation import Claim, SlotState
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, FORWARD, Phase
-from controller.requests import (
-    DeleteRelease,
-    Failure,
-    FailureKind,
-    ReadObject,
-    ReadRelease,
-    ReadSlot,
-)
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadObject, ReadRelease, ReadSlot
+from controller.requests.writes import DeleteRelease
 from controller.slots import slot_state
 from policies.load import PolicyRefused
 from policies.schema import ReleasePolicy

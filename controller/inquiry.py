@@ -14,7 +14,10 @@ from controller.release.names import AppKey
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Inquiry, Record
 from controller.release.vocabulary import HoldReason
-from controller.requests import Failure, FailureKind, Permission, ReadObject, Settings, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import Permission, ReadObject
+from controller.requests.outside import Spoken
+from controller.settings import Settings
 from policies.schema import Gate, Job, ReleasePolicy, ReleasePolicySpec, Webhook
 
 

@@ -18,7 +18,8 @@ from controller.release.names import GROUP, MADE_BY, Ref
 from controller.release.observation import Observation
 from controller.release.plan import CreateObject
 from controller.release.record import Inquiry, Record
-from controller.requests import Failure, FailureKind, Permission
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import Permission
 from controller.slots import HASH_LABEL, match_labels
 from policies.schema import Gate, Job
 from policies.yaml_tree import YamlReader

@@ -20,7 +20,10 @@ from controller.release.names import AppKey
 from controller.release.observation import Firing, Observation
 from controller.release.record import Record
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import Failure, FiringAlerts, ReadReleases, objects_in
+from controller.requests import objects_in
+from controller.requests.failure import Failure
+from controller.requests.looks import ReadReleases
+from controller.requests.outside import FiringAlerts
 from policies.schema import OnAlert, ReleasePolicySpec
 
 _MOST_OTHERS = 5

@@ -21,7 +21,7 @@ from controller.record import MOST_ENTRIES, noted, rfc3339
 from controller.release.names import AppKey
 from controller.release.record import Entry, Notice, Record
 from controller.release.vocabulary import ENDS, FORWARD, Cause, Phase
-from controller.requests import Deliver, Delivery
+from controller.requests.outside import Deliver, Delivery
 from policies.notify import Event, NotifyRoute
 from policies.release import ReleaseSpec
 

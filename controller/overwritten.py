@@ -14,7 +14,8 @@ from controller.own_releases import own_release, release_name
 from controller.release.names import AppKey
 from controller.release.observation import SlotState
 from controller.release.plan import PatchSlot, Plan
-from controller.requests import CreateRelease, Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.writes import CreateRelease
 from controller.slots import writer_of
 
 # Who may not create a release has no right that comes back by waiting; the way back is not kept waiting for it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.release.names import GROUP, AppKey
-from controller.requests import CreateRelease
+from controller.requests.writes import CreateRelease
 
 _MOST_OF_POLICY = 40  # characters of the policy's name, so that the rest of a release's name finds room
 

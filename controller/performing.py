@@ -14,19 +14,11 @@ from typing import Any, Protocol
 from controller.attempt import TickResult
 from controller.clock import Clock
 from controller.report import Report
-from controller.requests import (
-    Answer,
-    CallWebhook,
-    Deliver,
-    Delivery,
-    Failure,
-    FailureKind,
-    Fetch,
-    FiringAlerts,
-    ReadFiring,
-    Request,
-    WriteEvent,
-)
+from controller.requests import Answer, Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Fetch
+from controller.requests.outside import CallWebhook, Deliver, Delivery, FiringAlerts, ReadFiring
+from controller.requests.writes import WriteEvent
 
 _MOST_NEWS = 500
 # After which a tick asks stores and endpoints no more: many gates and a silent store must not outlast it.

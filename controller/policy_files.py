@@ -17,7 +17,7 @@ from controller.cluster.connection import MERGE_PATCH, Connection
 from controller.cluster.paths import POLICIES
 from controller.cluster.writes import FIELD_MANAGER
 from controller.report import Report
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from policies.load import Document, PolicyRefused, digest, files_of, from_object, load_paths, to_object
 from policies.schema import ReleasePolicy
 

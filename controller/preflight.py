@@ -15,7 +15,9 @@ from controller.firing import Level, described
 from controller.release.names import SLOT_LABEL
 from controller.release.observation import Observation, SlotState
 from controller.release.vocabulary import Cause, HoldReason, Origin
-from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts
+from controller.requests.looks import Neighbours, Permission
 from controller.slots import match_labels
 from controller.strategies import slots_named
 from controller.templates import images

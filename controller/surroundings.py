@@ -17,20 +17,10 @@ from controller.listening import ask_level
 from controller.preflight import LEARNING_PATIENCE
 from controller.release.observation import Firing, Observation
 from controller.release.vocabulary import HoldReason
-from controller.requests import (
-    Counts,
-    Failure,
-    FailureKind,
-    FetchCounts,
-    FetchReadings,
-    Neighbours,
-    Permission,
-    ReadBaseline,
-    ReadNeighbours,
-    ReviewAccess,
-    Settings,
-    Source,
-)
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts, FetchReadings
+from controller.requests.looks import Neighbours, Permission, ReadBaseline, ReadNeighbours, ReviewAccess
+from controller.settings import Settings, Source
 from controller.versions import incumbents
 
 Learnt = Baseline | NotLearned

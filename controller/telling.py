@@ -14,7 +14,8 @@ from controller.notices import delivery_of, heard, new_entries, open_notices
 from controller.pinned import pinned
 from controller.release.names import AppKey
 from controller.release.record import Record
-from controller.requests import Delivery, Failure
+from controller.requests.failure import Failure
+from controller.requests.outside import Delivery
 from policies.load import PolicyRefused
 from policies.notify import NotifyRoute
 from policies.schema import ReleasePolicy

@@ -31,17 +31,11 @@ from controller.record import RecordTooNew, invalid_ending, to_status
 from controller.release.names import AppKey
 from controller.release.record import Record
 from controller.release.vocabulary import Phase
-from controller.requests import (
-    Answer,
-    Failure,
-    FailureKind,
-    ReadPolicy,
-    ReadReleases,
-    Settings,
-    WritePolicyStatus,
-    WriteRecord,
-    objects_in,
-)
+from controller.requests import Answer, objects_in
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPolicy, ReadReleases
+from controller.requests.writes import WritePolicyStatus, WriteRecord
+from controller.settings import Settings
 from controller.telling import routes, tell_people
 from controller.trigger import watch_template
 from controller.watch import link, watch_release

@@ -17,14 +17,9 @@ from controller.quarantine import lifted_since
 from controller.release.names import AppKey
 from controller.release.observation import SlotState
 from controller.release.vocabulary import ENDS
-from controller.requests import (
-    Failure,
-    FailureKind,
-    ReadReplicaSets,
-    ReadSlot,
-    ReplicaSetList,
-    WriteSlot,
-)
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadReplicaSets, ReadSlot, ReplicaSetList
+from controller.requests.writes import WriteSlot
 from controller.slots import match_labels, slot_state, writer_of
 from controller.strategies.idle import keeping, pending, rests, serving
 from policies.schema import ReleasePolicy

@@ -37,7 +37,9 @@ from controller.release.observation import Observation
 from controller.release.plan import Plan
 from controller.release.record import Record, Watching
 from controller.release.vocabulary import Cause, Phase
-from controller.requests import Failure, FailureKind, ReadRelease, Settings, Source
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadRelease
+from controller.settings import Settings, Source
 from controller.watch_looks import ask_watch
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 

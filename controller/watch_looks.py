@@ -27,8 +27,10 @@ from controller.release.observation import Observation
 from controller.release.record import Forecast, GateVerdict, Record, Span, Watching
 from controller.release.vocabulary import Phase
 from controller.reliance import Knowledge
-from controller.requests import Failure, Source, Totals
+from controller.requests.failure import Failure
+from controller.requests.fetches import Totals
 from controller.revise import with_replica_sets
+from controller.settings import Source
 from controller.versions import ONE_SERIES
 from policies.schema import Gate, ReleasePolicy
 

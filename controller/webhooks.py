@@ -16,7 +16,8 @@ from analysis.verdict import Verdict
 from controller.jobs import Said, one_line
 from controller.release.names import AppKey
 from controller.release.record import Inquiry, Record
-from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import CallWebhook, Spoken
 from policies.schema import Gate, Webhook
 
 _FIRST_WAIT = 15.0  # seconds between the first two calls; doubled each time, up to the longest

@@ -19,7 +19,8 @@ from controller import wire
 from controller.alerts.settings import AlertmanagerSettings
 from controller.clock import Clock
 from controller.credentials import Credentials, UnreadableCredentials
-from controller.requests import Failure, FailureKind, FiringAlerts, ReadFiring
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import FiringAlerts, ReadFiring
 from controller.sessions import paced_session
 from controller.wire_faults import reason
 

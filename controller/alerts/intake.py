@@ -18,15 +18,11 @@ from controller.clock import Clock
 from controller.firing import level, question
 from controller.inbox import Told, cut, joined, read_inbox, written
 from controller.release.names import AppKey
-from controller.requests import (
-    Answer,
-    Failure,
-    FailureKind,
-    FiringAlerts,
-    ReadFiring,
-    ReadPolicy,
-    WritePolicyStatus,
-)
+from controller.requests import Answer
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPolicy
+from controller.requests.outside import FiringAlerts, ReadFiring
+from controller.requests.writes import WritePolicyStatus
 from policies.alerts import OnAlert
 
 _TRIES = 25  # of a write that somebody else was faster with

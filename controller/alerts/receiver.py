@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from controller.alerts.posts import Malformed, Post, read_post
 from controller.alerts.settings import AlertsSettings
 from controller.clock import Clock
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from controller.wire import one_line
 
 MOST_BYTES = 1024 * 1024

@@ -21,7 +21,7 @@ from controller.cluster.login import ConnectionSetupError, connect, kubeconfig_n
 from controller.cluster.paths import DEPLOYMENTS, POLICIES, RELEASES, TRAINS, Resource
 from controller.loop import SystemClock
 from controller.release.vocabulary import Phase
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from policies.errors import shown
 from policies.names import dns_label
 

@@ -18,7 +18,7 @@ from controller.cluster.shell import Cluster
 from controller.release.names import AppKey
 from controller.report import Report
 from controller.report.alerting import AlertReport
-from controller.requests import Failure
+from controller.requests.failure import Failure
 from controller.roster import Roster
 
 

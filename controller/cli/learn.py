@@ -122,7 +122,7 @@ def _keep(access: Access, asked: Question, baseline: Baseline) -> None:
     from controller.cli.ends import Refusal, Unanswered
     from controller.cluster.connection import JSON, MERGE_PATCH
     from controller.cluster.paths import BASELINES
-    from controller.requests import Failure, FailureKind
+    from controller.requests.failure import Failure, FailureKind
 
     item = BASELINES.item(asked.namespace, asked.policy.name)
     answer = access.connection.request("GET", item)

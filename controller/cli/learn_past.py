@@ -66,7 +66,7 @@ def question(
     from controller.learning.gather import Subject
     from controller.loop import SystemClock
     from controller.metrics import KINDS
-    from controller.requests import Source
+    from controller.settings import Source
     from policies.load import PolicyRefused, from_object
 
     access: Access | None = None

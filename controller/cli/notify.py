@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from controller.outside.settings import NotifierSettings
-    from controller.requests import Deliver
+    from controller.requests.outside import Deliver
 
 
 def notify(
@@ -50,7 +50,7 @@ def _named(notifiers: tuple[NotifierSettings, ...], name: str, config: Path) -> 
 
 def _notice(notifier: NotifierSettings, now: float) -> Deliver:
     from controller.record import rfc3339
-    from controller.requests import Deliver
+    from controller.requests.outside import Deliver
 
     told = {"event": "test", "at": rfc3339(now), "app": "nightferry", "namespace": "default", "release": "test"}
     told |= {"because": "somebody asked for it by `nightferry notify --test`", "requestedBy": "a person"}

@@ -16,7 +16,7 @@ from controller.cluster.connection import JSON, MERGE_PATCH, Connection
 from controller.cluster.failures import unavailable
 from controller.cluster.paths import BASELINES
 from controller.cluster.writes import FIELD_MANAGER
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 
 Object = Mapping[str, Any]
 _OWNED = (("fieldManager", FIELD_MANAGER),)

@@ -20,7 +20,7 @@ from controller.cluster.paths import BASELINES, DEPLOYMENTS, PODS, POLICIES, REL
 from controller.cluster.pods import decode_pod
 from controller.cluster.reflector import Reflector
 from controller.release.observation import PodList, PodState
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 
 Object = Mapping[str, Any]
 

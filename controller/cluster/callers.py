@@ -19,7 +19,7 @@ from controller.clock import Clock
 from controller.cluster.connection import Connection
 from controller.cluster.paths import Resource
 from controller.release.names import GROUP
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 
 TOKEN_REVIEWS = Resource("/apis/authentication.k8s.io/v1", "tokenreviews")
 ACCESS_REVIEWS = Resource("/apis/authorization.k8s.io/v1", "subjectaccessreviews")

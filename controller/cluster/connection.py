@@ -22,7 +22,7 @@ from kubernetes.config import ConfigException
 from controller import wire
 from controller.clock import Clock
 from controller.cluster.failures import Failed, failed_status, unavailable
-from controller.requests import Failure
+from controller.requests.failure import Failure
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from controller.wire import one_line
 
 _DENIED = re.compile(r'admission webhook "[^"]*" denied the request')

@@ -24,7 +24,7 @@ from controller.clock import Clock
 from controller.cluster.connection import Connection, Stream, StreamBroken
 from controller.cluster.failures import Failed, Status, failed_status, unavailable
 from controller.cluster.lists import read_list
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 
 T = TypeVar("T")
 Changed = Callable[[str, str, T], None]

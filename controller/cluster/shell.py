@@ -38,12 +38,9 @@ from controller.release.names import Kind as ObjectKind
 from controller.release.names import Ref
 from controller.release.observation import PodList, PodState
 from controller.release.plan import DeleteObject
-from controller.requests import (
-    Answer,
-    CreateRelease,
-    DeleteRelease,
-    Failure,
-    FailureKind,
+from controller.requests import Answer
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import (
     Look,
     Neighbours,
     Permission,
@@ -61,6 +58,10 @@ from controller.requests import (
     ReadTrains,
     ReplicaSetList,
     ReviewAccess,
+)
+from controller.requests.writes import (
+    CreateRelease,
+    DeleteRelease,
     WriteEvent,
     WriteObject,
     WritePolicyStatus,

@@ -24,10 +24,10 @@ from controller.release.plan import (
     PatchSlot,
     SlotWrite,
 )
-from controller.requests import (
+from controller.requests.looks import Permission
+from controller.requests.writes import (
     CreateRelease,
     DeleteRelease,
-    Permission,
     WriteEvent,
     WritePolicyStatus,
     WriteRecord,

@@ -27,7 +27,7 @@ from controller.release.observation import Observation
 from controller.release.plan import PatchObject
 from controller.release.record import Record, Saved
 from controller.release.vocabulary import FORWARD
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.strategies import strategy_of
 from controller.strategies.strategy import Template
 from policies.schema import ReleasePolicySpec

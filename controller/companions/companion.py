@@ -10,7 +10,7 @@ from controller.release.names import Ref
 from controller.release.observation import Observation
 from controller.release.plan import ObjectWrite
 from controller.release.record import Record, Saved
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from policies.schema import ReleasePolicySpec
 
 Template = Mapping[str, Any]

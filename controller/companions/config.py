@@ -26,7 +26,7 @@ from controller.release.observation import Observation
 from controller.release.plan import CreateObject, DeleteObject, ObjectWrite
 from controller.release.record import Record, Saved
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from policies.schema import ReleasePolicySpec
 
 Template = Mapping[str, Any]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from analysis.samples import CounterSeries
-from controller.requests import FetchTotals, Term, Totals
+from controller.requests.fetches import FetchTotals, Term, Totals
 from policies.query import Query
 from policies.schema import Selector
 

@@ -14,7 +14,8 @@ from controller.baseline import Baseline, learning_digest, restored
 from controller.clock import Clock
 from controller.learning.due import Object, under_way
 from controller.release.names import AppKey
-from controller.requests import Failure, Settings, Source
+from controller.requests.failure import Failure
+from controller.settings import Settings, Source
 from policies.load import PolicyRefused, from_object
 from policies.schema import ReleasePolicy
 

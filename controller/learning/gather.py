@@ -33,7 +33,8 @@ from controller.learning.asks import (
     Why,
 )
 from controller.learning.fetch_plan import Rollout, Span
-from controller.requests import FetchTotals, Source, Term, Totals
+from controller.requests.fetches import FetchTotals, Term, Totals
+from controller.settings import Source
 from controller.strategies import strategy_of, targets_of
 from policies.schema import Gate, ReleasePolicy, Selector
 

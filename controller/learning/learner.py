@@ -24,7 +24,8 @@ from controller.learning.due import UNLEARNED, Due, Task, due
 from controller.learning.gather import Stopped, Subject
 from controller.learning.learn import learn_policy, look_at_present, relearn_lately
 from controller.release.names import AppKey
-from controller.requests import Failure, FailureKind, Settings
+from controller.requests.failure import Failure, FailureKind
+from controller.settings import Settings
 
 _SWEEP = 5.0  # seconds after which the order of work is made anew: a release may wait that did not before
 _BACKOFF = (30.0, 3_600.0)  # seconds, first and longest

@@ -11,7 +11,8 @@ from controller.learning.asks import History
 from controller.metrics.past import Past
 from controller.metrics.prometheus import Prometheus
 from controller.metrics.settings import SourceSettings
-from controller.requests import Counts, Failure, FailureKind, Fetch, Totals
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, Fetch, Totals
 
 __all__ = ["KINDS", "MetricSource", "SourceSettings", "Sources"]
 

@@ -16,7 +16,7 @@ import msgspec
 
 from analysis.samples import CounterSeries
 from controller.metrics.transport import excerpt
-from controller.requests import Totals
+from controller.requests.fetches import Totals
 
 MAX_SERIES = 20_000
 _SHOWN = 256  # characters of a server's own words in a message

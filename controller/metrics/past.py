@@ -52,7 +52,7 @@ from controller.metrics.promql import (
 )
 from controller.metrics.settings import SourceSettings
 from controller.metrics.transport import Cause, Fault, Transport
-from controller.requests import FetchTotals, Totals
+from controller.requests.fetches import FetchTotals, Totals
 from controller.wire import one_line
 from policies.schema import Selector
 

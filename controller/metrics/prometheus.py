@@ -14,7 +14,8 @@ from controller.metrics.answers import Grid, PodLabels, Series, Unusable, pod_se
 from controller.metrics.promql import POD_SUFFIX, compose, compose_readings, compose_totals, recorded, records_a_rate
 from controller.metrics.settings import SourceSettings
 from controller.metrics.transport import Transport
-from controller.requests import Counts, Failure, FailureKind, Fetch, FetchCounts, FetchReadings, FetchTotals, Totals
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, Fetch, FetchCounts, FetchReadings, FetchTotals, Totals
 from controller.wire import one_line
 
 __all__ = ["Prometheus", "compose"]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from controller.learning.asks import FetchAlerts, FetchLevels, FetchPods, FetchPresence, Scope
-from controller.requests import FetchCounts, FetchReadings, FetchTotals
+from controller.requests.fetches import FetchCounts, FetchReadings, FetchTotals
 from policies.schema import Matcher, Selector, regex_quoted
 
 POD_SUFFIX = "-[a-z0-9]{5}"

@@ -25,7 +25,7 @@ from controller import wire
 from controller.clock import Clock
 from controller.credentials import Credentials, UnreadableCredentials
 from controller.metrics.settings import SourceSettings
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from controller.sessions import ONCE, Paced
 from controller.wire_faults import reason
 

@@ -32,19 +32,11 @@ from controller.night.windows import closing, frozen, opening, wall
 from controller.own_releases import own_release, release_name
 from controller.record import rfc3339
 from controller.release.names import AppKey, TrainKey
-from controller.requests import (
-    Answer,
-    Deliver,
-    Delivery,
-    Failure,
-    FailureKind,
-    ReadPolicies,
-    ReadReleases,
-    ReadTrain,
-    ReadTrains,
-    WriteTrainStatus,
-    objects_in,
-)
+from controller.requests import Answer, objects_in
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPolicies, ReadReleases, ReadTrain, ReadTrains
+from controller.requests.outside import Deliver, Delivery
+from controller.requests.writes import WriteTrainStatus
 
 Object = Mapping[str, Any]
 _ASLEEP = 10.0  # seconds after which a night without news is looked at again; openings are looked for at every tick

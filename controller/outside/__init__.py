@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from controller.clock import Clock
 from controller.outside.post import Post
 from controller.outside.settings import EndpointSettings
-from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import CallWebhook, Spoken
 
 __all__ = ["EndpointSettings", "Endpoints"]
 

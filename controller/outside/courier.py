@@ -17,7 +17,7 @@ from controller.clock import Clock
 from controller.outside.hook import Hook, Outcome
 from controller.outside.mail import Mail
 from controller.outside.settings import HookSettings, NotifierSettings
-from controller.requests import Deliver, Delivery
+from controller.requests.outside import Deliver, Delivery
 
 MOST_WAITING = 500  # notices in the hands of one notifier; the others stay in their records meanwhile
 MOST_KNOWN = 2000  # notices whose end is remembered until a tick has marked it

@@ -10,7 +10,8 @@ from controller.clock import Clock
 from controller.outside.post import Line, UnreadableSecret, read_secret, signed
 from controller.outside.settings import HookSettings
 from controller.outside.wording import chat, worded
-from controller.requests import Deliver, Failure
+from controller.requests.failure import Failure
+from controller.requests.outside import Deliver
 
 _LATER = frozenset({408, 425, 429, *range(500, 600)})  # statuses by which a server says that it could take it later
 MOST_TEXT = 30_000  # characters of a text that chats take

@@ -22,7 +22,7 @@ from controller.outside.hook import Outcome
 from controller.outside.post import UnreadableSecret, read_secret
 from controller.outside.settings import MailSettings
 from controller.outside.wording import worded
-from controller.requests import Deliver
+from controller.requests.outside import Deliver
 
 
 class Mail:

@@ -23,7 +23,8 @@ import urllib3
 from controller import wire
 from controller.clock import Clock
 from controller.outside.settings import EndpointSettings
-from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import CallWebhook, Spoken
 from controller.sessions import paced_session
 from controller.wire_faults import reason
 

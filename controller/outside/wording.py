@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.morning import html, markdown, report_from
 from controller.outside.settings import Template
-from controller.requests import Deliver
+from controller.requests.outside import Deliver
 
 MARKS = (
     "app", "at", "batch", "batches", "because", "cause", "event", "id", "images", "namespace", "reason", "release",

@@ -12,7 +12,7 @@ from controller.attempt import TickResult
 from controller.release.names import AppKey, Key
 from controller.release.record import Entry, GateVerdict, Record
 from controller.report.metrics import Metrics
-from controller.requests import FailureKind
+from controller.requests.failure import FailureKind
 
 _EVERY = 20  # of an unchanged fault, after the first ones, one line in so many ticks
 

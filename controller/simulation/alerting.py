@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from controller.inbox import Told, instant, joined, read_inbox, stamp, written
-from controller.requests import Failure, FiringAlerts, ReadFiring
+from controller.requests.failure import Failure
+from controller.requests.outside import FiringAlerts, ReadFiring
 
 if TYPE_CHECKING:
     from controller.simulation.world import World

@@ -11,19 +11,12 @@ from controller.release.names import CLAIM_ANNOTATION
 from controller.release.names import Kind as BesideKind
 from controller.release.observation import PodList, PodState, ReplicaSetState
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, ObjectWrite, PatchObject, PatchSlot
-from controller.requests import (
-    Answer,
-    CallWebhook,
-    CreateRelease,
-    DeleteRelease,
-    Deliver,
-    Failure,
-    FailureKind,
-    Fetch,
+from controller.requests import Answer, Read
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Fetch
+from controller.requests.looks import (
     Neighbours,
-    Read,
     ReadBaseline,
-    ReadFiring,
     ReadNeighbours,
     ReadObject,
     ReadPods,
@@ -37,7 +30,11 @@ from controller.requests import (
     ReadTrains,
     ReplicaSetList,
     ReviewAccess,
-    Spoken,
+)
+from controller.requests.outside import CallWebhook, Deliver, ReadFiring, Spoken
+from controller.requests.writes import (
+    CreateRelease,
+    DeleteRelease,
     Write,
     WriteEvent,
     WriteObject,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from controller.requests import Deliver, Delivery
+from controller.requests.outside import Deliver, Delivery
 
 
 @dataclass(slots=True)

@@ -17,7 +17,10 @@ from controller.night.train_tick import train_tick
 from controller.record import RecordTooNew
 from controller.release.names import AppKey, Key, TrainKey
 from controller.release.vocabulary import ENDS
-from controller.requests import Answer, Failure, FailureKind, Read, Request, Settings, WriteSlot
+from controller.requests import Answer, Read, Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.writes import WriteSlot
+from controller.settings import Settings
 from controller.simulation.pods import NEVER
 from controller.simulation.world import World
 from controller.tick import tick

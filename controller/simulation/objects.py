@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from controller.release.names import Kind as BesideKind
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 
 Object = dict[str, Any]
 Kind = Literal["ReleasePolicy", "Release", "ReleaseTrain", "Baseline", "Deployment"] | BesideKind

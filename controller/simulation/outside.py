@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller.requests import Spoken
+from controller.requests.outside import Spoken
 from policies.schema import ReleasePolicySpec
 
 if TYPE_CHECKING:

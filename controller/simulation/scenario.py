@@ -11,7 +11,9 @@ from controller.record import RecordTooNew, batches_of, own_name
 from controller.release.names import AppKey
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS
-from controller.requests import Failure, Settings, WriteRecord
+from controller.requests.failure import Failure
+from controller.requests.writes import WriteRecord
+from controller.settings import Settings
 from controller.simulation import autoscaling, manifests, outside, routing
 from controller.simulation.driver import Driver, Meddle, Ticked
 from controller.simulation.objects import Object, merged

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from controller.release.names import Kind as BesideKind
 from controller.release.names import Ref
 from controller.release.observation import PodState
-from controller.requests import Failure
+from controller.requests.failure import Failure
 from controller.simulation.objects import Key, Object, absent
 from controller.simulation.routing import KINDS, Asked, Destination, destinations
 

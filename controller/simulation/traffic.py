@@ -20,17 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.samples import CounterSeries
-from controller.requests import (
-    Counts,
-    Failure,
-    FailureKind,
-    Fetch,
-    FetchCounts,
-    FetchReadings,
-    FetchTotals,
-    Term,
-    Totals,
-)
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, Fetch, FetchCounts, FetchReadings, FetchTotals, Term, Totals
 from policies.schema import GateKind
 
 FloatArray = npt.NDArray[np.float64]

@@ -17,7 +17,10 @@ import numpy as np
 
 from controller.release.names import Ref
 from controller.release.observation import PodList
-from controller.requests import Answer, CallWebhook, Deliver, Failure, Request, Spoken, Write
+from controller.requests import Answer, Request
+from controller.requests.failure import Failure
+from controller.requests.outside import CallWebhook, Deliver, Spoken
+from controller.requests.writes import Write
 from controller.simulation import controllers, manifests, services
 from controller.simulation.answers import View, performed, read_from
 from controller.simulation.couriers import Couriers

@@ -27,7 +27,7 @@ from controller.release.observation import Observation, PodState, ReplicaSetStat
 from controller.release.plan import Plan
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import FORWARD, Cause, Phase
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.strategies import claims, pins
 from controller.strategies.bluegreen_lacks import astray, lacking, lacking_on_the_way_back
 from controller.strategies.bluegreen_moves import PAUSED, backward, forward, held, stamps, target

@@ -8,7 +8,7 @@ from typing import Any
 from controller.findings import Finding, Refusal
 from controller.gitops import owned
 from controller.release.observation import Observation
-from controller.requests import Neighbours
+from controller.requests.looks import Neighbours
 from controller.strategies import pins
 from policies.bluegreen import BlueGreen
 from policies.schema import ReleasePolicySpec

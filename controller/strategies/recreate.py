@@ -26,7 +26,7 @@ from controller.release.observation import Claim, Observation, PodState, Replica
 from controller.release.plan import PatchSlot, Plan
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Phase
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.slots import slot_state, template_digest, writer_of
 from controller.strategies import claims
 from controller.strategies.strategy import Cast, Template

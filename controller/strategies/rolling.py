@@ -25,7 +25,7 @@ from controller.release.observation import Observation, PodState, ReplicaSetStat
 from controller.release.plan import Plan
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import FORWARD, Phase, Role
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.slots import template_digest, writer_of
 from controller.strategies import claims, rolling_fields, rolling_moves
 from controller.strategies.claims import claimed

@@ -33,7 +33,7 @@ from controller.release.observation import Observation, SlotState
 from controller.release.plan import ObjectWrite, PatchSlot, Plan, SlotWrite, moves
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Cause, Phase, Role
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.routers import ROUTERS, Gone, Router, Shown
 from controller.routers.sides import ROLES, hash_of
 from controller.strategies import claims

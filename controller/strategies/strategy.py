@@ -12,7 +12,7 @@ from controller.release.names import Ref
 from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
 from controller.release.plan import Plan
 from controller.release.record import Record, Saved, Stage
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from policies.schema import ReleasePolicySpec
 
 Template = Mapping[str, Any]

@@ -28,7 +28,7 @@ from controller.release.observation import Observation, PodState, ReplicaSetStat
 from controller.release.plan import CreateSlot, PatchSlot, Plan, SlotWrite
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Phase, Role
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.slots import pods_of, template_digest, writer_of
 from controller.strategies import claims
 from controller.strategies.claims import claim, claimed, digest_of, holds, reversal, set_by_others, stamp, stamped

@@ -18,7 +18,9 @@ from controller.metrics.prometheus import Prometheus
 from controller.metrics.transport import Transport
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record, Span
-from controller.requests import Counts, Failure, FetchCounts, Source
+from controller.requests.failure import Failure
+from controller.requests.fetches import Counts, FetchCounts
+from controller.settings import Source
 from policies.load import load_paths
 from policies.schema import Gate, ReleasePolicy
 from tests.bench.figures import Figure, Measured

@@ -27,7 +27,7 @@ from controller.cluster.pods import decode_pod
 from controller.cluster.reflector import Reflector
 from controller.cluster.shell import Cluster
 from controller.release.observation import PodList
-from controller.requests import ReadPods
+from controller.requests.looks import ReadPods
 from tests.controller.adapters.builders import RealClock, connection_to
 
 PODS = 5000

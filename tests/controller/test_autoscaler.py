@@ -16,7 +16,7 @@ from controller.release.observation import Observation
 from controller.release.plan import PatchObject
 from controller.release.record import Record, Saved
 from controller.release.vocabulary import Phase
-from controller.requests import Neighbours
+from controller.requests.looks import Neighbours
 from controller.simulation.autoscaling import completed
 from controller.simulation.objects import merged
 from tests.controller.builders import UID, a_policy, a_record, an_observation

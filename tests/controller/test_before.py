@@ -14,7 +14,9 @@ from controller.gates import judge, questions, replica_sets
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record, Span
 from controller.release.vocabulary import Phase
-from controller.requests import Counts, Failure, FetchCounts, Source
+from controller.requests.failure import Failure
+from controller.requests.fetches import Counts, FetchCounts
+from controller.settings import Source
 from tests.controller.builders import a_policy, a_record, an_observation
 
 SOURCE = Source(scrape=15.0, window=30.0)

@@ -15,7 +15,7 @@ from controller.release.observation import Observation, ReplicaSetState
 from controller.release.plan import CreateObject, DeleteObject
 from controller.release.record import Record, Saved
 from controller.release.vocabulary import Phase
-from controller.requests import Neighbours
+from controller.requests.looks import Neighbours
 from tests.controller.builders import a_policy, a_record, a_slot, an_observation
 
 NAME = "checkout-settings"

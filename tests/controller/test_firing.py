@@ -24,7 +24,7 @@ from controller.firing import (
 from controller.inbox import MOST_TOLD, Told, cut, instant, joined, read_inbox, stamp, written
 from controller.release.observation import Firing
 from controller.release.record import KnownAlert, Record
-from controller.requests import FiringAlerts
+from controller.requests.outside import FiringAlerts
 from policies.alerts import OnAlert
 
 NOW = 1_760_000_000.0

@@ -4,7 +4,7 @@ them is."""
 from __future__ import annotations
 
 from controller.release.names import AppKey
-from controller.requests import Settings
+from controller.settings import Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver
 from controller.simulation.traffic import QUIET

@@ -27,7 +27,8 @@ from controller.history import (
     with_forecasts,
 )
 from controller.release.record import Forecast
-from controller.requests import Failure, FailureKind, Totals
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Totals
 from policies.schema import Gate
 from tests.analysis.learning.pasts import cut, past
 from tests.controller.builders import NOW, a_policy, a_record, an_observation, says

@@ -22,7 +22,7 @@ from controller.jobs import (
 from controller.record import rfc3339
 from controller.release.names import Ref
 from controller.release.record import Inquiry
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from policies.schema import Gate
 from tests.controller.builders import NOW, UID, a_policy, a_record, an_observation
 

@@ -14,7 +14,9 @@ from controller.preflight import of_access, of_metrics, of_neighbours, of_plan, 
 from controller.release.observation import Observation
 from controller.release.record import Record
 from controller.release.vocabulary import HoldReason
-from controller.requests import Counts, Failure, FailureKind, Neighbours, Permission
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts
+from controller.requests.looks import Neighbours, Permission
 from tests.controller.builders import a_policy, a_slot, a_template, a_twin, an_observation, pods
 
 SLOTS = ("checkout", "checkout-twin")

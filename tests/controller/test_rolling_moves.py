@@ -13,7 +13,7 @@ from controller.release.observation import Claim, Observation, PodState, Replica
 from controller.release.plan import PatchSlot
 from controller.release.record import Record, SlotRecord
 from controller.release.vocabulary import Phase
-from controller.requests import Neighbours
+from controller.requests.looks import Neighbours
 from controller.slots import claim_text, slot_state, template_digest
 from controller.strategies.rolling import Rolling
 from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, held

@@ -15,7 +15,7 @@ from controller.release.observation import Observation, PodState, ReplicaSetStat
 from controller.release.plan import CreateSlot, PatchSlot, Plan, SlotWrite
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Phase, Role
-from controller.requests import Neighbours, Permission
+from controller.requests.looks import Neighbours, Permission
 from controller.simulation.world import World
 from controller.slots import pods_of, template_digest
 from controller.strategies import Cast, Strategy, claims

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from controller.release.names import AppKey
-from controller.requests import Settings, WriteSlot
+from controller.requests.writes import WriteSlot
+from controller.settings import Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver
 from controller.simulation.traffic import QUIET

@@ -12,7 +12,9 @@ from controller.gates import instants, judge, questions, replica_sets
 from controller.metrics.promql import compose
 from controller.preflight import of_metrics
 from controller.release.record import SlotRecord
-from controller.requests import Counts, Failure, FailureKind, FetchCounts, Source
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts
+from controller.settings import Source
 from controller.versions import ONE_SERIES, Sides, groups, incumbents, sides_of
 from policies.schema import By
 from tests.controller.builders import NOW, a_policy, a_record, an_observation

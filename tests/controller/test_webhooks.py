@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from analysis.verdict import Verdict
 from controller.release.names import AppKey
 from controller.release.record import Inquiry
-from controller.requests import Failure, FailureKind, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import Spoken
 from controller.webhooks import begun, call, call_id, due, heard, next_call, standing
 from policies.schema import Gate, Webhook
 from tests.controller.builders import NOW, UID, a_policy, a_record

@@ -8,7 +8,7 @@ from typing import Any
 from controller.inbox import instant
 from controller.release.record import Record
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import FiringAlerts
+from controller.requests.outside import FiringAlerts
 from policies.schema import OnAlert
 from tests.kernel.memory import Moment, patched, pinned_by, ungated
 

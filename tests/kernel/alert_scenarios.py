@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from controller.simulation import alerting
 from controller.simulation.world import World
 from tests.kernel.scenarios import APP, Scenario, a_world, ask, in_batch, phase, status, whenever

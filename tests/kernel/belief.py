@@ -6,9 +6,7 @@ from analysis.assumptions import STALE_WINDOWS
 from analysis.verdict import Verdict
 from controller.release.record import Record
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import (
-    Counts,
-)
+from controller.requests.fetches import Counts
 from controller.slots import template_digest
 from controller.strategies import targets_of
 from tests.kernel.asking import unproven

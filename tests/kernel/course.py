@@ -8,7 +8,9 @@ from typing import Any
 
 from controller.release.record import Record
 from controller.release.vocabulary import HoldReason, Phase
-from controller.requests import FetchCounts, FetchReadings, FetchTotals, ReadReleases, Request
+from controller.requests import Request
+from controller.requests.fetches import FetchCounts, FetchReadings, FetchTotals
+from controller.requests.looks import ReadReleases
 from controller.simulation.world import World
 from controller.slots import template_digest
 from controller.transitions import MOVES

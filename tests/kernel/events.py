@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from controller.requests import Write, WriteEvent
+from controller.requests.writes import Write, WriteEvent
 from controller.simulation.driver import Crash, Fault, Meddle, Point
 from tests.kernel.memory import replicas, slot
 from tests.kernel.night import Night

@@ -21,17 +21,11 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from controller.requests import (
-    Failure,
-    FailureKind,
-    FetchCounts,
-    Read,
-    Request,
-    ReviewAccess,
-    Write,
-    WriteEvent,
-    WriteRecord,
-)
+from controller.requests import Read, Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import FetchCounts
+from controller.requests.looks import ReviewAccess
+from controller.requests.writes import Write, WriteEvent, WriteRecord
 from controller.simulation.driver import Crash, Fault, Freeze, LoseAnswer, Point, Refuse, Stale
 
 EXHAUSTIVE = os.environ.get("NIGHTFERRY_EXHAUSTIVE") == "1"

@@ -9,7 +9,7 @@ from typing import Any
 from controller.attempt import seconds
 from controller.release.record import Record
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import WriteSlot
+from controller.requests.writes import WriteSlot
 from controller.simulation.deployments import ReplicaSet, hash_of
 from controller.simulation.world import World
 from controller.slots import template_digest

@@ -16,27 +16,12 @@ from controller.release.observation import Claim, PodList, PodState
 from controller.release.plan import PatchSlot
 from controller.release.record import Record, Stage
 from controller.release.vocabulary import FORWARD, Phase
-from controller.requests import (
-    Answer,
-    Deliver,
-    Failure,
-    FailureKind,
-    FetchCounts,
-    FetchReadings,
-    FetchTotals,
-    ReadBaseline,
-    ReadFiring,
-    ReadPods,
-    ReadPolicy,
-    ReadRelease,
-    ReadSlot,
-    ReadTrains,
-    Request,
-    Write,
-    WriteEvent,
-    WriteRecord,
-    WriteSlot,
-)
+from controller.requests import Answer, Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import FetchCounts, FetchReadings, FetchTotals
+from controller.requests.looks import ReadBaseline, ReadPods, ReadPolicy, ReadRelease, ReadSlot, ReadTrains
+from controller.requests.outside import Deliver, ReadFiring
+from controller.requests.writes import Write, WriteEvent, WriteRecord, WriteSlot
 from controller.simulation.world import Trace, World
 from controller.slots import read_claim
 from controller.strategies.pins import pin_of

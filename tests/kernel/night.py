@@ -8,7 +8,9 @@ from typing import Any
 
 from controller.release.names import AppKey
 from controller.release.vocabulary import ENDS
-from controller.requests import Answer, Settings, Write, WriteEvent
+from controller.requests import Answer
+from controller.requests.writes import Write, WriteEvent
+from controller.settings import Settings
 from controller.simulation.driver import Driver, Fault, Meddle, Point, Stale
 from controller.simulation.world import Trace, World
 from controller.slots import template_digest

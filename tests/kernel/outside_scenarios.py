@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.requests import Spoken
+from controller.requests.outside import Spoken
 from controller.simulation import outside
 from controller.simulation.jobs import JobCourse
 from controller.simulation.world import World

@@ -7,7 +7,8 @@ from typing import Any
 
 from controller.release.observation import PodState
 from controller.release.plan import PatchSlot
-from controller.requests import Failure, WriteObject, WriteSlot
+from controller.requests.failure import Failure
+from controller.requests.writes import WriteObject, WriteSlot
 from controller.simulation.services import selects
 from controller.simulation.world import World
 from controller.strategies.pins import HASH, selector_of

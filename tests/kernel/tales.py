@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.release.plan import PatchSlot
-from controller.requests import WriteSlot
+from controller.requests.writes import WriteSlot
 from controller.simulation.driver import Fault, Point
 from controller.simulation.world import World
 from tests.kernel.night import Night, begin

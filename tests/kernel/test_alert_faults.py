@@ -12,7 +12,7 @@ from controller import drive, listening
 from controller.attempt import parsed
 from controller.firing import Level
 from controller.record import rfc3339
-from controller.requests import ReadFiring
+from controller.requests.outside import ReadFiring
 from controller.simulation import alerting
 from controller.simulation.driver import Fault, Point
 from controller.simulation.world import World

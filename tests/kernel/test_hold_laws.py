@@ -12,7 +12,8 @@ from controller.record import to_status
 from controller.release.observation import PodList
 from controller.release.plan import PatchSlot
 from controller.release.vocabulary import Cause, Phase
-from controller.requests import ReadPods, WriteRecord, WriteSlot
+from controller.requests.looks import ReadPods
+from controller.requests.writes import WriteRecord, WriteSlot
 from controller.strategies.rolling_fields import held
 from tests.kernel.hold_scenarios import HELD, held_at, split
 from tests.kernel.holds import judged

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from analysis.samples import CounterSeries
-from controller.requests import Counts, Failure, FailureKind, FetchCounts
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts
 from controller.simulation.driver import Fault, Point, Refuse
 from controller.simulation.traffic import Hostile, doubled, empty, refusing
 from tests.kernel.night import Night, Told, begin, told

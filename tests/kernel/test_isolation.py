@@ -12,7 +12,8 @@ import pytest
 
 from controller.release.names import AppKey
 from controller.release.plan import CreateSlot
-from controller.requests import Failure, FailureKind, WriteRecord, WriteSlot
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.writes import WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Fault, LoseAnswer, Point, Refuse, Stale
 from controller.simulation.traffic import QUIET

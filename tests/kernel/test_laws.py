@@ -16,7 +16,9 @@ from controller.release.observation import Claim, PodList
 from controller.release.plan import PatchSlot
 from controller.release.record import Held, Record, Saved
 from controller.release.vocabulary import Cause, HoldReason, Phase
-from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteEvent, WriteRecord, WriteSlot
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPods, ReadSlot
+from controller.requests.writes import WriteEvent, WriteRecord, WriteSlot
 from tests.kernel.laws import CORE_LAWS, SECRET, WRITE_LAWS, Broken, Law, judge_standing
 from tests.kernel.memory import Life, Moment, claim_of, moment, replicas, slot
 from tests.kernel.night import Night

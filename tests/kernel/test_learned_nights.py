@@ -16,7 +16,10 @@ from analysis.band_terms import Unit
 from analysis.learned import Calibration, Guarantee, LearnedCounts, Noise, Scale, Standing, Variation
 from controller.baseline import learning_digest
 from controller.release.vocabulary import HoldReason
-from controller.requests import FetchTotals, ReadBaseline, Settings, WriteRecord
+from controller.requests.fetches import FetchTotals
+from controller.requests.looks import ReadBaseline
+from controller.requests.writes import WriteRecord
+from controller.settings import Settings
 from controller.simulation.driver import Crash, Refuse
 from controller.simulation.world import World
 from policies.load import from_object

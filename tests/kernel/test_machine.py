@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from controller.requests import Failure, FailureKind, Write
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.writes import Write
 from controller.simulation.driver import Crash, Fault, Freeze, LoseAnswer, Point, Refuse, Stale
 from controller.simulation.world import World
 from controller.slots import slot_state

@@ -15,7 +15,9 @@ from controller.attempt import parsed
 from controller.notices import GIVEN_UP, MOST_NOTICES, PATIENCE, heard
 from controller.record import read_record
 from controller.release.record import Entry, Notice, Record
-from controller.requests import Deliver, Delivery, Failure, FailureKind, WriteRecord
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import Deliver, Delivery
+from controller.requests.writes import WriteRecord
 from controller.simulation.driver import Crash, Freeze, LoseAnswer, Refuse
 from controller.simulation.world import World
 from tests.kernel.faults import beginnings, told_apart, tried

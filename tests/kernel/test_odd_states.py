@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from controller.release.plan import CreateSlot
-from controller.requests import Failure, FailureKind, FetchCounts, WriteRecord, WriteSlot
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import FetchCounts
+from controller.requests.writes import WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Point, Refuse
 from controller.simulation.world import World

@@ -12,7 +12,7 @@ from analysis.verdict import Verdict
 from controller.companions.config import named_in
 from controller.jobs import Said
 from controller.release.plan import CreateObject
-from controller.requests import Write, WriteObject
+from controller.requests.writes import Write, WriteObject
 from controller.simulation.driver import Freeze
 from controller.simulation.world import World
 from tests.kernel.faults import Trial, told_apart, tried

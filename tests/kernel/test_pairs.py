@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.requests import Write
+from controller.requests.writes import Write
 from controller.simulation.driver import Freeze, at
 from tests.kernel.events import EVENTS, Event
 from tests.kernel.faults import paused, told_apart

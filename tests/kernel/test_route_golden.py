@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.requests import WriteObject, WriteSlot
+from controller.requests.writes import WriteObject, WriteSlot
 from tests.kernel.route_scenarios import ROUTED
 from tests.kernel.strikes import LONGEST
 

@@ -15,7 +15,10 @@ import pytest
 from controller.accompanied import Accompanied
 from controller.release.record import Span
 from controller.release.vocabulary import Phase
-from controller.requests import Failure, FailureKind, Read, ReadReleases, Write, WriteRecord, WriteSlot
+from controller.requests import Read
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadReleases
+from controller.requests.writes import Write, WriteRecord, WriteSlot
 from controller.revise import revised
 from controller.simulation.driver import Fault, LoseAnswer, Point, Refuse
 from controller.strategies import targets_of

@@ -14,7 +14,7 @@ import pytest
 
 from controller.release.names import CLAIM_ANNOTATION
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
-from controller.requests import WriteObject, WriteSlot
+from controller.requests.writes import WriteObject, WriteSlot
 from controller.simulation.world import Trace
 from tests.kernel.strikes import LONGEST
 from tests.kernel.switch_scenarios import SWITCHED

@@ -9,7 +9,9 @@ import pytest
 from controller.release.names import Ref
 from controller.release.observation import PodList
 from controller.release.plan import PatchObject, PatchSlot
-from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, WriteObject, WriteSlot
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPods, ReadSlot
+from controller.requests.writes import WriteObject, WriteSlot
 from controller.strategies import pins
 from tests.kernel.laws import ROUTE_LAWS, STANDING_LAWS, Broken, Law, judge_standing
 from tests.kernel.memory import claim_of, moment, slot

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from controller.release.names import TrainKey
-from controller.requests import Answer, ReadTrains, Write, WriteRecord
+from controller.requests import Answer
+from controller.requests.looks import ReadTrains
+from controller.requests.writes import Write, WriteRecord
 from controller.simulation.driver import Fault, Freeze, Meddle, Point, at
 from tests.kernel.faults import EXHAUSTIVE, Trial, every_fault
 from tests.simulation.trains import Night, read

@@ -9,7 +9,7 @@ from controller.record import read_record
 from controller.release.names import CLAIM_ANNOTATION
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchSlot
 from controller.release.vocabulary import Phase
-from controller.requests import (
+from controller.requests.writes import (
     CreateRelease,
     DeleteRelease,
     WriteEvent,

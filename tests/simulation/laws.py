@@ -9,7 +9,8 @@ from controller.pinned import pinned
 from controller.release.plan import PatchSlot
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS
-from controller.requests import Failure, WriteRecord, WriteSlot
+from controller.requests.failure import Failure
+from controller.requests.writes import WriteRecord, WriteSlot
 from controller.simulation.world import Trace, World
 from controller.transitions import MOVES
 from policies.schema import ReleasePolicy

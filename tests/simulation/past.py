@@ -25,7 +25,8 @@ from controller.learning.asks import (
 )
 from controller.learning.gather import Subject
 from controller.learning.learn import learn_policy
-from controller.requests import Counts, FetchCounts, FetchReadings, FetchTotals, Source, Totals
+from controller.requests.fetches import Counts, FetchCounts, FetchReadings, FetchTotals, Totals
+from controller.settings import Source
 from controller.simulation.world import World
 from policies.schema import ReleasePolicy, Selector
 
@@ -89,15 +90,15 @@ def learned(world: World, policy: ReleasePolicy, *, hours: float = 3.0) -> Basel
     return learn_policy(Subject(policy, "shop", Past(world), Source()), world.now)
 
 
-def keep(world: World, baseline: Baseline, *, present: str = "") -> None:
+def keep(world: World, baseline: Baseline, *, present: str = "", name: str = "checkout") -> None:
     """Puts a baseline into the world, in the place of the one that is there; `present`: the uid of a release."""
     if present:
         baseline = replace(baseline, present=Present(present, world.now))
-    manifest = to_object(baseline, namespace="shop", name="checkout", policy_uid="")
-    if ("Baseline", "shop", "checkout") in world.objects.items:
-        world.delete("Baseline", "checkout")
+    manifest = to_object(baseline, namespace="shop", name=name, policy_uid="")
+    if ("Baseline", "shop", name) in world.objects.items:
+        world.delete("Baseline", name)
     world.create(manifest)
-    world.edit("Baseline", "checkout", {"status": manifest["status"]}, status=True)
+    world.edit("Baseline", name, {"status": manifest["status"]}, status=True)
 
 
 def an_empty_baseline(policy: ReleasePolicy, at: float, bands: dict[str, LearnedBand | NotLearned]) -> Baseline:

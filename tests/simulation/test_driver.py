@@ -6,7 +6,10 @@ import pytest
 
 from controller.release.plan import PatchSlot
 from controller.release.vocabulary import Phase
-from controller.requests import Failure, FailureKind, ReadPods, ReadSlot, Request, WriteRecord, WriteSlot
+from controller.requests import Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPods, ReadSlot
+from controller.requests.writes import WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.driver import Crash, Driver, Fault, Freeze, LoseAnswer, Meddle, Point, Refuse, Stale, at
 from controller.simulation.world import World

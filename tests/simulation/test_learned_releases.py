@@ -15,7 +15,11 @@ from controller.baseline import Baseline
 from controller.preflight import LEARNING_PATIENCE
 from controller.release.record import Record
 from controller.release.vocabulary import Cause, HoldReason, Phase
-from controller.requests import Answer, Failure, FailureKind, FetchTotals, ReadBaseline, Settings
+from controller.requests import Answer
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import FetchTotals
+from controller.requests.looks import ReadBaseline
+from controller.settings import Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver, Fault, Meddle, Point, Refuse
 from controller.simulation.world import World

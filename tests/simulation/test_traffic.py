@@ -8,7 +8,8 @@ import math
 import pytest
 
 from analysis.samples import CounterSeries
-from controller.requests import Counts, Failure, FailureKind, FetchCounts, Term
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts, Term
 from controller.simulation.pods import Behaviour
 from controller.simulation.traffic import BOUNDS, LE, QUIET, doubled, empty, latency_shares, refusing, without
 from controller.simulation.world import Conditions, World

@@ -6,16 +6,9 @@ from controller.release.names import CLAIM_ANNOTATION
 from controller.release.observation import Claim, PodList
 from controller.release.plan import PatchSlot
 from controller.release.vocabulary import Phase
-from controller.requests import (
-    Failure,
-    FailureKind,
-    Permission,
-    ReadPods,
-    ReadSlot,
-    ReviewAccess,
-    WriteRecord,
-    WriteSlot,
-)
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import Permission, ReadPods, ReadSlot, ReviewAccess
+from controller.requests.writes import WriteRecord, WriteSlot
 from controller.simulation import manifests
 from controller.simulation.objects import Object
 from controller.simulation.world import World

@@ -24,7 +24,7 @@ from typing import Any
 from controller.night.platform import train_of
 from controller.release.names import AppKey, Key, TrainKey
 from controller.release.vocabulary import ENDS
-from controller.requests import WriteTrainStatus
+from controller.requests.writes import WriteTrainStatus
 from controller.simulation import manifests
 from controller.simulation.driver import Driver
 from controller.simulation.traffic import QUIET

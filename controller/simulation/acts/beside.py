@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from controller.requests import Failure, FailureKind, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import Spoken
 from controller.simulation import alerting, jobs
 from controller.simulation.acts.phrase import Phrase, Words, change_in, seconds
 from controller.simulation.scene import Scene

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from controller.simulation import routing
 from controller.simulation.acts.phrase import NUMBER, SLOT, Phrase, Words
 from controller.simulation.scene import Scene

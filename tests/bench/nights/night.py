@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
-
 import numpy as np
 
-from controller.attempt import parsed
+from controller.attempt import Attempt, parsed
 from controller.record import read_record
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause, Phase
-from controller.requests import Settings, WriteRecord
+from controller.requests.writes import WriteRecord
+from controller.settings import Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver
 from controller.simulation.world import Trace, World
@@ -27,7 +27,11 @@ _FORWARD = {Phase.CANARY, Phase.BATCH}
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What became of a release. `minutes` from its request to its end; `flaws` names every law that was broken."""
+    """What became of a release. `minutes` from its request to its end; `flaws` names every law that was broken.
+
+    excused: causes that what went on around it explains. rode: whether it was to leave with a train; called_back: the
+    train took it back.
+    """
 
     app: int
     day: date
@@ -37,7 +41,10 @@ class Told:
     undone: bool
     kills: int
     minutes: float
-    flaws: tuple[str, ...] = field(default=())
+    flaws: tuple[str, ...] = ()
+    excused: frozenset[Cause] = frozenset()
+    rode: bool = False
+    called_back: bool = False
 
 
 @dataclass(slots=True)
@@ -74,11 +81,11 @@ def night(app: App, day: date, kind: Kind, seed: int) -> Told | None:
         return None
     opens, closes = span
     rng = np.random.default_rng([seed, app.number, day.toordinal()])
-    world = a_world(app, int(rng.integers(1 << 30)), opens - float(rng.integers(1, 20)) * 60.0)
+    world = a_world((app,), int(rng.integers(1 << 30)), opens - float(rng.integers(1, 20)) * 60.0)
     watcher = Watcher(opens, closes)
     world.after_write.append(watcher)
     if kind.begins is not None:
-        kind.begins(world, rng)
+        kind.begins(world, rng, app.name, "v2")
     world.create(manifests.release("checkout", "first", "v2"))
     remember(world, app, "first")
     kills = surround(world, rng)
@@ -89,22 +96,23 @@ def night(app: App, day: date, kind: Kind, seed: int) -> Told | None:
     while world.now < closes + LONGEST:
         if later is not None and world.now >= later:
             assert kind.later is not None
-            kind.later(world, rng)
+            kind.later(world, rng, app.name, "v2")
             later = None
         driver.run_to(world.now + TICK)
         if _quiet(world, watcher, closes):
             break
-    return _told(app, day, kind, world, watcher, kills.struck)
+    return _told(app, day, kind, world, watcher, len(kills.struck))
 
 
-def _releases(world: World) -> list[tuple[Any, Record]]:
+def releases_of(world: World) -> list[tuple[Attempt, Record]]:
+    """All releases with their records, the oldest first."""
     found = [parsed(obj) for (kind, _, _), obj in world.objects.items.items() if kind == "Release"]
     return [(one, one.record) for one in sorted(found, key=lambda each: each.created)]
 
 
 def _quiet(world: World, watcher: Watcher, closes: float) -> bool:
     """Whether all have ended, or wait for another night, and nobody watches any more."""
-    for _, record in _releases(world):
+    for _, record in releases_of(world):
         if record.phase is Phase.QUEUED and world.now < closes + 1800.0:
             return False
         if record.phase not in ENDS and record.phase is not Phase.QUEUED:
@@ -114,13 +122,23 @@ def _quiet(world: World, watcher: Watcher, closes: float) -> bool:
 
 
 def _told(app: App, day: date, kind: Kind, world: World, watcher: Watcher, kills: int) -> Told:
-    found = _releases(world)
+    found = releases_of(world)
     first = next(record for one, record in found if one.name == "first")
     undone = any(record.origin == "rollback" and record.phase is Phase.SUCCEEDED for _, record in found)
-    flaws = [f"outside: {one}" for one in watcher.outside]
-    if len(watcher.endings) != len({name for name, _ in watcher.endings}):
-        flaws.append(f"ended twice: {watcher.endings}")
-    if len([1 for _, record in found if record.origin == "rollback"]) > 1:
+    flaws = [*(f"outside: {one}" for one in watcher.outside), *flaws_of(found, watcher.endings)]
+    return Told(
+        app.number, day, kind.name, first.phase, first.cause, undone, kills,
+        max(0.0, first.since - world.started) / 60.0, tuple(flaws),
+    )  # fmt: skip
+
+
+def flaws_of(found: Sequence[tuple[Attempt, Record]], endings: Sequence[tuple[str, str]]) -> list[str]:
+    """What is wrong with how releases ended, whatever their hours; `endings`: each end that was written."""
+    flaws = []
+    if len(endings) != len({name for name, _ in endings}):
+        flaws.append(f"ended twice: {endings}")
+    ways = [one.spec.rollback_of for one, record in found if record.origin == "rollback"]
+    if len(ways) != len(set(ways)):
         flaws.append("two ways back for one release")
     for one, record in found:
         waits = record.phase is Phase.QUEUED or (record.held is not None and record.held.until is not None)
@@ -130,7 +148,4 @@ def _told(app: App, day: date, kind: Kind, world: World, watcher: Watcher, kills
             flaws.append(f"unexplained: {one.name} {record.phase.value}")
         if record.cause is Cause.GATE and not any(verdict.evidence for verdict in record.verdicts):
             flaws.append(f"without numbers: {one.name}")
-    return Told(
-        app.number, day, kind.name, first.phase, first.cause, undone, kills,
-        max(0.0, first.since - world.started) / 60.0, tuple(flaws),
-    )  # fmt: skip
+    return flaws

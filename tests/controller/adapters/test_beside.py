@@ -11,16 +11,9 @@ from controller.cluster.paths import OBJECTS, Resource
 from controller.cluster.writes import call_of, object_call
 from controller.release.names import Ref
 from controller.release.plan import CreateObject, DeleteObject, PatchObject, PatchSlot
-from controller.requests import (
-    FailureKind,
-    Neighbours,
-    ReadNeighbours,
-    ReadObject,
-    ReadReplicaSets,
-    ReplicaSetList,
-    WriteObject,
-    WriteSlot,
-)
+from controller.requests.failure import FailureKind
+from controller.requests.looks import Neighbours, ReadNeighbours, ReadObject, ReadReplicaSets, ReplicaSetList
+from controller.requests.writes import WriteObject, WriteSlot
 from tests.controller.adapters import server as http
 from tests.controller.adapters.test_shell import CLAIM, a_shop, kind_of
 

@@ -14,7 +14,7 @@ from controller.configuration import (
     read_configuration,
 )
 from controller.metrics.settings import SourceSettings
-from controller.requests import Settings, Source
+from controller.settings import Settings, Source
 from policies.errors import PolicyRefused
 
 WHOLE = """

@@ -15,7 +15,7 @@ from controller.cluster.connection import (
     StreamBroken,
 )
 from controller.cluster.failures import Failed
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from tests.controller.adapters.builders import TOKEN, connection_to
 from tests.controller.adapters.server import (
     CHUNKED,

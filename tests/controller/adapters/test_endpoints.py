@@ -13,7 +13,8 @@ import pytest
 
 from controller.outside import Endpoints, EndpointSettings
 from controller.outside.post import MAX_BODY
-from controller.requests import CallWebhook, Failure, FailureKind, Spoken
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import CallWebhook, Spoken
 from tests.controller.adapters.builders import RealClock, SetClock
 from tests.controller.adapters.server import CHUNKED, Server, chunk, hang_up, obj, plain, raw, serving
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from controller.cluster.failures import failed_status
-from controller.requests import FailureKind
+from controller.requests.failure import FailureKind
 
 STATUS = {"kind": "Status", "apiVersion": "v1", "status": "Failure"}
 

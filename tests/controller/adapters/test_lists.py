@@ -8,7 +8,7 @@ import pytest
 
 from controller.cluster.failures import Failed
 from controller.cluster.lists import Objects, read_objects
-from controller.requests import FailureKind
+from controller.requests.failure import FailureKind
 from tests.controller.adapters.builders import RealClock, SetClock, connection_to, thing
 from tests.controller.adapters.server import Answer, obj, pages, plain, serving, status
 

@@ -19,7 +19,7 @@ from controller.outside.courier import MOST_REFUSALS, MOST_WAITING, Courier
 from controller.outside.hook import Hook, Outcome
 from controller.outside.mail import Mail
 from controller.outside.settings import HookSettings, MailSettings, Template
-from controller.requests import Deliver, Delivery
+from controller.requests.outside import Deliver, Delivery
 from tests.controller.adapters.builders import RealClock, SetClock
 from tests.controller.adapters.mailbox import Inbox, mail_server
 from tests.controller.adapters.server import Server, hang_up, plain, serving

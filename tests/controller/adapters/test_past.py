@@ -35,7 +35,8 @@ from controller.metrics.promql import (
     pods_of,
     records_a_rate,
 )
-from controller.requests import Counts, Failure, FailureKind, FetchReadings, FetchTotals, Totals
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchReadings, FetchTotals, Totals
 from policies.schema import Query, Selector
 from tests.controller.adapters.builders import RealClock
 from tests.controller.adapters.server import Answer, Asked, Line, obj, plain, serving

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from analysis.samples import CounterSeries
 from controller.metrics import Sources, SourceSettings, answers
 from controller.metrics.prometheus import compose
-from controller.requests import Counts, Failure, FailureKind, FetchCounts
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts
 from policies.schema import Matcher, Selector
 from tests.controller.adapters.builders import RealClock, SetClock
 from tests.controller.adapters.server import (

@@ -19,7 +19,9 @@ from controller.cluster.connection import Connection
 from controller.cluster.shell import Cluster
 from controller.learning.learner import Learner
 from controller.release.names import AppKey
-from controller.requests import Failure, FailureKind, ReadBaseline, Settings
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadBaseline
+from controller.settings import Settings
 from tests.cluster.bed.api import ApiError
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.site import Site

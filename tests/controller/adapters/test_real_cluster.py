@@ -28,12 +28,9 @@ from controller.release.names import Kind as ObjectKind
 from controller.release.observation import Claim, PodList
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
 from controller.release.vocabulary import Phase
-from controller.requests import (
-    Answer,
-    CreateRelease,
-    DeleteRelease,
-    Failure,
-    FailureKind,
+from controller.requests import Answer
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import (
     Neighbours,
     ReadNeighbours,
     ReadObject,
@@ -45,6 +42,10 @@ from controller.requests import (
     ReadSlot,
     ReadTrain,
     ReviewAccess,
+)
+from controller.requests.writes import (
+    CreateRelease,
+    DeleteRelease,
     WriteEvent,
     WriteObject,
     WritePolicyStatus,

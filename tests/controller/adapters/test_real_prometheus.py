@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from controller.metrics import Sources, SourceSettings
-from controller.requests import Counts, Failure, FailureKind, FetchCounts
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import Counts, FetchCounts
 from policies.schema import Selector
 from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.site import Site

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from controller.cluster.reflector import Reflector
-from controller.requests import FailureKind
+from controller.requests.failure import FailureKind
 from tests.controller.adapters.builders import RealClock, SetClock, connection_to, event, eventually, thing
 from tests.controller.adapters.server import (
     Answer,

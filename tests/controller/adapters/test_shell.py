@@ -16,12 +16,9 @@ from controller.cluster.shell import Cluster
 from controller.release.observation import Claim, PodList
 from controller.release.plan import PatchSlot
 from controller.release.vocabulary import Phase
-from controller.requests import (
-    Answer,
-    CreateRelease,
-    DeleteRelease,
-    Failure,
-    FailureKind,
+from controller.requests import Answer
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import (
     Neighbours,
     Permission,
     ReadBaseline,
@@ -32,10 +29,8 @@ from controller.requests import (
     ReadReleases,
     ReadSlot,
     ReviewAccess,
-    WriteEvent,
-    WriteRecord,
-    WriteSlot,
 )
+from controller.requests.writes import CreateRelease, DeleteRelease, WriteEvent, WriteRecord, WriteSlot
 from tests.controller.adapters import server as http
 from tests.controller.adapters.builders import SetClock, connection_to, event, eventually
 

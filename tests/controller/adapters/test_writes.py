@@ -13,10 +13,10 @@ from controller.release.names import CLAIM_ANNOTATION
 from controller.release.observation import Claim
 from controller.release.plan import CreateSlot, PatchSlot
 from controller.release.vocabulary import Phase
-from controller.requests import (
+from controller.requests.looks import Permission
+from controller.requests.writes import (
     CreateRelease,
     DeleteRelease,
-    Permission,
     WriteEvent,
     WritePolicyStatus,
     WriteRecord,

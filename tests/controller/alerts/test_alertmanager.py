@@ -10,7 +10,8 @@ import pytest
 
 from controller.alerts.alertmanager import Alertmanagers
 from controller.alerts.settings import AlertmanagerSettings
-from controller.requests import Failure, FailureKind, FiringAlerts, ReadFiring
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.outside import FiringAlerts, ReadFiring
 from tests.controller.adapters.builders import TOKEN, RealClock
 from tests.controller.adapters.server import Answer, Asked, Line, hang_up, obj, plain, raw, serving
 

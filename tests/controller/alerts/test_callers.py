@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from controller.cluster.callers import KNOWN_FOR, STRANGE_FOR, Callers
-from controller.requests import FailureKind
+from controller.requests.failure import FailureKind
 from tests.controller.adapters.builders import RealClock, SetClock, connection_to
 from tests.controller.adapters.server import Asked, Line, obj, serving, status
 

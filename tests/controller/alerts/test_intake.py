@@ -14,7 +14,11 @@ from controller.alerts.intake import FIRED_LATELY, Intake
 from controller.alerts.posts import Post, read_post
 from controller.inbox import Told, read_inbox
 from controller.release.names import AppKey
-from controller.requests import Answer, Failure, FailureKind, FiringAlerts, ReadFiring, ReadPolicy, WritePolicyStatus
+from controller.requests import Answer
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.looks import ReadPolicy
+from controller.requests.outside import FiringAlerts, ReadFiring
+from controller.requests.writes import WritePolicyStatus
 from tests.controller.adapters.builders import SetClock
 from tests.controller.alerts.test_posts import NOW, a_post, an_alert
 

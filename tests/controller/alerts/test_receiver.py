@@ -21,7 +21,7 @@ from controller.alerts import receiver as listening
 from controller.alerts.posts import Post
 from controller.alerts.receiver import MOST_BYTES, Receiver
 from controller.alerts.settings import AlertsSettings
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from tests.controller.adapters.builders import RealClock
 from tests.controller.alerts.test_posts import a_post, an_alert
 

@@ -38,7 +38,7 @@ from controller.learning.asks import (
     Unfetched,
     Why,
 )
-from controller.requests import FetchTotals, Totals
+from controller.requests.fetches import FetchTotals, Totals
 from policies.schema import ReleasePolicy, Selector
 from tests.policies.builders import a_policy
 

@@ -14,7 +14,7 @@ from analysis.samples import CounterSeries
 from controller.baseline import Baseline, learning_digest, restored, to_object
 from controller.learning.gather import Subject
 from controller.learning.learn import learn_policy
-from controller.requests import Source
+from controller.settings import Source
 from tests.controller.learning.builders import NOW, WINDOW, Past, Store
 from tests.policies.builders import ERRORS, LATENCY, a_policy
 

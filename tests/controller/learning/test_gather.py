@@ -23,7 +23,8 @@ from controller.learning.learn import (
     replay_plan,
     seed_of,
 )
-from controller.requests import FetchTotals, Source
+from controller.requests.fetches import FetchTotals
+from controller.settings import Source
 from policies.schema import ReleasePolicy
 from tests.controller.learning.builders import DAY, NOW, WINDOW, Past, Store
 from tests.policies.builders import ERRORS, LATENCY, a_gate, a_policy

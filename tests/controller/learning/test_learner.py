@@ -17,7 +17,8 @@ from controller.learning.asks import FetchPods, FetchPresence, Unfetched, Why
 from controller.learning.due import Due, Task, due
 from controller.learning.learner import Learner, changed, unanswered
 from controller.release.names import AppKey
-from controller.requests import Failure, FailureKind, Settings
+from controller.requests.failure import Failure, FailureKind
+from controller.settings import Settings
 from tests.controller.adapters.builders import SetClock
 from tests.controller.learning.builders import COUNTS, DAY, NOW, WINDOW, Past, Store, a_baseline, silent
 from tests.policies.builders import a_policy, a_policy_object

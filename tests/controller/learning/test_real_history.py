@@ -19,7 +19,7 @@ from controller.baseline import MAX_OBJECT, Baseline, Likeness, learning_digest,
 from controller.learning.gather import Gathered, Progress, Subject, gather
 from controller.learning.learn import learn, learn_policy, look_at_present, relearn_lately
 from controller.metrics import Sources, SourceSettings
-from controller.requests import Source
+from controller.settings import Source
 from policies.schema import ReleasePolicy
 from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetrics
 from tests.cluster.bed.prometheus import Prometheus

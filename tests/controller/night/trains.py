@@ -19,19 +19,11 @@ from controller.night.train import Departed, TrainNight
 from controller.night.train_tick import train_tick
 from controller.night.windows import opening
 from controller.release.names import TrainKey
-from controller.requests import (
-    Answer,
-    CreateRelease,
-    Deliver,
-    Delivery,
-    Failure,
-    ReadPolicies,
-    ReadReleases,
-    ReadTrain,
-    ReadTrains,
-    Request,
-    WriteTrainStatus,
-)
+from controller.requests import Answer, Request
+from controller.requests.failure import Failure
+from controller.requests.looks import ReadPolicies, ReadReleases, ReadTrain, ReadTrains
+from controller.requests.outside import Deliver, Delivery
+from controller.requests.writes import CreateRelease, WriteTrainStatus
 from controller.simulation.objects import Key, Objects
 
 GATE = {

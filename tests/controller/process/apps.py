@@ -14,8 +14,11 @@ from controller.loop import Loop, SystemClock
 from controller.performing import Performer
 from controller.release.names import AppKey
 from controller.report import Report
-from controller.requests import Answer, FetchCounts, ReadPolicy, Request, Settings
+from controller.requests import Answer, Request
+from controller.requests.fetches import FetchCounts
+from controller.requests.looks import ReadPolicy
 from controller.roster import Roster
+from controller.settings import Settings
 
 Ticking = Generator[Request, Answer, TickResult]
 CHECKOUT = AppKey("shop", "checkout")

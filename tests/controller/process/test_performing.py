@@ -9,7 +9,10 @@ from controller.attempt import TickResult
 from controller.performing import Performer
 from controller.release.names import AppKey
 from controller.report import Report
-from controller.requests import Answer, Failure, FailureKind, FetchCounts, ReadPolicy, Request
+from controller.requests import Answer, Request
+from controller.requests.failure import Failure, FailureKind
+from controller.requests.fetches import FetchCounts
+from controller.requests.looks import ReadPolicy
 from policies.schema import Selector
 from tests.controller.process.apps import CHECKOUT, Shell
 

@@ -19,7 +19,7 @@ from controller.release.vocabulary import HoldReason, Phase
 from controller.report import Report
 from controller.report.logs import configure
 from controller.report.server import Server, words
-from controller.requests import Failure, FailureKind
+from controller.requests.failure import Failure, FailureKind
 from tests.controller.process.apps import CHECKOUT
 
 NOW = 1_800_000_000.0
