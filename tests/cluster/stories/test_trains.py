@@ -1,41 +1,60 @@
-"""Trains on a real control plane: three apps leave in order, and a line that stops takes its cars back."""
+"""Trains on a real control plane: apps leave in order, a line that stops takes its cars back, and a night is told."""
 
 from __future__ import annotations
 
+import html
+import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from email.message import EmailMessage
 from typing import Any
 
+from tests.cluster.bed.api import MERGE
 from tests.cluster.bed.waiting import eventually
+from tests.cluster.controllers import CONFIGURATION
 from tests.cluster.stories.story import APP, REGISTRY, Story
+from tests.controller.adapters.mailbox import Inbox, mail_server
+from tests.controller.adapters.server import Answer, Asked, Line, Server, plain, serving
 
 SUCCEEDS_WITHIN = 240
 # Few pods and no load beside the app under load: pod health alone is asked there.
 BESIDE = ("payments", "search")
 SKIP = {"reason": "no load in this story"}
 LEAST = 20  # seconds until it opens, so that the wait can be seen
+NOTIFIERS = """\
+notifiers:
+  - {{{{name: morning-room, webhook: {{{{url: "{url}/in"}}}}}}}}
+  - name: shift
+    email: {{{{smtp: "127.0.0.1:{port}", tls: none, from: ferry@shop.example, to: [shift@shop.example]}}}}
+"""
+REPORT = [{"webhook": "morning-room"}, {"email": "shift"}]
 
 
-def opens_train(story: Story, **spec: Any) -> float:
-    """Three apps, their policies, and a train that opens at the next minute -> when it opens."""
-    story.opens()
+def opens_train(story: Story, opens: float, *, notifiers: str = "", **spec: Any) -> None:
+    """Three apps, their policies, and a train whose window opens at this full minute, for an hour."""
+    story.opens(controlled=False)
+    story.starts_controller(template=CONFIGURATION + notifiers)
     story.allows(because="three apps of 4, 2 and 2 pods share the namespace, with a surge of one each", most=11)
     for name in BESIDE:
         story.site.deploy(name, replicas=2, image=f"{REGISTRY}:v1")
         story.applies_policy({"target": {"deployment": name}}, name=name)
-    opens = (time.time() + LEAST) // 60 * 60 + 60
-    wall = [datetime.fromtimestamp(at, UTC).strftime("%H:%M") for at in (opens, opens + 3600)]
     cars = [{"policy": "payments"}, {"policy": APP, "after": ["payments"]}, {"policy": "search"}]
     manifest = {
         "apiVersion": "nightferry.dev/v1alpha1",
         "kind": "ReleaseTrain",
         "metadata": {"name": "nightly"},
-        "spec": {"window": {"from": wall[0], "to": wall[1], "zone": "UTC"}, "cars": cars, **spec},
+        "spec": {"window": {"from": wall(opens), "to": wall(opens + 3600), "zone": "UTC"}, "cars": cars, **spec},
     }
     story.person.create(trains(story), manifest)
     # Who asks for a release before the controller has heard of the train may see it in Preflight before it waits.
     eventually(lambda: status(story), within=30, what="the controller knows the train")
-    return opens
+
+
+def wall(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
 
 
 def trains(story: Story) -> str:
@@ -52,7 +71,8 @@ def left(story: Story) -> list[str]:
 
 
 def test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill(story: Story) -> None:
-    opens = opens_train(story, atOnce=2)
+    opens = (time.time() + LEAST) // 60 * 60 + 60
+    opens_train(story, opens, atOnce=2)
     checkout = story.asks_for("v2")
     payments = story.asks_for("v2", policy="payments", skipGates=SKIP)
     search = story.asks_for("v2", policy="search", skipGates=SKIP)
@@ -78,20 +98,107 @@ def test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill(story
     assert status(story)["phase"] == "Open"
 
 
-def test_a_line_that_stops_takes_back_what_had_succeeded(story: Story) -> None:
-    opens = opens_train(story, stopTheLine={"rolledBack": 1}, onStop="rollBackAll")
-    payments = story.asks_for("v2", policy="payments", skipGates=SKIP)
-    checkout = story.asks_for("v2-crash1")
-    search = story.asks_for("v2", policy="search", skipGates=SKIP)
-    story.releases.await_phase(payments, "Succeeded", within=opens - time.time() + SUCCEEDS_WITHIN)
-    end = story.releases.await_phase(checkout, "RolledBack", within=SUCCEEDS_WITHIN)
-    assert end.cause == "CrashLoop"
-    back = story.releases.await_new({payments, checkout, search}, within=60)
-    assert story.releases.last(back).spec["rollbackOf"] == payments
-    story.releases.await_phase(back, "Succeeded", within=SUCCEEDS_WITHIN)
-    eventually(lambda: status(story)["phase"] == "Stopped", within=60, what="everything is taken back")
-    assert left(story) == ["payments", APP]
-    held = story.releases.last(search)
-    assert held.phase == "Queued" and "the line is stopped" in str(held.status["held"]["because"])
+# Payments arrives, errors turn checkout back, the line stops, payments is taken back, and search waits for another
+# night. The night ends, and the controller is killed before the room takes the report.
+def test_a_line_that_stops_takes_back_what_had_succeeded_and_the_night_is_told(story: Story) -> None:
+    opened = time.time() // 60 * 60 - 60
+    with people(story) as (room, closed, inbox, notifiers):
+        stops: Any = {"stopTheLine": {"rolledBack": 1}, "onStop": "rollBackAll", "report": REPORT}
+        opens_train(story, opened, notifiers=notifiers, **stops)
+        payments = story.asks_for("v2", policy="payments", skipGates=SKIP)
+        checkout = story.asks_for("v2-errors30")
+        search = story.asks_for("v2", policy="search", skipGates=SKIP)
+        story.releases.await_phase(payments, "Succeeded", within=SUCCEEDS_WITHIN)
+        end = story.releases.await_phase(checkout, "RolledBack", within=SUCCEEDS_WITHIN)
+        assert end.cause == "GateDegraded"
+        back = story.releases.await_new({payments, checkout, search}, within=60)
+        assert story.releases.last(back).spec["rollbackOf"] == payments
+        story.releases.await_phase(back, "Succeeded", within=SUCCEEDS_WITHIN)
+        eventually(lambda: status(story)["phase"] == "Stopped", within=60, what="everything is taken back")
+        assert left(story) == ["payments", APP]
+        held = story.releases.last(search)
+        assert held.phase == "Queued" and "the line is stopped" in str(held.status["held"]["because"])
+
+        assert room.asked == [] and inbox.mails == []
+        ends = {"spec": {"window": {"to": wall(opened + 60)}}}
+        story.person.patch(f"{trains(story)}/nightly", ends, content_type=MERGE)
+        eventually(lambda: room.asked, within=30, what="the room is told, and is closed")
+        assert story.controller is not None
+        story.controller.kill()
+        closed.clear()
+        already = len(room.asked)
+        story.controller.start()
+        eventually(lambda: len(night(story)["reported"]) == 2, within=60, what="the night is told")
+    (post,) = (asked.json for asked in room.asked[already:])
+    assert {asked.json["id"] for asked in room.asked} == {post["id"]}, "the tries before the kill were of this report"
+    assert len({str(mail["Message-ID"]) for mail in inbox.mails}) == 1
+    of = {"arrived": [payments, back], "back": [checkout], "waits": [search]}
+    judge_report(story, post, inbox.mails[-1], of)
     eventually(lambda: story.serving() == {"v1": 8}, within=60, what="every app serves v1 again")
     assert story.releases.broken_laws() == []
+
+
+@contextmanager
+def people(story: Story) -> Iterator[tuple[Server, threading.Event, Inbox, str]]:
+    """A chat room that takes nothing while it is closed, a mail server, and how the controller reaches them."""
+    closed = threading.Event()
+    closed.set()
+
+    def answer(asked: Asked, line: Line) -> None:
+        chosen: Answer = plain(b"", 503 if closed.is_set() else 204)
+        chosen(asked, line)
+
+    inbox = Inbox()
+    with serving(answer) as room, mail_server(inbox) as mail:
+        yield room, closed, inbox, NOTIFIERS.format(url=room.url, port=mail.port)
+        if story.controller is not None:
+            story.controller.stop()
+
+
+def night(story: Story) -> dict[str, Any]:
+    return dict(status(story).get("night") or {})
+
+
+def judge_report(story: Story, post: dict[str, Any], mail: EmailMessage, of: dict[str, list[str]]) -> None:
+    """The report in the room, the one in the mail and what the commands print are one, in the words of the records."""
+    told = post["report"]
+    groups: dict[str, list[str]] = {}
+    for one in told["journeys"]:
+        groups.setdefault(one["group"], []).append(one["release"])
+        # Who waits is told something else once the night is over; who has ended is not.
+        assert one["group"] == "waits" or one["because"] == story.releases.last(one["release"]).because
+    assert {group: sorted(names) for group, names in groups.items()} == {
+        key: sorted(names) for key, names in of.items()
+    }
+    (ride,) = told["trains"]
+    assert [release for release, _ in ride["departed"]] == [of["arrived"][0], *of["back"]]
+    assert [release for release, _ in ride["waiting"]] == of["waits"]
+    assert ride["stopped"] == night(story)["stopped"] and of["back"][0] in ride["stopped"]
+    assert (told["figures"]["arrived"], told["figures"]["failed"]) == (0, 2)
+
+    (turned,) = (one for one in told["journeys"] if one["group"] == "back")
+    (gates,) = (one["gates"] for one in turned["decisions"] if one["kind"] == "RollBack")
+    errors = next(one for one in gates if one["gate"] == "errors")
+    assert errors["verdict"] == "Degraded" and errors["ratio"] > 10
+
+    text = str(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert text.splitlines() == post["text"].splitlines()
+    (page,) = (str(part.get_content()) for part in mail.iter_attachments())
+    assert (
+        "<svg" in page and "<script" not in page and "src=" not in page and "url(" not in page and "<link" not in page
+    )
+    for one in told["journeys"]:
+        assert html.escape(one["because"]) in page
+    assert f"{errors['ratio']:.3g}x" in page and f"{errors['ratio']:.3g}x" in text
+
+    printed = json.loads(story.commands("report", "--since", "1h", "--format", "json").stdout)
+    assert outcomes(printed) == outcomes(told)
+    assert printed["figures"]["failed"] == told["figures"]["failed"]
+    said = story.commands("train", "nightly").stdout
+    assert f"night {night(story)['id']}: 2 left, 1 waiting" in said
+    for release, stands in ((of["arrived"][0], "Succeeded"), (of["back"][0], "RolledBack"), (of["waits"][0], "waits")):
+        assert any(release in line and stands in line for line in said.splitlines())
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {one["release"]: (one["group"], one["outcome"]) for one in report["journeys"]}
