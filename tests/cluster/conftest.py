@@ -18,7 +18,6 @@ LONGEST = (
     "test_y20_it_is_parked_when_its_window_closes_and_a_person_sends_it_on",
     "test_y20_it_waits_for_its_window_and_its_closing_turns_it_back",
     "test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill",
-    "test_a_line_that_stops_takes_back_what_had_succeeded",
     "test_a_release_goes_all_the_way_by_weight",
     "test_what_people_change_while_it_sleeps_is_what_it_wakes_with",
     "test_a_kill_on_the_way_back",
