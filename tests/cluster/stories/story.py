@@ -64,7 +64,7 @@ POLICY: Object = {
             "tolerate": "1.2x",
         },
     ],
-    "observe": {"atLeast": "10s", "atMost": "12s", "onUndecided": "advance"},
+    "observe": {"atLeast": "10s", "atMost": "10s", "onUndecided": "advance"},
     "promise": {"falseRollback": "1%"},
     "onBlind": {"hold": "60s", "then": "rollBack"},
     "deadline": {"batch": "40s", "release": "5m"},
