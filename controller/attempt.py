@@ -14,14 +14,14 @@ import msgspec
 
 from controller.accompanied import Accompanied
 from controller.notices import GIVEN_UP, new_entries, queued
-from controller.record import RecordInvalid, read_record, to_status
+from controller.record import RecordInvalid, RecordTooNew, read_record, to_status
 from controller.release.names import SLOT_LABEL, AppKey, Key, Ref
 from controller.release.observation import Observation, PodList, ReplicaSetState, SlotState, Wishes
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, ObjectWrite, PatchObject, Plan, SlotWrite
 from controller.release.record import Entry, Record
 from controller.requests import Answer, Request
 from controller.requests.failure import Failure, FailureKind
-from controller.requests.looks import ReadObject, ReadPods, ReadReplicaSets, ReadSlot, ReplicaSetList
+from controller.requests.looks import ReadObject, ReadPods, ReadRelease, ReadReplicaSets, ReadSlot, ReplicaSetList
 from controller.requests.writes import WriteEvent, WriteObject, WriteRecord, WriteSlot
 from controller.slots import match_labels, not_older, slot_state
 from controller.strategies import Cast
@@ -219,6 +219,22 @@ def observation(attempt: Attempt, seen: Seen, cast: Cast, now: float, *, newer: 
         wishes=attempt.wishes,
         superseded_by=newer,
     )
+
+
+def reread(app: AppKey, attempt: Attempt) -> Reading[Attempt | TickResult]:
+    """The same Release by a quorum read, right before it is written; a result where the tick ends with it."""
+    answer = yield ReadRelease(app.namespace, attempt.name)
+    if isinstance(answer, Failure):
+        return TickResult(app, attempt.name, attempt.record, failure=answer, again_in=answer.retry_after)
+    if not isinstance(answer, dict):
+        return TickResult(app, attempt.name, attempt.record)
+    try:
+        latest = replace(parsed(answer), tells=attempt.tells)
+    except RecordTooNew as error:
+        return TickResult(app, attempt.name, attempt.record, note=str(error))
+    if latest.problem or latest.uid != attempt.uid:
+        return TickResult(app, attempt.name, latest.record, again_in=SOON)
+    return latest
 
 
 # ------------------------------------------------------------------------------------------------------ writing

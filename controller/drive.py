@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from controller import firing, outlook
 from controller.accompanied import Accompanied
 from controller.asking import Told, ask_gates
-from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, parsed
+from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, reread
 from controller.decide import decide
 from controller.firing import Level
 from controller.history import with_forecasts
@@ -22,7 +22,7 @@ from controller.night.under_way import night
 from controller.overwritten import keep
 from controller.pinned import effective_policy, pin
 from controller.progress import STILL
-from controller.record import RecordTooNew, applied, noted, worth_writing
+from controller.record import applied, noted, worth_writing
 from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
 from controller.release.names import AppKey
 from controller.release.observation import Observation
@@ -30,7 +30,7 @@ from controller.release.plan import Plan
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
 from controller.requests.failure import Failure, FailureKind
-from controller.requests.looks import ReadRelease, ReadTrains
+from controller.requests.looks import ReadTrains
 from controller.revise import changed, revised
 from controller.settings import Settings, Source
 from controller.watch import opened
@@ -105,16 +105,10 @@ def drive(
     again = yield from look(app, course, attempt.record, fresh=True)
     if isinstance(again, Failure):
         return TickResult(app, attempt.name, attempt.record, failure=again, again_in=again.retry_after)
-    answer = yield ReadRelease(app.namespace, attempt.name)
-    if isinstance(answer, Failure):
-        return TickResult(app, attempt.name, attempt.record, failure=answer, again_in=answer.retry_after)
-    if not isinstance(answer, dict):
-        return TickResult(app, attempt.name, attempt.record)
-    try:
-        latest = replace(parsed(answer), tells=attempt.tells)
-    except RecordTooNew as error:
-        return TickResult(app, attempt.name, attempt.record, note=str(error))
-    if latest.problem or latest.uid != attempt.uid or latest.record.phase in ENDS or latest.deleting:
+    latest = yield from reread(app, attempt)
+    if isinstance(latest, TickResult):
+        return latest
+    if latest.record.phase in ENDS or latest.deleting:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     if latest.record.phase is not attempt.record.phase or latest.record.stage != attempt.record.stage:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)

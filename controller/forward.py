@@ -12,7 +12,7 @@ from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
 from controller.alarm import sounded, unheard
 from controller.night.ending import kept_by_night, turned_by_closing
-from controller.progress import STILL, can_step, obstacle, span, told
+from controller.progress import MOST_RESTARTS, STILL, can_step, looping, obstacle, span, told
 from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record
@@ -20,7 +20,6 @@ from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.slots import writer_of
 from policies.schema import ReleasePolicySpec
 
-MOST_RESTARTS = 3
 CANNOT_PULL = frozenset({"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
 
 
@@ -76,8 +75,7 @@ def _contender_broken(record: Record, seen: Observation) -> Decision | None:
             f"{by} changed the pod template of {spare.name} from version {record.contender.digest} to {spare.digest}: "
             "only the version that was judged may go on",
         )
-    if looping := [pod for pod in seen.contenders if pod.restarts >= MOST_RESTARTS]:
-        pod = max(looping, key=lambda each: each.restarts)
+    if (pod := looping(seen)) is not None:
         return RollBack(
             Cause.CRASH_LOOP,
             f"contender pod {pod.name} restarted {pod.restarts} times (bound: {MOST_RESTARTS}){told(pod)}",

@@ -8,6 +8,7 @@ from controller.release.record import Record
 from controller.release.vocabulary import HoldReason
 from policies.schema import ReleasePolicySpec
 
+MOST_RESTARTS = 3
 RETRIED_WITHIN = 120.0  # seconds; a longer silence between two tries was an outage of ours
 # Holds during which a batch is not meant to move: the batch deadline begins anew after them.
 STILL = frozenset(
@@ -38,6 +39,12 @@ def obstacle(seen: Observation) -> str:
     if pod := next((pod for pod in seen.contenders if pod.waiting), None):
         return f"pod {pod.name} waits: {pod.waiting}{told(pod)}"
     return ""
+
+
+def looping(seen: Observation) -> PodState | None:
+    """The contender's pod that restarted most often, once one restarts too often to run."""
+    worst = max(seen.contenders, key=lambda each: each.restarts, default=None)
+    return worst if worst is not None and worst.restarts >= MOST_RESTARTS else None
 
 
 def told(pod: PodState) -> str:

@@ -22,23 +22,21 @@ from analysis.verdict import Verdict
 from controller import firing
 from controller.accompanied import Accompanied
 from controller.asking import Told
-from controller.attempt import SOON, Attempt, Reading, TickResult, carry_out, look, observation, parsed, write_record
+from controller.attempt import SOON, Attempt, Reading, TickResult, carry_out, look, observation, reread, write_record
 from controller.firing import Level
-from controller.forward import MOST_RESTARTS
 from controller.history import with_forecasts
 from controller.inbox import Told as Post
 from controller.listening import ask_level, ask_others, noted_alerts
 from controller.own_releases import own_release, release_name
 from controller.pinned import effective_policy
-from controller.progress import told
-from controller.record import RecordTooNew, noted, rfc3339
+from controller.progress import looping, told
+from controller.record import noted, rfc3339
 from controller.release.names import AppKey
 from controller.release.observation import Observation
 from controller.release.plan import Plan
 from controller.release.record import Record, Watching
 from controller.release.vocabulary import Cause, Phase
 from controller.requests.failure import Failure, FailureKind
-from controller.requests.looks import ReadRelease
 from controller.settings import Settings, Source
 from controller.watch_looks import ask_watch
 from policies.schema import ReleasePolicy, ReleasePolicySpec
@@ -191,16 +189,10 @@ def over(record: Record, because: str, now: float) -> Record:
 
 def _written(app: AppKey, attempt: Attempt, after: Record, now: float) -> Reading[TickResult]:
     """Compare-and-swap on the record that this look started from."""
-    answer = yield ReadRelease(app.namespace, attempt.name)
-    if isinstance(answer, Failure):
-        return TickResult(app, attempt.name, attempt.record, failure=answer, again_in=answer.retry_after)
-    if not isinstance(answer, dict):
-        return TickResult(app, attempt.name, attempt.record)
-    try:
-        latest = replace(parsed(answer), tells=attempt.tells)
-    except RecordTooNew as error:
-        return TickResult(app, attempt.name, attempt.record, note=str(error))
-    if latest.problem or latest.uid != attempt.uid or latest.record.sequence != attempt.record.sequence:
+    latest = yield from reread(app, attempt)
+    if isinstance(latest, TickResult):
+        return latest
+    if latest.record.sequence != attempt.record.sequence:
         return TickResult(app, attempt.name, latest.record, again_in=SOON)
     return (yield from carry_out(app, latest, attempt.record, after, Plan(), now))
 
@@ -236,9 +228,7 @@ def judged(
     if pausing:
         after = firing.remembered(after, pausing, "idle", now)
         after = noted(after, "Alert", f"{firing.described(pausing, now)}; nothing is left to pause", now)
-    looping = [pod for pod in seen.contenders if pod.restarts >= MOST_RESTARTS]
-    if looping:
-        pod = max(looping, key=lambda each: each.restarts)
+    if (pod := looping(seen)) is not None:
         return after, Danger(Cause.CRASH_LOOP, f"pod {pod.name} restarted {pod.restarts} times{told(pod)}")
     worse = [each for each in gates.verdicts if each.required and each.verdict is Verdict.DEGRADED]
     if worse:

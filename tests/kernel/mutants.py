@@ -62,7 +62,7 @@ MUTANTS = (
            "if (available := seen.available(role)) < 0:"),
     Mutant("no digest bound", FORWARD, "if record.contender is not None and spare.digest != record.contender.digest:",
            "if False and spare is not None and record.contender is not None:"),
-    Mutant("crash loops ignored", FORWARD, "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
+    Mutant("crash loops ignored", "controller/progress.py", "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
     Mutant("abort ignored", FORWARD, "if seen.wishes.abort is not None:", "if False:"),
     Mutant("blind passes", FORWARD, "if overall is Verdict.BLIND or unseen:", "if False:"),
     Mutant("degraded passes", FORWARD, "if not degraded:\n        return None", "if True:\n        return None"),
