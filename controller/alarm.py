@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from controller.accompanied import Accompanied
 from controller.firing import described
-from controller.progress import span
+from controller.inbox import stamp
 from controller.release.decision import Decision, Hold, RollBack
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record
@@ -28,7 +28,7 @@ def sounded(
     holding = seen.firing or ()
     if not holding or seen.wishes.promote == record.stage:
         return None
-    because = f"{described(holding, seen.now)}; {_charged(record, seen, verdicts, policy)}"
+    because = f"{described(holding, None)}; {_charged(record, seen, verdicts, policy)}"
     return Hold(HoldReason.ALERT, because, deadline, "rollBack, unless it ends or `nightferry promote` lets it go on")
 
 
@@ -51,5 +51,5 @@ def _charged(record: Record, seen: Observation, verdicts: Sequence[GateVerdict],
     stage = Accompanied(policy).stage_name(record, record.stage)
     said = verdicts or record.verdicts
     gates = ", ".join(f"{each.gate} {each.verdict.value}" for each in said) or "nothing yet"
-    told = f"charged to {stage} of {seen.release}, begun {span(seen.now - record.stage_since)} ago; gates: {gates}"
+    told = f"charged to {stage} of {seen.release}, begun at {stamp(record.stage_since)[11:19]}Z; gates: {gates}"
     return told + (f"; released beside it: {', '.join(seen.others)}" if seen.others else "")

@@ -73,7 +73,10 @@ def begin(
         trains = trains_in(answer)
     leave = departure(case, trains)
     if isinstance(leave, Hold):
-        return (yield from _stays(case, leave, missed(case, leave, trains), settings))
+        stay = yield from foreseen(case, leave)
+        if isinstance(stay, Failure):
+            return TickResult(app, attempt.name, record, failure=stay)
+        return (yield from _stays(case, stay, missed(case, leave, trains), settings))
     if record.phase is Phase.QUEUED:
         because = _asked(spec)
         waited = applied(record, Proceed("its hour has come"), (), now)
@@ -91,23 +94,27 @@ def begin(
 
 def wait_behind(
     app: AppKey,
-    attempt: Attempt,
+    behind: Sequence[Attempt],
     policy: ReleasePolicy,
     attempts: Sequence[Attempt],
     first: str,
     settings: Settings,
     now: float,
 ) -> Reading[TickResult | None]:
-    """One that looks like a version in quarantine, behind release `first` that waits for its hour: it is told, if so.
+    """Those that look like a version in quarantine, behind release `first` that waits for its hour: told, if they are.
 
-    Whether it replaces that one is known in its own preflight only, so it does not begin.
+    Whether they replace that one is known in their own preflight only, so they do not begin.
     """
-    case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, "", _origin(attempt.spec), now)
-    stay = Hold(HoldReason.QUARANTINED, f"release {first} goes first", None, "")
-    found = yield from foreseen(case, stay)
-    if isinstance(found, Failure):
-        return TickResult(app, attempt.name, attempt.record, failure=found)
-    return None if found is stay else (yield from _stays(case, found, "", settings))
+    for attempt in behind:
+        case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, "", _origin(attempt.spec), now)
+        stay = Hold(HoldReason.QUARANTINED, f"release {first} goes first", None, "")
+        found = yield from foreseen(case, stay)
+        if isinstance(found, Failure):
+            return TickResult(app, attempt.name, attempt.record, failure=found)
+        told = (yield from _stays(case, found, "", settings)) if found is not stay else None
+        if told is not None and (told.wrote or told.failure is not None):
+            return told
+    return None
 
 
 def _asked(spec: ReleaseSpec) -> str:
@@ -182,12 +189,8 @@ def _of_own(case: Case, observed: Observation, template: Template) -> Finding:
 
 
 def _stays(case: Case, stay: Hold, told: str, settings: Settings) -> Reading[TickResult]:
-    """It may not leave at this hour: it waits, and what it has borrowed by now it gives back. `told`: what it missed."""
+    """It may not leave at this hour: it waits, and gives back what it has borrowed. `told`: what it missed."""
     record, now = case.attempt.record, case.now
-    found = yield from foreseen(case, stay)
-    if isinstance(found, Failure):
-        return TickResult(case.app, case.attempt.name, record, failure=found)
-    stay = found
     if not record.because:
         # Its first record: people read there since when it waits.
         record = replace(record, since=seconds(case.attempt.created), because=_asked(case.attempt.spec))

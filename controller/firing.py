@@ -164,18 +164,19 @@ def is_known(record: Record, firing: Firing, part: str) -> bool:
 # --------------------------------------------------------------------------------------------- how it is said
 
 
-def described(firing: Sequence[Firing], now: float) -> str:
-    """The alerts in words, the first few by name."""
+def described(firing: Sequence[Firing], now: float | None) -> str:
+    """The alerts in words, the first few by name; without `now` they do not say for how long they have fired."""
     told = "; ".join(_one(each, now) for each in firing[:_SHOWN])
     more = f"; and {len(firing) - _SHOWN} more" if len(firing) > _SHOWN else ""
     return f"{told}{more}"
 
 
-def _one(firing: Firing, now: float) -> str:
+def _one(firing: Firing, now: float | None) -> str:
     labels = ", ".join(
         f"{name}={value[:40]}" for name, value in sorted(firing.labels.items()) if name not in ("alertname", "__name__")
     )
-    since = f"since {stamp(firing.since)[11:19]}Z, for {max(0.0, now - firing.since):.0f}s"
+    since = f"since {stamp(firing.since)[11:19]}Z"
+    since += f", for {max(0.0, now - firing.since):.0f}s" if now is not None else ""
     return f"alert {firing.name or '?'} ({labels[:160]}) fires {since}" + (
         f": {firing.summary[:120]}" if firing.summary else ""
     )

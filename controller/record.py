@@ -31,7 +31,7 @@ MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the 
 _LAST_TIME = 253402300799.0  # the end of the year 9999
 # Holds whose time is not charged to the release's deadline: people's, and the hours in which nothing may go on.
 EXCUSED = frozenset({HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL, HoldReason.WINDOW_CLOSED})
-EVIDENCE_EVERY = 60.0  # seconds between writes that only refresh the evidence
+EVIDENCE_EVERY = 60.0  # seconds between writes that only refresh the evidence, or the numbers in a hold's words
 
 
 class RecordInvalid(ValueError):
@@ -144,15 +144,34 @@ def _stages(record: Record) -> tuple[Stage, ...]:
     return Accompanied(pinned(record.policy).spec).stages(record)
 
 
-_TOLD_ANEW = frozenset({HoldReason.AWAITS_TRAIN, HoldReason.PREFLIGHT_BLIND})
+# Holds whose words have no numbers that pass by: where they differ, something else is true.
+_TOLD_AT_ONCE = frozenset(
+    {
+        HoldReason.WINDOW_CLOSED,
+        HoldReason.FROZEN,
+        HoldReason.NOT_BEFORE,
+        HoldReason.AWAITS_TRAIN,
+        HoldReason.QUARANTINED,
+        HoldReason.PREFLIGHT_BLIND,
+        HoldReason.LEARNING,
+        HoldReason.PAUSED_BY_PERSON,
+        HoldReason.POLICY_GONE,
+        HoldReason.INCUMBENT_CHANGED,
+        HoldReason.ALERT,
+    }
+)
 
 
 def worth_writing(before: Record, after: Record, now: float) -> bool:
-    """Whether `after` says anything that is not only newer numbers in the same sentences."""
+    """Whether `after` says anything that is not only newer numbers in the same sentences, or those are old by now."""
     if _essence(before) != _essence(after):
         return True
-    fresh = before.verdicts != after.verdicts and bool(after.verdicts)
+    fresh = (before.verdicts != after.verdicts and bool(after.verdicts)) or _words(before) != _words(after)
     return fresh and now - before.verdicts_at >= EVIDENCE_EVERY
+
+
+def _words(record: Record) -> str:
+    return record.held.because if record.held is not None else ""
 
 
 def _essence(record: Record) -> tuple[Any, ...]:
@@ -160,8 +179,7 @@ def _essence(record: Record) -> tuple[Any, ...]:
     return (
         replace(record, because="", held=None, verdicts=(), verdicts_at=0.0, sequence=0, intent=""),
         (held.reason, held.since, held.until, held.then) if held is not None else None,
-        # Who waits for a train, and what a preflight cannot see, is told without numbers that pass by.
-        held.because if held is not None and held.reason in _TOLD_ANEW else "",
+        held.because if held is not None and held.reason in _TOLD_AT_ONCE else "",
         tuple((v.gate, v.verdict, v.required) for v in record.verdicts),
         record.because if record.phase in ENDS else "",
     )
@@ -334,7 +352,9 @@ def _within_bounds(record: Record) -> dict[str, Any]:
             return built
 
 
-_WAITS_FOR_A_PERSON = frozenset({HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED})
+_WAITS_FOR_A_PERSON = frozenset(
+    {HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED, HoldReason.QUARANTINED}
+)
 
 
 def conditions(record: Record, generation: int) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import msgspec
 
 from controller import notices
 from controller.attempt import Attempt, Reading, Step, TickResult, parsed
-from controller.begin import begin
+from controller.begin import begin, wait_behind
 from controller.drive import drive
 from controller.housekeeping import pinned_last, tidy
 from controller.inbox import Told as Post
@@ -82,8 +82,10 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     if active is None and not queued:
         return (yield from _idle(app, policy, attempts, settings, now, posts)) or TickResult(app)
     unwanted = [each for each in queued if (each.refused or each.spec.abort is not None) and not each.deleting]
+    behind: list[Attempt] = []
     while (active is not None or len(queued) > 1) and queued and resembles(queued[-1], attempts):
-        queued.pop()  # it may be refused for its quarantine: until nothing else is asked for it turns nothing back
+        # It may be refused for its quarantine: until nothing else is asked for it turns nothing back.
+        behind.append(queued.pop())
     # A restore goes first, then a way back, for which no change has to give up its place in the night; else the newest
     # wish wins. The wishes that one of their kind replaces are told so by `begin`.
     restores = [each for each in queued if each.spec.restore_of is not None]
@@ -104,8 +106,9 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
         begun = yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now)
         if active is None and policy is not None and _waits(begun):
+            told = yield from wait_behind(app, behind, policy, attempts, chosen.name, settings, now)
             # It may wait for its hours all day: meanwhile the app is like one without a release.
-            return (yield from _idle(app, policy, attempts, settings, now, posts)) or begun
+            return told or (yield from _idle(app, policy, attempts, settings, now, posts)) or begun
         return begun
     refused = complaint if isinstance(policy_object, Mapping) else ""
     return (yield from drive(app, chosen, policy, refused, newer_name, settings, now, posts))

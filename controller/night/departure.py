@@ -49,6 +49,8 @@ def _train(case: Case, trains: Sequence[Train]) -> Train | None:
 def missed(case: Case, stay: Hold, trains: Sequence[Train] = ()) -> str:
     """What to tell of an opening that went by without a start since the release was looked at last, or ""."""
     record, policy = case.attempt.record, case.policy.spec
+    if record.held is not None and record.held.reason is HoldReason.QUARANTINED:
+        return ""  # no opening would have let it leave
     if stay.reason is HoldReason.AWAITS_TRAIN:
         train = _train(case, trains)
         return ride.missed(train, record.held, case.now) if train is not None else ""

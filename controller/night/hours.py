@@ -7,7 +7,6 @@ A clock that was set back opens nothing: the latest time at which the record was
 from __future__ import annotations
 
 from controller.night.windows import closing, frozen, next_opening, opening, wall
-from controller.progress import span
 from controller.release.decision import Hold
 from controller.release.vocabulary import HoldReason
 from policies.openings import frozen_from_to
@@ -67,5 +66,5 @@ def _shut(spec: ReleasePolicySpec, not_before: float | None, now: float) -> tupl
     if ends - now >= shortest.seconds:
         return None
     ending = "the window closes" if ends == closes else "a freeze begins"
-    because = f"{ending} in {span(ends - now)}, and the shortest release takes {shortest}"
+    because = f"{ending} {wall(zone, ends)}: too little is left, the shortest release takes {shortest}"
     return HoldReason.WINDOW_CLOSED, because, ends

@@ -42,6 +42,7 @@ class HoldReason(StrEnum):
     FROZEN = "Frozen"
     NOT_BEFORE = "NotBefore"
     AWAITS_TRAIN = "AwaitsTrain"
+    QUARANTINED = "Quarantined"
     ALERT = "Alert"
 
 

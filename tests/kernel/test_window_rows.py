@@ -125,7 +125,7 @@ def test_y22_a_controller_that_comes_back_with_too_little_left_waits_for_the_nex
     night.driver.run_to(night.world.now + 60.0)
     assert kinds(night.world) == ["HoldWindowClosed", "WindowMissed"]
     missed = status(night.world)["record"]["decisions"][-1]["because"]
-    assert "closes in 30s" in missed
+    assert "closes Thu 2025-10-09 09:20 UTC" in missed
     assert "takes 1m" in missed
 
 
