@@ -207,13 +207,11 @@ class Evidence:
         return out
 
 
-def blind(
-    absence: Absence, *, exposure: Exposure | None = None, freshness: Freshness | None = None, limit: str = ""
-) -> Evidence:
+def blind(absence: Absence, *, exposure: Exposure | None = None, freshness: Freshness | None = None) -> Evidence:
     """Evidence of having no usable data: neither a pass nor a failure."""
     return Evidence(
         verdict=Verdict.BLIND,
-        because=f"No usable data ({absence.reason.value}): {absence.detail}.{limit}",
+        because=f"No usable data ({absence.reason.value}): {absence.detail}",
         would_change="usable samples of contender and incumbent in the same settled windows",
         exposure=exposure or Exposure(),
         freshness=freshness or Freshness(),
