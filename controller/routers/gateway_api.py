@@ -20,9 +20,10 @@ from controller.release.plan import ObjectWrite
 from controller.release.record import Record, Saved
 from controller.release.vocabulary import Role
 from controller.routers import sides
+from controller.routers.rules import Rules, undone
 from controller.routers.shown import Gone, Shown
-from controller.routers.sides import Object, service_of, side_name
-from controller.routers.split import Reference, Rule, alone, join, shared, shown, split
+from controller.routers.sides import service_of, side_name
+from controller.routers.split import Dialect, Reference, Rule, alone, as_saved, shared
 from policies.schema import ReleasePolicySpec
 from policies.traffic import Match
 
@@ -54,10 +55,7 @@ class _Route:
         return {**reference, "name": side_name(self.service, role), "weight": weight}
 
     def to_app(self, reference: Reference, saved: Sequence[Reference]) -> Reference:
-        plain = {**reference, "name": self.service}
-        plain.pop("weight", None)
-        same = (each for each in saved if {key: each[key] for key in each if key != "weight"} == plain)
-        return next(same, plain)
+        return as_saved({**reference, "name": self.service}, saved)
 
     def matching(self, rule: Rule) -> Rule:
         conditions = [
@@ -89,41 +87,32 @@ class GatewayApi:
         return (*sides.service_reads(policy), _own(policy))
 
     def problems(self, policy: ReleasePolicySpec, seen: Observation) -> str:
-        route, ref, service = seen.objects.get(_own(policy)), _own(policy), service_of(policy)
-        if route is None:
+        rules, ref, service = _rules(policy, seen), _own(policy), service_of(policy)
+        if rules is None:
             return f"{ref} does not exist: create it, or correct spec.strategy.traffic.gatewayAPI.httpRoute"
         if problem := sides.service_problems(policy, seen, sides=True):
             return problem
-        dialect, rules = _dialect(policy, route), join(_rules(route), _dialect(policy, route), ())
-        if places := shared(rules, dialect):
+        dialect, joined = rules.dialect, rules.joined()
+        if places := shared(joined, dialect):
             return (
                 f"rule {places[0] + 1} of {ref} shares its requests between Service {service} and another backend: "
                 "give the app a rule of its own"
             )
-        ours = [rule for rule in rules if alone(rule, dialect)]
+        ours = [rule for rule in joined if alone(rule, dialect)]
         if not ours:
             return f"no rule of {ref} leads to Service {service}: add one, or correct the policy's traffic"
         if not dialect.matches:
             return ""
-        if len(rules) + len(ours) > MOST_RULES:
-            return f"{ref} has {len(rules)} rules, and matches need {len(ours)} more of {MOST_RULES}: leave out match"
+        if len(joined) + len(ours) > MOST_RULES:
+            return f"{ref} has {len(joined)} rules, and matches need {len(ours)} more of {MOST_RULES}: leave out match"
         for rule in ours:
             if problem := _match_problem(rule, dialect, ref):
                 return problem
         return ""
 
     def saved(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[Saved, ...]:
-        route, ref = seen.objects.get(_own(policy)), _own(policy)
-        if route is None:
-            return ()
-        dialect = _dialect(policy, route)
-        references = [
-            each
-            for rule in join(_rules(route), dialect, ())
-            for each in rule.get("backendRefs") or ()
-            if dialect.leads_to(each) == "app"
-        ]
-        return (Saved(ref.kind, ref.name, sides.uid_of(route), sides.saved_text({_SAVED: _distinct(references)})),)
+        rules = _rules(policy, seen)
+        return (rules.saved(),) if rules is not None else ()
 
     def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.prepare_services(policy, seen)
@@ -132,21 +121,15 @@ class GatewayApi:
         return sides.reached(seen, side_name(service_of(policy), role), role)
 
     def shows(self, policy: ReleasePolicySpec, seen: Observation) -> Shown | Gone:
-        route, ref = seen.objects.get(_own(policy)), _own(policy)
-        if route is None:
+        rules, ref = _rules(policy, seen), _own(policy)
+        if rules is None:
             return Gone(f"{ref} was deleted: create it again, or abort the release")
-        found = shown(_rules(route), _dialect(policy, route))
-        if found is None:
+        if rules.shown is None:
             return Gone(f"no rule of {ref} leads to Service {service_of(policy)} any more: add it again")
-        weight, matches, pinned = found
-        return Shown(weight, matches, pinned, _unseen(route, ref))
+        return Shown(*rules.shown, unseen=_unseen(rules))
 
     def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
-        shown_now = self.shows(policy, seen)
-        if isinstance(shown_now, Gone):
-            return ()
-        ref = _own(policy)
-        return sides.reversal(ref, seen.objects.get(ref), seen, str(shown_now.weight) if shown_now.pinned else "apart")
+        return undone(self.shows(policy, seen), _own(policy), seen)
 
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.stamp((_own(policy),), record, seen)
@@ -154,28 +137,19 @@ class GatewayApi:
     def steer(
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, weight: int, *, matches: bool
     ) -> ObjectWrite | None:
-        route, ref = seen.objects.get(_own(policy)), _own(policy)
-        if route is None:
+        rules = _rules(policy, seen)
+        if rules is None:
             return None
-        if write := sides.prepare_services(policy, seen):
-            return write
-        dialect = _dialect(policy, route)
-        joined = join(_rules(route), dialect, sides.saved_fields(record, ref).get(_SAVED, ()))
-        rules = split(joined, dialect, weight, matches=matches and bool(dialect.matches))
-        return sides.led(ref, route, {"rules": rules}, str(weight), record, seen, f"{ref} at weight {weight}")
+        return self.prepare(policy, record, seen) or rules.led(record, seen, weight, matches=matches)
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
-        route, ref = seen.objects.get(_own(policy)), _own(policy)
-        if route is not None:
-            rules = join(_rules(route), _dialect(policy, route), sides.saved_fields(record, ref).get(_SAVED, ()))
-            if write := sides.let_go(ref, route, {"rules": rules}, f"{ref} leads to {service_of(policy)}"):
+        rules = _rules(policy, seen)
+        if rules is not None:
+            if write := rules.let_go(record, service_of(policy)):
                 return write
-            if _unseen(route, ref):
+            if _unseen(rules):
                 return None
         return sides.delete_services(policy, seen)
-
-
-_SAVED = "spec.rules[*].backendRefs[*]"
 
 
 def _own(policy: ReleasePolicySpec) -> Ref:
@@ -185,22 +159,11 @@ def _own(policy: ReleasePolicySpec) -> Ref:
     return Ref("HTTPRoute", traffic.gateway_api.http_route)
 
 
-def _dialect(policy: ReleasePolicySpec, route: Object) -> _Route:
-    traffic = policy.strategy.traffic
-    namespace = str((route.get("metadata") or {}).get("namespace", ""))
-    return _Route(service_of(policy), namespace, traffic.match if traffic is not None else ())
-
-
-def _rules(route: Object) -> list[Rule]:
-    return list((route.get("spec") or {}).get("rules") or ())
-
-
-def _distinct(references: Sequence[Reference]) -> list[Reference]:
-    kept: list[Reference] = []
-    for each in references:
-        if each not in kept:
-            kept.append(each)
-    return kept
+def _rules(policy: ReleasePolicySpec, seen: Observation) -> Rules | None:
+    route, traffic = seen.objects.get(_own(policy)), policy.strategy.traffic
+    if route is None or traffic is None:
+        return None
+    return Rules(_own(policy), route, "rules", _Route(service_of(policy), sides.namespace_of(route), traffic.match))
 
 
 def _headers(match: Match) -> list[dict[str, str]]:
@@ -215,7 +178,7 @@ def _within(part: Sequence[Mapping[str, str]], headers: Sequence[Mapping[str, st
     return all(each in plain for each in part)
 
 
-def _match_problem(rule: Rule, dialect: _Route, ref: Ref) -> str:
+def _match_problem(rule: Rule, dialect: Dialect, ref: Ref) -> str:
     """Whether the policy's matches fit beside those of a rule."""
     names = {
         str(each.get("name", "")).lower() for found in rule.get("matches") or () for each in found.get("headers") or ()
@@ -229,12 +192,13 @@ def _match_problem(rule: Rule, dialect: _Route, ref: Ref) -> str:
     return ""
 
 
-def _unseen(route: Object, ref: Ref) -> str:
+def _unseen(rules: Rules) -> str:
+    route = rules.own
     generation = int((route.get("metadata") or {}).get("generation") or 0)
     for parent in (route.get("status") or {}).get("parents") or ():
         for condition in parent.get("conditions") or ():
             seen = condition.get("observedGeneration")
             if condition.get("type") == "Accepted" and seen is not None and int(seen) < generation:
                 name = (parent.get("parentRef") or {}).get("name", "")
-                return f"gateway {name} has not acted upon the last change of {ref}"
+                return f"gateway {name} has not acted upon the last change of {rules.ref}"
     return ""

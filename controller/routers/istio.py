@@ -22,14 +22,15 @@ from controller.release.plan import CreateObject, ObjectWrite, PatchObject
 from controller.release.record import Record, Saved
 from controller.release.vocabulary import Role
 from controller.routers import sides
+from controller.routers.rules import Rules, undone
 from controller.routers.shown import Gone, Shown
-from controller.routers.sides import HASH_LABEL, Object, service_of
-from controller.routers.split import Reference, Rule, alone, join, shared, shown, split
+from controller.routers.sides import Object, service_of
+from controller.routers.split import Reference, Rule, alone, as_saved, shared
+from controller.slots import HASH_LABEL
 from policies.schema import ReleasePolicySpec
 from policies.traffic import Match
 
 SUBSETS: Mapping[Role, str] = {"incumbent": "nightferry-incumbent", "contender": "nightferry-contender"}
-_SAVED = "spec.http[*].route[*]"
 _SAVED_SUBSETS = "spec.subsets"
 _DEFAULT_VERSION = "networking.istio.io/v1"
 _ANY_REQUEST: Mapping[str, Any] = {}
@@ -56,10 +57,7 @@ class _Http:
 
     def to_app(self, reference: Reference, saved: Sequence[Reference]) -> Reference:
         destination = {key: value for key, value in reference["destination"].items() if key != "subset"}
-        plain = {**reference, "destination": destination}
-        plain.pop("weight", None)
-        same = (each for each in saved if {key: each[key] for key in each if key != "weight"} == plain)
-        return next(same, plain)
+        return as_saved({**reference, "destination": destination}, saved)
 
     def matching(self, rule: Rule) -> Rule:
         conditions = [
@@ -93,18 +91,18 @@ class Istio:
         return (Ref("Service", service), Ref("Endpoints", service), _own(policy), _rule(policy))
 
     def problems(self, policy: ReleasePolicySpec, seen: Observation) -> str:
-        own, ref, service = seen.objects.get(_own(policy)), _own(policy), service_of(policy)
-        if own is None:
+        rules, ref, service = _rules(policy, seen), _own(policy), service_of(policy)
+        if rules is None:
             return f"{ref} does not exist: create it, or correct spec.strategy.traffic.istio.virtualService"
         if problem := sides.service_problems(policy, seen, sides=False):
             return problem
-        dialect, rules = _dialect(policy, own), join(_rules(own), _dialect(policy, own), ())
-        if places := shared(rules, dialect):
+        dialect, joined = rules.dialect, rules.joined()
+        if places := shared(joined, dialect):
             return (
                 f"http route {places[0] + 1} of {ref} shares its requests between Service {service} and another "
                 "destination: give the app a route of its own"
             )
-        ours = [rule for rule in rules if alone(rule, dialect)]
+        ours = [rule for rule in joined if alone(rule, dialect)]
         if not ours:
             return (
                 f"no http route of {ref} leads to Service {service} without a subset: add one, or correct the policy's "
@@ -117,19 +115,13 @@ class Istio:
             for header in _headers(match):
                 if header.lower() in names:
                     return f"a route of {ref} looks at header {header} already: match another one in the policy"
-        return _rule_problem(policy, seen, dialect)
+        return _rule_problem(policy, seen, sides.namespace_of(rules.own))
 
     def saved(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[Saved, ...]:
-        own, ref, rule = seen.objects.get(_own(policy)), _own(policy), seen.objects.get(_rule(policy))
-        if own is None:
+        rules, rule = _rules(policy, seen), seen.objects.get(_rule(policy))
+        if rules is None:
             return ()
-        dialect = _dialect(policy, own)
-        references: list[Reference] = []
-        for route in join(_rules(own), dialect, ()):
-            references += [
-                each for each in route.get("route") or () if dialect.leads_to(each) == "app" and each not in references
-            ]
-        saved = [Saved(ref.kind, ref.name, sides.uid_of(own), sides.saved_text({_SAVED: references}))]
+        saved = [rules.saved()]
         if rule is not None and not sides.made_by_us(rule):
             kept = [each for each in _subsets(rule) if each.get("name") not in SUBSETS.values()]
             fields: Mapping[str, Any] = {f"{_SAVED_SUBSETS}[*]": kept} if kept else {_SAVED_SUBSETS: None}
@@ -168,23 +160,17 @@ class Istio:
         return sides.reached(seen, service_of(policy), role) if there else 0
 
     def shows(self, policy: ReleasePolicySpec, seen: Observation) -> Shown | Gone:
-        own, ref = seen.objects.get(_own(policy)), _own(policy)
-        if own is None:
+        rules, ref = _rules(policy, seen), _own(policy)
+        if rules is None:
             return Gone(f"{ref} was deleted: create it again, or abort the release")
-        found = shown(_rules(own), _dialect(policy, own))
-        if found is None:
+        if rules.shown is None:
             return Gone(f"no http route of {ref} leads to Service {service_of(policy)} any more: add it again")
-        weight, matches, pinned = found
         if _names_rule(policy) and seen.objects.get(_rule(policy)) is None:
             return Gone(f"{_rule(policy)} was deleted, and its subsets with it: create it again, or abort the release")
-        return Shown(weight, matches, pinned)
+        return Shown(*rules.shown)
 
     def undone(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
-        shown_now = self.shows(policy, seen)
-        if isinstance(shown_now, Gone):
-            return ()
-        ref = _own(policy)
-        return sides.reversal(ref, seen.objects.get(ref), seen, str(shown_now.weight) if shown_now.pinned else "apart")
+        return undone(self.shows(policy, seen), _own(policy), seen)
 
     def stamp(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         return sides.stamp((_own(policy), _rule(policy)), record, seen)
@@ -192,23 +178,15 @@ class Istio:
     def steer(
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, weight: int, *, matches: bool
     ) -> ObjectWrite | None:
-        own, ref = seen.objects.get(_own(policy)), _own(policy)
-        if own is None:
+        rules = _rules(policy, seen)
+        if rules is None:
             return None
-        if write := self.prepare(policy, record, seen):
-            return write
-        dialect = _dialect(policy, own)
-        joined = join(_rules(own), dialect, sides.saved_fields(record, ref).get(_SAVED, ()))
-        rules = split(joined, dialect, weight, matches=matches and bool(dialect.matches))
-        return sides.led(ref, own, {"http": rules}, str(weight), record, seen, f"{ref} at weight {weight}")
+        return self.prepare(policy, record, seen) or rules.led(record, seen, weight, matches=matches)
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
-        own, ref = seen.objects.get(_own(policy)), _own(policy)
-        if own is not None:
-            rules = join(_rules(own), _dialect(policy, own), sides.saved_fields(record, ref).get(_SAVED, ()))
-            if write := sides.let_go(ref, own, {"http": rules}, f"{ref} leads to {service_of(policy)}"):
-                return write
-        return self._without_subsets(policy, record, seen)
+        rules = _rules(policy, seen)
+        released = rules.let_go(record, service_of(policy)) if rules is not None else None
+        return released or self._without_subsets(policy, record, seen)
 
     def _without_subsets(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         """Our subsets go; a DestinationRule of ours goes as a whole."""
@@ -248,7 +226,7 @@ def _rule(policy: ReleasePolicySpec) -> Ref:
     return Ref("DestinationRule", _istio(policy).destination_rule or f"{service_of(policy)}-nightferry")
 
 
-def _rule_problem(policy: ReleasePolicySpec, seen: Observation, dialect: _Http) -> str:
+def _rule_problem(policy: ReleasePolicySpec, seen: Observation, namespace: str) -> str:
     ref = _rule(policy)
     rule = seen.objects.get(ref)
     if rule is None:
@@ -256,19 +234,18 @@ def _rule_problem(policy: ReleasePolicySpec, seen: Observation, dialect: _Http) 
     if not _names_rule(policy) and not sides.made_by_us(rule):
         return f"{ref} exists and is not ours: name it in spec.strategy.traffic.istio.destinationRule"
     host = str((rule.get("spec") or {}).get("host", ""))
-    if not is_host(host, dialect.service, dialect.namespace):
-        return f"{ref} is for host {host}, not for Service {dialect.service}: name the DestinationRule of that Service"
+    if not is_host(host, service_of(policy), namespace):
+        return (
+            f"{ref} is for host {host}, not for Service {service_of(policy)}: name the DestinationRule of that Service"
+        )
     return ""
 
 
-def _dialect(policy: ReleasePolicySpec, own: Object) -> _Http:
-    traffic = policy.strategy.traffic
-    namespace = str((own.get("metadata") or {}).get("namespace", ""))
-    return _Http(service_of(policy), namespace, traffic.match if traffic is not None else ())
-
-
-def _rules(own: Object) -> list[Rule]:
-    return list((own.get("spec") or {}).get("http") or ())
+def _rules(policy: ReleasePolicySpec, seen: Observation) -> Rules | None:
+    own, traffic = seen.objects.get(_own(policy)), policy.strategy.traffic
+    if own is None or traffic is None:
+        return None
+    return Rules(_own(policy), own, "http", _Http(service_of(policy), sides.namespace_of(own), traffic.match))
 
 
 def _subsets(rule: Object) -> list[Any]:

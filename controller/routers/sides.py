@@ -12,15 +12,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.release.names import CLAIM_ANNOTATION, GROUP, Ref
+from controller.release.names import CLAIM_ANNOTATION, GROUP, MADE_BY, Ref
 from controller.release.observation import Observation
 from controller.release.plan import CreateObject, DeleteObject, ObjectWrite, PatchObject
 from controller.release.record import Record
 from controller.release.vocabulary import Role
+from controller.slots import HASH_LABEL
 from policies.schema import ReleasePolicySpec
 
-HASH_LABEL = "pod-template-hash"
-MADE_BY = {"app.kubernetes.io/managed-by": "nightferry"}
 RELEASE_ANNOTATION = f"{GROUP}/release"
 ROLES: tuple[Role, Role] = ("incumbent", "contender")
 
@@ -69,6 +68,10 @@ def version_of(obj: Object) -> str:
 
 def uid_of(obj: Object) -> str:
     return str((obj.get("metadata") or {}).get("uid", ""))
+
+
+def namespace_of(obj: Object) -> str:
+    return str((obj.get("metadata") or {}).get("namespace", ""))
 
 
 def made_by_us(obj: Object) -> bool:

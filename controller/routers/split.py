@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from controller.release.vocabulary import Role
+from policies.traffic import Match
 
 Rule = Mapping[str, Any]
 Reference = Mapping[str, Any]
@@ -27,6 +28,11 @@ class Dialect(Protocol):
     @property
     def references(self) -> str:
         """The field of a rule that holds its references."""
+        ...
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """The policy's matches."""
         ...
 
     def leads_to(self, reference: Reference) -> Role | str:
@@ -54,6 +60,16 @@ def weight_of(reference: Reference) -> int:
     """A reference without a weight has all of it: 1 in the Gateway API, 100 in Istio; the sums are relative."""
     weight = reference.get("weight")
     return 1 if weight is None else int(weight)
+
+
+def as_saved(reference: Reference, saved: Sequence[Reference]) -> Reference:
+    """The reference with the weight that it was saved with; without one where it was not saved."""
+    plain = _without_weight(reference)
+    return next((each for each in saved if _without_weight(each) == plain), plain)
+
+
+def _without_weight(reference: Reference) -> Reference:
+    return {key: value for key, value in reference.items() if key != "weight"}
 
 
 def _roles(rule: Rule, dialect: Dialect) -> list[str]:
