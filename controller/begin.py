@@ -97,17 +97,19 @@ def wait_behind(
     behind: Sequence[Attempt],
     policy: ReleasePolicy,
     attempts: Sequence[Attempt],
-    first: str,
+    first: TickResult,
     settings: Settings,
     now: float,
 ) -> Reading[TickResult | None]:
-    """Those that look like a version in quarantine, behind release `first` that waits for its hour: told, if they are.
+    """Those that look like a version in quarantine, behind one that waits for its hour (`first`): told, if they are.
 
     Whether they replace that one is known in their own preflight only, so they do not begin.
     """
+    held = first.record.held if first.record is not None else None
+    until = held.until if held is not None else None
     for attempt in behind:
         case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, "", _origin(attempt.spec), now)
-        stay = Hold(HoldReason.QUARANTINED, f"release {first} goes first", None, "")
+        stay = Hold(HoldReason.QUARANTINED, f"release {first.release} goes first", until, "")
         found = yield from foreseen(case, stay)
         if isinstance(found, Failure):
             return TickResult(app, attempt.name, attempt.record, failure=found)

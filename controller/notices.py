@@ -5,7 +5,8 @@ sent or given up, and its id follows from release, decision and notifier: whatev
 same id. The marks are absolute: a notice that is done is never open again.
 
 Told is what turned a release that moves, its end, and a night that it missed. What a release waits for before its
-start (its hour, its train, the learner) is no news: the end of the waiting is.
+start (its hour, its train, the learner) is no news: the end of the waiting is. But that its version is in quarantine
+is told at once: somebody can do something about it before its hour.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import msgspec
 from controller.record import MOST_ENTRIES, noted, rfc3339
 from controller.release.names import AppKey
 from controller.release.record import Entry, Notice, Record
-from controller.release.vocabulary import ENDS, FORWARD, Cause, Phase
+from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase
 from controller.requests.outside import Deliver, Delivery
 from policies.notify import Event, NotifyRoute
 from policies.release import ReleaseSpec
@@ -42,6 +43,7 @@ _OTHERS: Mapping[str, Event] = {
     "WatchDegraded": "paused",
 }
 _MOVING = FORWARD | {Phase.ROLLING_BACK}
+_IN_QUARANTINE = f"Hold{HoldReason.QUARANTINED.value}"
 
 
 def queued(before: Record, after: Record, uid: str, routes: Sequence[NotifyRoute]) -> Record:
@@ -87,7 +89,7 @@ def event_of(entry: Entry, before: Record, after: Record) -> Event | None:
     if entry.kind == "Advance":
         return "started" if before.phase not in _MOVING else "advanced"
     if entry.kind.startswith("Hold"):
-        return "paused" if entry.phase in _MOVING else None
+        return "paused" if entry.phase in _MOVING or entry.kind == _IN_QUARANTINE else None
     if entry.kind == "Unhold":
         return "resumed" if entry.phase in _MOVING and after.held is None and after.phase not in ENDS else None
     return _OTHERS.get(entry.kind)

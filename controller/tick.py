@@ -106,7 +106,7 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
         begun = yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now)
         if active is None and policy is not None and _waits(begun):
-            told = yield from wait_behind(app, behind, policy, attempts, chosen.name, settings, now)
+            told = yield from wait_behind(app, behind, policy, attempts, begun, settings, now)
             # It may wait for its hours all day: meanwhile the app is like one without a release.
             return told or (yield from _idle(app, policy, attempts, settings, now, posts)) or begun
         return begun

@@ -16,7 +16,7 @@ from controller.release.vocabulary import ENDS, HoldReason, Phase
 
 Object = Mapping[str, Any]
 MOST_JOURNEYS = 500  # of one report, by their groups; the figures count all
-_PERSONS = frozenset({HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED})
+_PERSONS = frozenset({HoldReason.MANUAL, HoldReason.PAUSED_BY_PERSON, HoldReason.UNDECIDED, HoldReason.QUARANTINED})
 _QUIET = frozenset({"Preflight", "Unhold"})
 
 

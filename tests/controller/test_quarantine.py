@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from controller.attempt import Attempt, parsed
+from controller.notices import event_of
 from controller.quarantine import AGAINST_THE_VERSION, MOST_KEPT, lifted_since, of_version, quarantines, resembles
 from controller.record import applied, to_status
 from controller.release.decision import Finish, RollBack
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause, Origin, Phase
+from controller.requests.writes import WriteRecord
 from controller.simulation.world import World
 from tests.controller.builders import NOW, a_record
 from tests.kernel.memory import replicas
 from tests.kernel.night import Night, begin
 from tests.kernel.scenarios import APP, a_world, ask, phase, status
 from tests.kernel.tales import moves, until
+from tests.kernel.window_scenarios import a_window
 
 NOT_ITS_FAULT = frozenset(Cause) - AGAINST_THE_VERSION
 
@@ -175,3 +178,81 @@ def test_they_are_kept_within_a_bound() -> None:
 
 def _there(world: World) -> set[str]:
     return {name for kind, _, name in world.objects.items if kind == "Release"}
+
+
+# ------------------------------------------------------------------------------------------------- by day
+
+
+def waiting_by_day(opens: str = "09:30") -> Night:
+    """Two minutes after nine v2 has been turned back; from then on releases wait for their window, and v2 is asked."""
+    night = a_bad_version()
+    night.world.edit("ReleasePolicy", APP, {"spec": {"window": a_window(opens, "12:00")}})
+    ask(night.world, name="second")
+    night.driver.run_to(night.world.now + 30.0)
+    return night
+
+
+def held(night: Night, name: str = "second") -> dict[str, Any]:
+    return dict(status(night.world, name).get("held") or {})
+
+
+def test_who_waits_for_the_night_is_told_by_day() -> None:
+    night = waiting_by_day()
+    assert phase(night.world, "second") == "Queued"
+    found = held(night)
+    assert (found["reason"], found["until"]) == ("Quarantined", "2025-10-09T09:30:00Z")
+    assert "`nightferry lift first --reason WHY`" in found["because"]
+    assert "opens Thu 2025-10-09 09:30 UTC" in found["because"]
+    stalled = {each["type"]: each["status"] for each in status(night.world, "second")["conditions"]}
+    assert stalled["Stalled"] == "True"
+    asked = parsed(night.world.objects.items["Release", "shop", "second"]).record
+    assert [event_of(entry, Record(), asked) for entry in asked.decisions] == ["paused"]
+    moved, written = moves(night.world), records(night, "second")
+    night.driver.run_to(night.world.now + 600.0)
+    assert (moves(night.world), records(night, "second")) == (moved, written)
+
+
+def test_without_a_lift_it_ends_when_its_hour_comes() -> None:
+    night = waiting_by_day()
+    moved = moves(night.world)
+    assert ends(night, "second") == ("Cancelled", "Quarantined")
+    assert night.world.now >= night.world.started + 30 * 60.0
+    assert moves(night.world) == moved
+    assert "WindowMissed" not in kinds(night, "second")
+
+
+def test_a_lift_while_it_waits_lets_it_leave() -> None:
+    night = waiting_by_day()
+    night.world.behave("v2", crashes_after=None)
+    night.world.edit("Release", "first", {"spec": {"lift": {"reason": "mended"}}})
+    night.driver.run_to(night.world.now + 30.0)
+    assert held(night)["reason"] == "WindowClosed"
+    assert phase(night.world, "second") == "Queued"
+    assert ends(night, "second") == ("Succeeded", "Completed")
+    assert night.world.now >= night.world.started + 30 * 60.0
+
+
+def test_it_is_told_behind_another_one_that_waits_and_takes_no_place_of_it() -> None:
+    night = a_bad_version()
+    night.world.edit("ReleasePolicy", APP, {"spec": {"window": a_window("09:30", "12:00")}})
+    ask(night.world, "v3", "good")
+    night.driver.run_to(night.world.now + 30.0)
+    ask(night.world, name="second")
+    night.driver.run_to(night.world.now + 60.0)
+    assert (held(night, "good")["reason"], held(night)["reason"]) == ("WindowClosed", "Quarantined")
+    assert "release good goes first" in held(night)["because"]
+    written = records(night, "second")
+    night.driver.run_to(night.world.now + 300.0)
+    assert records(night, "second") == written
+    assert ends(night, "good") == ("Succeeded", "Completed")
+    assert ends(night, "second") == ("Cancelled", "Quarantined")
+
+
+def records(night: Night, name: str) -> int:
+    """How often the record of a release was written."""
+    wrote = (each.request for each in night.world.trace if isinstance(each.request, WriteRecord) and each.applied)
+    return sum(each.name == name for each in wrote)
+
+
+def kinds(night: Night, name: str) -> list[str]:
+    return [entry["kind"] for entry in status(night.world, name)["record"]["decisions"]]
