@@ -141,6 +141,29 @@ def test_k32_looking_again_at_the_same_thing_is_not_written() -> None:
     assert not worth_writing(before, after, NOW + 15)
 
 
+# The words of these name what a person, a policy, a train or an alert does; those of all others have numbers in them.
+AT_ONCE = [
+    "WindowClosed", "Frozen", "NotBefore", "AwaitsTrain", "Quarantined", "PreflightBlind", "Learning", "PausedByPerson",
+    "PolicyGone", "BaselineVersionChanged", "Alert",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_the_words_of_a_hold_follow_what_is_true_and_the_same_words_are_not_written_again(reason: HoldReason) -> None:
+    def held(record: Record, because: str, now: float) -> Record:
+        return applied(record, Hold(reason, because, NOW + 3600.0, "what follows"), (), now)
+
+    before = replace(held(a_record(), "one thing", NOW), verdicts_at=NOW)
+    other = held(before, "another thing", NOW + 15.0)
+    assert other.held is not None and other.held.because == "another thing"
+    assert worth_writing(before, other, NOW + 15.0) == (reason.value in AT_ONCE)
+    assert worth_writing(before, other, NOW + EVIDENCE_EVERY)
+    assert other.held.since == NOW
+    assert [entry.kind for entry in other.decisions] == [entry.kind for entry in before.decisions]
+    for later in (15.0, EVIDENCE_EVERY, 3000.0):
+        assert not worth_writing(before, held(before, "one thing", NOW + later), NOW + later)
+
+
 # ------------------------------------------------------------------------------------------------- transitions
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from controller.requests.writes import WriteRecord
 from controller.simulation.world import World
 from tests.kernel.night import Night, begin
 from tests.kernel.scenarios import in_batch, phase, status
@@ -133,6 +134,38 @@ def test_y22_what_was_asked_for_too_late_has_missed_nothing() -> None:
     night = a_night(hours("08:00", "09:00"))
     night.driver.run_to(night.world.now + 60.0)
     assert kinds(night.world) == ["HoldWindowClosed"]
+
+
+def test_a_hold_says_what_is_true_now_in_as_many_writes_as_that_changes() -> None:
+    world = hours("13:00", "16:00")
+    audit = {"from": "2025-10-09", "to": "2025-10-09", "why": "audit"}
+    world.edit("ReleasePolicy", "checkout", {"spec": {"freeze": [audit]}})
+    night = a_night(world)
+    night.driver.run_to(world.now + 600.0)
+    assert "audit" in held(world)["because"]
+    assert records(world) == 1
+    world.edit("ReleasePolicy", "checkout", {"spec": {"freeze": [{**audit, "why": "sale"}]}})
+    night.driver.run_to(world.now + 600.0)
+    assert (held(world)["reason"], "sale" in held(world)["because"]) == ("Frozen", True)
+    assert held(world)["since"] == "2025-10-09T09:00:00Z"
+    assert records(world) == 2
+
+
+def test_the_minutes_that_are_left_of_an_opening_are_not_counted_down_in_writes() -> None:
+    world = hours("08:00", "09:20")
+    world.edit("ReleasePolicy", "checkout", {"spec": {"observe": {"atLeast": "15m", "atMost": "30m"}}})
+    night = a_night(world)
+    night.driver.run_to(world.started + 19 * 60.0)
+    assert "closes Thu 2025-10-09 09:20 UTC" in held(world)["because"]
+    assert records(world) == 1
+    night.driver.run_to(world.started + 30 * 60.0)
+    assert "opens Fri 2025-10-10 08:00 UTC" in held(world)["because"]
+    assert records(world) == 2
+
+
+def records(world: World) -> int:
+    """How often the record was written."""
+    return sum(isinstance(entry.request, WriteRecord) and entry.applied for entry in world.trace)
 
 
 @pytest.mark.parametrize("back", [120.0, 3600.0, 12 * 3600.0])
