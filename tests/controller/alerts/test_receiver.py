@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from controller.alerts import receiver as listening
 from controller.alerts.posts import Post
 from controller.alerts.receiver import MOST_BYTES, Receiver
 from controller.alerts.settings import AlertsSettings
+from controller.listener import Exchange
 from controller.requests.failure import Failure, FailureKind
 from tests.controller.adapters.builders import RealClock
 from tests.controller.alerts.test_posts import a_post, an_alert
@@ -183,7 +183,7 @@ def test_a15_a_malformed_post_is_refused_with_its_field(house: House) -> None:
 
 
 def test_a_client_that_never_finishes_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "_PATIENCE", 0.3)
+    monkeypatch.setattr(Exchange, "timeout", 0.3)
     house = House()
     assert house.bytes(head(100), b"{", then=9.0).startswith(b"HTTP/1.1 400 ")
     assert house.bytes(b"POST /alerts HT", then=9.0) == b""
@@ -208,7 +208,7 @@ def test_one_connection_carries_many_posts(house: House) -> None:
 def test_a13_more_clients_than_there_is_room_for_are_turned_away_and_the_others_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listening, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr("controller.alerts.receiver.MOST_AT_ONCE", 4)
     house = House(slow=threading.Event())
     assert house.slow is not None
     ends: list[object] = []
