@@ -20,6 +20,18 @@ from policies.windows import Window
 
 # Holds of a release that has not begun to move and waits for its hour: it takes no place.
 NIGHT_HOLDS = frozenset({HoldReason.WINDOW_CLOSED, HoldReason.FROZEN, HoldReason.NOT_BEFORE, HoldReason.AWAITS_TRAIN})
+# Holds in which it stands, begun, until another night or until somebody decides.
+_STANDS = frozenset(
+    {
+        HoldReason.WINDOW_CLOSED,
+        HoldReason.FROZEN,
+        HoldReason.PAUSED_BY_PERSON,
+        HoldReason.MANUAL,
+        HoldReason.UNDECIDED,
+        HoldReason.DEGRADED,
+        HoldReason.ALERT,
+    }
+)
 _MOVING = frozenset({Phase.PREFLIGHT, Phase.CANARY, Phase.BATCH, Phase.ROLLING_BACK})
 _TURNED = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.NEEDS_HUMAN})
 # Turns that say nothing of what was released.
@@ -111,6 +123,11 @@ class Rider:
     def moving(self) -> bool:
         """Whether it is under way: begun, not ended, and not waiting for its hour."""
         return self.phase in _MOVING and not self.waits
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is under way and goes on in another night only, or once a person has decided."""
+        return self.moving and self.phase is not Phase.ROLLING_BACK and self.held in _STANDS
 
     @property
     def waits(self) -> bool:
@@ -336,6 +353,18 @@ def finished(night: TrainNight, riders: Sequence[Rider], back: Recall, now: floa
     if any((one := known.get(each.uid)) is not None and one.moving for each in night.departed):
         return night
     return replace(night, over=now)
+
+
+def told_at(night: TrainNight | None, riders: Sequence[Rider], back: Recall) -> float | None:
+    """The time up to which the report of a night may be made; None while more is to come of it by itself.
+
+    What stands until another night, or until somebody decides, is told as it stands: that somebody reads the report.
+    """
+    if night is None or night.closed is None or back.busy:
+        return None
+    known = {each.uid: each for each in riders}
+    left = [one for each in night.departed if (one := known.get(each.uid)) is not None]
+    return night.over or (night.closed if all(one.stands or not one.moving for one in left) else None)
 
 
 def leaves_next(window: Window, now: float) -> str:

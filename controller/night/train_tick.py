@@ -27,7 +27,18 @@ from controller.night.platform import (
     train_of,
     trains_of,
 )
-from controller.night.train import Departed, Recall, Seat, TrainNight, called, finished, leaves_next, night_of, recall
+from controller.night.train import (
+    Departed,
+    Recall,
+    Seat,
+    TrainNight,
+    called,
+    finished,
+    leaves_next,
+    night_of,
+    recall,
+    told_at,
+)
 from controller.night.windows import closing, frozen, opening, wall
 from controller.own_releases import own_release, release_name
 from controller.record import rfc3339
@@ -44,11 +55,15 @@ _ASLEEP = 10.0  # seconds after which a night without news is looked at again; o
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one look came to: the status as it should be, and whose linked release is to be asked for."""
+    """What one look came to: the status as it should be, and whose linked release is to be asked for.
+
+    told: the time up to which the report of the night may be made, None while it may not.
+    """
 
     status: Mapping[str, Any]
     night: TrainNight | None
     back: Departed | None
+    told: float | None
     note: str
 
 
@@ -120,7 +135,13 @@ def _look(
             back = recall(night, seats, riders)
             night = finished(night, riders, back, now)
     phase, because = _phase(train, night, seats, problem, ice, back, now)
-    return _Seen(_status(train, night, phase, because, now), night, back.next, f"{phase}: {because}")
+    return _Seen(
+        _status(train, night, phase, because, now),
+        night,
+        back.next,
+        told_at(night, riders, back),
+        f"{phase}: {because}",
+    )
 
 
 def _phase(
@@ -197,17 +218,17 @@ def _take_back(key: TrainKey, train: Train, car: Departed) -> Reading[TickResult
 
 
 def _tell(key: TrainKey, train: Train, seen: _Seen) -> Reading[TickResult]:
-    """Hand the report of a night that is over to those who are to have it and have not got it yet."""
+    """Hand the report of a night to those who are to have it and have not got it yet."""
     night, routes = seen.night, train.spec.report if train.spec is not None else ()
     missing = [route.notifier for route in routes if night is not None and route.notifier not in night.reported]
-    if night is None or night.over is None or not missing:
+    if night is None or seen.told is None or not missing:
         return TickResult(key)
     releases = yield ReadReleases(key.namespace, "")
     if isinstance(releases, Failure):
         return TickResult(key, failure=releases)
     zone = train.spec.window.zone if train.spec is not None else "UTC"
     metadata = {"namespace": key.namespace, "name": key.train}
-    report = report_of_train({"metadata": metadata, "status": seen.status}, objects_in(releases), night.over, zone)
+    report = report_of_train({"metadata": metadata, "status": seen.status}, objects_in(releases), seen.told, zone)
     if report is None:
         return TickResult(key)
     payload = payload_of(report)
