@@ -9,8 +9,9 @@ from policies.alerts import MOST_ALERTS, OnAlert
 from policies.batches import AdvanceBy, BatchPlan
 from policies.bluegreen import BlueGreen
 from policies.gates import ErrorRatio, Gate, GateKind, Gauge, Latency, Throughput
+from policies.metadata import Metadata
 from policies.model import Part, Problem
-from policies.names import ConfigMapName, DeploymentName, DnsLabel, MetricLabel, ObjectName, SourceName
+from policies.names import ConfigMapName, DeploymentName, DnsLabel, MetricLabel, SourceName
 from policies.notify import NotifyRoute, ReportRoute
 from policies.openings import too_narrow
 from policies.outside import At, By, Job, Webhook
@@ -358,15 +359,6 @@ class ReleasePolicySpec(Part):
             yield Problem(("observe", "onUndecided"), found, allowed)
         if found := too_narrow(self.window, *self.strategy.moves.shortest(self.observe.at_least)):
             yield Problem(("window",), found, "a window that holds the shortest possible release on every night")
-
-
-class Metadata(Part):
-    """The name of the policy and what people note beside it."""
-
-    name: ObjectName = Field(description="The policy's name, usually the app's.")
-    namespace: DnsLabel | None = Field(default=None, description="The app's namespace. Default: the current one.")
-    labels: Mapping[str, str] = Field(default={}, description="Labels, untouched.")
-    annotations: Mapping[str, str] = Field(default={}, description="Annotations, untouched.")
 
 
 class ReleasePolicy(Part):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from policies.metadata import Metadata
 from policies.model import Part, Problem
 from policies.names import DnsLabel, ObjectName
 from policies.notify import ReportRoute
@@ -126,13 +127,11 @@ def cycle(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return ()
 
 
-class TrainMetadata(Part):
+class TrainMetadata(Metadata):
     """The name of the train and what people note beside it."""
 
     name: ObjectName = Field(description="The train's name, such as nightly.")
     namespace: DnsLabel | None = Field(default=None, description="The namespace of its apps. Default: the current one.")
-    labels: Mapping[str, str] = Field(default={}, description="Labels, untouched.")
-    annotations: Mapping[str, str] = Field(default={}, description="Annotations, untouched.")
 
 
 class ReleaseTrain(Part):
