@@ -51,7 +51,10 @@ def begin(
     settings: Settings,
     now: float,
 ) -> Reading[TickResult]:
-    """Phases Queued and Preflight. `newer` names a release that asks for a newer version, or ""."""
+    """Phases Queued and Preflight. `newer` names a release that asks for a newer version, or "".
+
+    `complaint`: why the policy is refused, "" where it does not exist.
+    """
     spec, record = attempt.spec, attempt.record
     if attempt.refused:
         return (yield from _end(app, attempt, Cause.REFUSED, attempt.refused, now))
@@ -60,9 +63,11 @@ def begin(
     if newer and spec.restore_of is None:
         return (yield from _end(app, attempt, Cause.SUPERSEDED, f"release {newer} asks for a newer version", now))
     if policy is None:
+        gone = f"is refused: {complaint}" if complaint else "was deleted" if record.written else "does not exist"
         if now - seconds(attempt.created) < POLICY_GRACE:
-            return TickResult(app, attempt.name, record, note=complaint, again_in=5.0)
-        return (yield from _end(app, attempt, Cause.REFUSED, f"policy {app.policy}: {complaint}", now))
+            return TickResult(app, attempt.name, record, note=f"policy {app.policy} {gone}", again_in=5.0)
+        because = f"policy {app.policy} {gone}; apply one of this name that is valid, then ask for the release anew"
+        return (yield from _end(app, attempt, Cause.REFUSED, because, now))
     case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, newer, _origin(spec), now)
     trains: tuple[Train, ...] = ()
     if asks(case):

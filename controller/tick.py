@@ -38,8 +38,8 @@ from controller.requests.writes import WritePolicyStatus, WriteRecord
 from controller.settings import Settings
 from controller.telling import routes, tell_people
 from controller.trigger import watch_template
-from controller.watch import link, watch_release
-from policies.load import PolicyRefused, from_object
+from controller.watch import link, policy_of_the_way_back, watch_release
+from policies.load import PolicyRefused, authored, from_object
 from policies.schema import ReleasePolicy
 
 
@@ -103,15 +103,15 @@ def _step(app: AppKey, now: float, settings: Settings, attempts: list[Attempt]) 
     for kind in (changes, backs):
         if kind[:-1] and kind[0] is not chosen:
             return (yield from begin(app, kind[0], policy, complaint, attempts, kind[-1].name, settings, now))
+    known = policy if policy is not None else policy_of_the_way_back(chosen, attempts)
     if chosen.record.phase in (Phase.QUEUED, Phase.PREFLIGHT):
-        begun = yield from begin(app, chosen, policy, complaint, attempts, newer_name, settings, now)
+        begun = yield from begin(app, chosen, known, complaint, attempts, newer_name, settings, now)
         if active is None and policy is not None and _waits(begun):
             told = yield from wait_behind(app, behind, policy, attempts, begun, settings, now)
             # It may wait for its hours all day: meanwhile the app is like one without a release.
             return told or (yield from _idle(app, policy, attempts, settings, now, posts)) or begun
         return begun
-    refused = complaint if isinstance(policy_object, Mapping) else ""
-    return (yield from drive(app, chosen, policy, refused, newer_name, settings, now, posts))
+    return (yield from drive(app, chosen, known, complaint, newer_name, settings, now, posts))
 
 
 def _idle(
@@ -140,10 +140,10 @@ def _waits(begun: TickResult) -> bool:
 
 
 def _policy(answer: Answer) -> tuple[ReleasePolicy | None, str]:
-    """(the policy, "") or (None, why there is none)."""
+    """(the policy, ""), (None, why it is refused) or (None, "") where there is none."""
     if not isinstance(answer, Mapping):
-        return None, "the policy does not exist"
-    return _judged(msgspec.json.encode({key: value for key, value in answer.items() if key != "status"}))
+        return None, ""
+    return _judged(msgspec.json.encode(authored(answer)))
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,9 @@ from controller.asking import Told
 from controller.firing import Level
 from controller.history import HOUR, Serving, share_in_watch, share_of
 from controller.notices import event_of
-from controller.pinned import pinned
 from controller.release.observation import Firing, PodState
 from controller.release.record import GateVerdict, Record, Watching
-from controller.release.vocabulary import Cause, Phase
+from controller.release.vocabulary import ENDS, Cause, Phase
 from controller.simulation.world import World
 from controller.watch import Danger, judged, opened
 from controller.watch_looks import hour_of
@@ -24,11 +23,11 @@ from policies.load import from_object
 from policies.pin import to_object
 from policies.schema import ReleasePolicySpec
 from tests.controller.builders import NOW, a_policy, a_record, an_observation
-from tests.kernel.memory import replicas
+from tests.kernel.memory import claim_of, replicas
 from tests.kernel.night import begin
 from tests.kernel.scenarios import APP, ask, phase, status
 from tests.kernel.tales import until
-from tests.kernel.watch_scenarios import a_watched, back, succeeded
+from tests.kernel.watch_scenarios import STAGES, a_watched, back, succeeded
 
 
 def a_policy_with(**spec: Any) -> ReleasePolicySpec:
@@ -229,11 +228,39 @@ def test_what_a_watch_turned_back_from_is_in_quarantine() -> None:
     assert status(world, "again")["cause"] == "Quarantined"
 
 
-def test_a_watch_follows_the_pinned_policy_though_the_policy_is_gone() -> None:
-    night = a_night()
-    world = night.world
+def _deleted(world: World) -> None:
     world.delete("ReleasePolicy", APP)
+
+
+def _refused(world: World) -> None:
+    world.edit("ReleasePolicy", APP, {"spec": {"observe": {"atLeast": "1h", "atMost": "1m"}}})
+
+
+@pytest.mark.parametrize("gone", [_deleted, _refused])
+@pytest.mark.parametrize("strategy", [{"twin": STAGES}, {"rolling": STAGES}, {"recreate": {}}])
+def test_a_watch_and_its_way_back_go_by_the_pinned_policy_though_the_policy_is_gone(
+    gone: Callable[[World], None], strategy: Mapping[str, Any]
+) -> None:
+    night = a_night(strategy=strategy)
+    world = night.world
+    gone(world)
     world.behave("v2", errors=0.5)
-    until(night, lambda there: bool(the_watch(there).get("release")))
-    record = status(world)["record"]
-    assert pinned(record["policy"]).spec.watch is not None and json.dumps(record["watch"])
+    until(night, lambda there: phase(there, back(there)) in ENDS)
+    assert (phase(world, back(world)), the_watch(world)["release"]) == ("Succeeded", back(world))
+    night.driver.run_to(world.now + 120.0)
+    assert serving(world) == {"v1"}
+    assert all(claim_of(obj) is None for (kind, _, _), obj in world.objects.items.items() if kind == "Deployment")
+
+
+def test_a_watch_without_its_policy_that_finds_nothing_ends_and_leaves_nothing_claimed() -> None:
+    night = a_night()
+    _deleted(night.world)
+    until(night, lambda there: bool(the_watch(there).get("over")))
+    night.driver.run_to(night.world.now + 120.0)
+    assert the_watch(night.world)["over"] == "nothing was found"
+    assert serving(night.world) == {"v2"}
+
+
+def serving(world: World) -> set[str]:
+    """The versions whose pods serve."""
+    return {pod.version for name in (APP, f"{APP}-twin") for pod in world.pods_of(name) if pod.state.ready}

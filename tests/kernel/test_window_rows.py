@@ -163,6 +163,29 @@ def test_the_minutes_that_are_left_of_an_opening_are_not_counted_down_in_writes(
     assert records(world) == 2
 
 
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        (None, "was deleted"),
+        ({"observe": {"atLeast": "1h", "atMost": "1m"}}, "is refused: shop/checkout: error: spec.observe"),
+    ],
+)
+def test_who_waits_under_a_policy_that_goes_is_told_which_one_and_what_to_do(
+    spec: Mapping[str, Any] | None, what: str
+) -> None:
+    night = a_night(hours("13:00", "16:00"))
+    night.driver.run_to(night.world.now + 60.0)
+    if spec is None:
+        night.world.delete("ReleasePolicy", "checkout")
+    else:
+        night.world.edit("ReleasePolicy", "checkout", {"spec": spec})
+    night.driver.run_to(night.world.now + 60.0)
+    assert (phase(night.world), status(night.world)["cause"]) == ("Cancelled", "Refused")
+    because = status(night.world)["because"]
+    assert because.startswith(f"policy checkout {what}")
+    assert because.endswith("; apply one of this name that is valid, then ask for the release anew")
+
+
 def records(world: World) -> int:
     """How often the record was written."""
     return sum(isinstance(entry.request, WriteRecord) and entry.applied for entry in world.trace)
