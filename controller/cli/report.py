@@ -31,7 +31,10 @@ def report(
     train: Annotated[
         str | None, typer.Option("--train", metavar="NAME", help="The last night of one train, instead of --since.")
     ] = None,
-    format: Annotated[Form | None, typer.Option("--format", help="Default: that of the file, or markdown.")] = None,
+    format: Annotated[
+        Form | None,
+        typer.Option("--format", help="Default: that of the file, or else markdown; a terminal shows it drawn."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Default: the terminal.")] = None,
     zone: Annotated[str, typer.Option("--zone", metavar="ZONE", help="Of the times, such as Europe/Berlin.")] = "UTC",
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="The apps of all namespaces.")] = False,
@@ -47,13 +50,26 @@ def report(
         raise Refusal("--all-namespaces and --namespace exclude each other")
     length = _length(since)
     _known_zone(zone)
-    form = form_of(output) if output is not None and format is None else format or Form.MARKDOWN
+    form = form_of(output) if output is not None and format is None else format
     access = Access.open(namespace, kubeconfig, context)
     found = _of_time(access, length, zone, everywhere=everywhere) if train is None else _of_train(access, train, zone)
     if output is not None:
         write_report(found, output, form)
-    else:
-        print(written(found, form), end="")
+    elif form is not None or not _on_a_screen(found):
+        print(written(found, form or Form.MARKDOWN), end="")
+
+
+def _on_a_screen(found: Report) -> bool:
+    """Draw the report as a terminal shows a text -> True, or False where there is no terminal."""
+    from rich.markdown import Markdown
+
+    from controller.cli.screen import console, print_plain
+    from controller.morning import markdown
+
+    screen = console()
+    if screen.is_terminal:
+        print_plain(screen, Markdown(markdown(found), hyperlinks=False))
+    return screen.is_terminal
 
 
 def form_of(file: Path) -> Form:

@@ -45,7 +45,7 @@ def train(
             say(f"no trains in namespace {access.namespace}")
             return
         screen = console()
-        print_plain(screen, _drawn(trains, _phases(access, name), screen.width, one=name is not None))
+        print_plain(screen, _drawn(trains, _releases(access, name), screen.width, one=name is not None))
 
 
 def _trains(access: Access, name: str | None) -> list[Object]:
@@ -63,10 +63,9 @@ def _trains(access: Access, name: str | None) -> list[Object]:
     return one
 
 
-def _phases(access: Access, name: str | None) -> Mapping[str, Object]:
-    """The status of each release by its uid, where one train is looked at."""
-    releases = access.releases() if name is not None else []
-    return {str(each["metadata"].get("uid")): each.get("status") or {} for each in releases}
+def _releases(access: Access, name: str | None) -> Sequence[Object]:
+    """The releases, where one train is looked at."""
+    return access.releases() if name is not None else ()
 
 
 def _print_json(access: Access, name: str | None) -> None:
@@ -91,7 +90,7 @@ def _watch(access: Access, name: str | None, output: Output) -> None:
     if output is Output.JSON or not screen.is_terminal:
         while True:
             try:
-                trains, phases = _trains(access, name), _phases(access, name)
+                trains, releases = _trains(access, name), _releases(access, name)
             except Unanswered as error:
                 warn(f"nightferry: the cluster does not answer: {error}")
                 access.clock.wait(never, 2.0)
@@ -102,31 +101,31 @@ def _watch(access: Access, name: str | None, output: Output) -> None:
                 if output is Output.JSON:
                     _print_json(access, name)
                 else:
-                    print_plain(screen, _drawn(trains, phases, screen.width, one=name is not None))
+                    print_plain(screen, _drawn(trains, releases, screen.width, one=name is not None))
             access.clock.wait(never, 2.0)
     with Live(console=screen, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
         while True:
             try:
-                drawn = _drawn(_trains(access, name), _phases(access, name), screen.width, one=name is not None)
+                drawn = _drawn(_trains(access, name), _releases(access, name), screen.width, one=name is not None)
                 live.update(drawn, refresh=True)
             except Unanswered as error:
                 live.update(f"the cluster does not answer: {error}", refresh=True)
             access.clock.wait(never, 1.0)
 
 
-def _drawn(trains: Sequence[Object], phases: Mapping[str, Object], width: int, *, one: bool) -> Group:
+def _drawn(trains: Sequence[Object], releases: Sequence[Object], width: int, *, one: bool) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    lines = [_heading(each) for each in trains]
+    lines = [_heading(each, one=one) for each in trains]
     if one:
-        lines += [Text(), *_cars(trains[0], phases)]
+        return Group(*lines, *_below(_because(trains[0]), width), Text(), *_cars(trains[0], releases, width))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)
 
 
-def _heading(train: Object) -> Text:
+def _heading(train: Object, *, one: bool) -> Text:
     from rich.text import Text
 
     from controller.cli.access import name_of
@@ -137,32 +136,72 @@ def _heading(train: Object) -> Text:
     text = Text(f"train {name_of(train)}  ", style="bold")
     text.append(phase, style=_COLOURS.get(phase, "dim"))
     text.append(f"  night {night}: {status.get('counts')}" if night else "  no night yet", style="not bold")
-    text.append(f"  {status.get('because') or 'waits for the controller'}", style="not bold")
+    if not one:
+        text.append(f"  {_because(train)}", style="not bold")
     return text
 
 
-def _cars(train: Object, phases: Mapping[str, Object]) -> Iterator[Text]:
-    """A line for each release of the night: those that have left in their order, then those that wait."""
+def _because(train: Object) -> str:
+    return str((train.get("status") or {}).get("because") or "waits for the controller")
+
+
+def _cars(train: Object, releases: Sequence[Object], width: int) -> Iterator[Text]:
+    """Two lines for each release of the night: those that have left in their order, then those that wait."""
     from rich.text import Text
 
     from controller.cli.screen import PHASE_COLOURS
 
     night: Object = (train.get("status") or {}).get("night") or {}
-    lines = [("CAR", "RELEASE", "LEFT", "STANDS", "BECAUSE")]
+    zone = str(((train.get("spec") or {}).get("window") or {}).get("zone") or "UTC")
+    known = {str(each["metadata"].get("uid")): each.get("status") or {} for each in releases}
+    rows = [(("CAR", "RELEASE", f"LEFT ({zone})", "STANDS"), "")]
     for each in night.get("departed") or ():
-        status = phases.get(each["uid"], {})
+        status = known.get(each["uid"], {})
         stands = str(status.get("phase") or each.get("ended") or "gone")
-        lines.append((each["policy"], each["release"], each["at"], stands, str(status.get("because") or "")))
+        because = _taken_back(each["release"], releases) or str(status.get("because") or "")
+        rows.append(((each["policy"], each["release"], _clock(each["at"], zone), stands), because))
     for each in night.get("waiting") or ():
-        lines.append((each["policy"], each["release"], "-", "waits", each["because"]))
-    if len(lines) == 1:
+        rows.append(((each["policy"], each["release"], "-", "waits"), each["because"]))
+    if len(rows) == 1:
         yield Text("nothing has left, and nothing waits", style="dim")
         return
-    widths = [max(len(line[place]) for line in lines) for place in range(4)]
-    for number, line in enumerate(lines):
-        text = Text("  ".join(cell.ljust(size) for cell, size in zip(line[:3], widths[:3], strict=True)))
-        text.append("  " + line[3].ljust(widths[3]), style=PHASE_COLOURS.get(line[3], ""))
-        text.append("  " + line[4])
+    widths = [max(len(cells[place]) for cells, _ in rows) for place in range(4)]
+    for number, (cells, because) in enumerate(rows):
+        text = Text("  ".join(cell.ljust(size) for cell, size in zip(cells[:3], widths[:3], strict=True)))
+        text.append("  " + cells[3], style=PHASE_COLOURS.get(cells[3], ""))
         if not number:
             text.stylize("bold")
+        text.truncate(width, overflow="ellipsis")
         yield text
+        yield from _below(because, width)
+
+
+def _below(words: str, width: int) -> Iterator[Text]:
+    """A sentence in lines that fit, below what it is about."""
+    from textwrap import wrap
+
+    from rich.text import Text
+
+    for line in wrap(words, max(width - 2, 20)):
+        yield Text(f"  {line}", style="dim")
+
+
+def _taken_back(release: str, releases: Sequence[Object]) -> str:
+    """What becomes of a release that another one takes back, or ""."""
+    for each in releases:
+        spec: Object = each.get("spec") or {}
+        if release in (spec.get("rollbackOf"), spec.get("restoreOf")):
+            phase = (each.get("status") or {}).get("phase") or "Queued"
+            return f"{each['metadata'].get('name')} takes it back: {phase}"
+    return ""
+
+
+def _clock(stamp: str, zone: str) -> str:
+    """A time of the night on the train's own clock."""
+    from datetime import datetime
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return datetime.fromisoformat(stamp.replace("Z", "+00:00")).astimezone(ZoneInfo(zone)).strftime("%H:%M:%S")
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return stamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from controller.morning.figures import figures
@@ -43,7 +44,7 @@ def report_of(
             continue
         if only is None or metadata.get("uid") in only:
             journeys.append(one)
-    back = {(each.namespace, each.of): each.release for each in journeys if each.of}
+    back = {(each.namespace, each.of): each for each in sorted(journeys, key=attrgetter("took_back")) if each.of}
     told = sorted((_linked(each, back) for each in journeys if _concerned(each, since, until)), key=_order)
     return Report(
         title=title,
@@ -90,10 +91,13 @@ def report_of_train(train: Object, releases: Iterable[Object], made: float, zone
     )
 
 
-def _linked(one: Journey, back: Mapping[tuple[str, str], str]) -> Journey:
-    """A release with the one that takes it back."""
+def _linked(one: Journey, back: Mapping[tuple[str, str], Journey]) -> Journey:
+    """A release with the one that takes it back; once that is done it has not arrived, and needs nobody."""
     by = back.get((one.namespace, one.release))
-    return one if by is None else replace(one, doors=(*one.doors, f"taken back by {by}"))
+    if by is None:
+        return one
+    settled = by.took_back and one.group in ("arrived", "person")
+    return replace(one, taken_by=by.release, group="back" if settled else one.group)
 
 
 def _concerned(one: Journey, since: float, until: float) -> bool:
@@ -117,7 +121,7 @@ def journey(obj: Object) -> Journey:
         app=str(spec.get("policy", "")),
         release=str(metadata.get("name", "")),
         outcome=record.phase.value,
-        group=_group(record),
+        group=_group(record, _origin(spec)),
         because=held.because if held is not None and held.because else record.because or "waits for the controller",
         cause=record.cause.value if record.cause is not None else "",
         version=_version(spec),
@@ -143,12 +147,12 @@ def journey(obj: Object) -> Journey:
 _ENDINGS = frozenset(phase.value for phase in ENDS)
 
 
-def _group(record: Record) -> Group:
+def _group(record: Record, origin: str) -> Group:
     waits_for_person = record.held is not None and record.held.reason in _PERSONS
     if record.phase is Phase.NEEDS_HUMAN or (waits_for_person and record.started > 0.0):
         return "person"
     if record.phase is Phase.SUCCEEDED:
-        return "arrived"
+        return "back" if origin in ("rollback", "restore") else "arrived"
     if record.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
         return "back"
     if record.phase is Phase.CANCELLED:

@@ -13,7 +13,20 @@ from controller.morning.chart import scale_of, strip, timeline
 from controller.morning.markdown import interval, ratio
 from controller.morning.style import STYLE
 from controller.morning.value import GROUPS, Decided, Journey, Report, TrainRide
-from controller.morning.words import HEADINGS, KINDS, asked, clock, day, measures, outcome, span, summary, what
+from controller.morning.words import (
+    HEADINGS,
+    asked,
+    clock,
+    day,
+    measures,
+    next_steps,
+    outcome,
+    ride_notes,
+    span,
+    summary,
+    turn,
+    what,
+)
 
 _OPEN = frozenset({"person", "back"})  # groups whose decisions are shown at once
 
@@ -76,10 +89,7 @@ def _train(ride: TrainRide, report: Report) -> Iterator[str]:
     yield f'<section aria-labelledby="{name}"><h2 id="{name}">Train {_text(ride.train)}, night {_text(ride.night)}</h2>'
     yield f"<p>{clock(ride.opened, report)} to {clock(ride.closes, report)}: {len(ride.departed)} left, "
     yield f"{len(ride.waiting)} did not.</p>"
-    notes = [f"{release} did not leave: {because}" for release, because in ride.waiting]
-    notes += [f"It stopped: {ride.stopped}"] if ride.stopped else []
-    notes += [f"It called its cars back: {ride.recalled}"] if ride.recalled else []
-    if notes:
+    if notes := list(ride_notes(ride)):
         yield "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>"
     yield "</section>"
 
@@ -113,8 +123,6 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
     name = f"<code>{_text(one.namespace)}/{_text(one.release)}</code>"
     yield f'<p class="state"><strong>{_text(outcome(one))}</strong> {name}</p>'
     yield f"<blockquote>{_text(one.because)}</blockquote>"
-    if one.held and one.until is not None:
-        yield f"<p>At {clock(one.until, report)}: {_text(one.then)}</p>"
     times = [f"asked {clock(one.asked, report)} by {_text(asked(one))}"]
     if one.began is not None:
         times.append(f"began {clock(one.began, report)}")
@@ -122,7 +130,7 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
         length = f" after {span(one.ended - one.began)}" if one.began is not None else ""
         times.append(f"ended {clock(one.ended, report)}{length}")
     yield f'<p class="times">{", ".join(times)}</p>'
-    notes = [*one.doors, *(f"not told: {each}" for each in one.untold)]
+    notes = [*next_steps(one, report), *one.doors, *(f"not told: {each}" for each in one.untold)]
     if notes:
         yield "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>"
     if one.decisions:
@@ -130,21 +138,21 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
         count = len(one.decisions)
         yield f"<details{shown}><summary>{count} decision{'' if count == 1 else 's'}</summary><ol>"
         last: tuple[object, ...] = ()
-        for turn in one.decisions:
-            yield from _decision(turn, report, known=turn.gates == last)
-            last = turn.gates or last
+        for told in one.decisions:
+            yield from _decision(told, report, known=told.gates == last)
+            last = told.gates or last
         yield "</ol></details>"
     yield "</article>"
 
 
-def _decision(turn: Decided, report: Report, *, known: bool) -> Iterator[str]:
-    where = f" <span>{_text(turn.stage)}</span>" if turn.stage else ""
-    yield f"<li><p><time>{clock(turn.at, report)}</time> <b>{_text(KINDS.get(turn.kind, turn.kind))}</b>{where}</p>"
-    yield f"<p>{_text(turn.because)}</p>"
-    if turn.gates and not known:
-        scale = scale_of(turn.gates)
+def _decision(told: Decided, report: Report, *, known: bool) -> Iterator[str]:
+    where = f" <span>{_text(told.stage)}</span>" if told.stage else ""
+    yield f"<li><p><time>{clock(told.at, report)}</time> <b>{_text(turn(told.kind))}</b>{where}</p>"
+    yield f"<p>{_text(told.because)}</p>"
+    if told.gates and not known:
+        scale = scale_of(told.gates)
         yield '<div class="gates">'
-        for one in turn.gates:
+        for one in told.gates:
             numbers = f"{ratio(one.ratio)} ({interval(one)})" if one.ratio is not None or one.low is not None else ""
             rates = f"{one.contender} against {one.incumbent}" if one.contender else ""
             watched = "" if one.required else " <small>watched only</small>"
@@ -155,7 +163,7 @@ def _decision(turn: Decided, report: Report, *, known: bool) -> Iterator[str]:
             yield f'<p class="numbers">{_text(numbers)} <span>{_text(rates)}</span></p>'
             yield "</div>"
         yield "</div>"
-    elif turn.gates:
+    elif told.gates:
         yield '<p class="same">on the same numbers</p>'
     yield "</li>"
 

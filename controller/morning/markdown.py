@@ -6,7 +6,20 @@ import re
 from collections.abc import Iterator
 
 from controller.morning.value import GROUPS, Decided, Gauged, Journey, Report
-from controller.morning.words import HEADINGS, KINDS, asked, clock, day, measures, outcome, span, summary, what
+from controller.morning.words import (
+    HEADINGS,
+    asked,
+    clock,
+    day,
+    measures,
+    next_steps,
+    outcome,
+    ride_notes,
+    span,
+    summary,
+    turn,
+    what,
+)
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
 _TOLD = frozenset({"RollBack", "NeedsHuman", "Cancelled"})
@@ -30,11 +43,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         count = f"{len(ride.departed)} left, {len(ride.waiting)} did not"
         yield f"Train **{_text(ride.train)}**, night {_text(ride.night)}: {count}."
-        for release, because in ride.waiting:
-            yield f"- {_text(release)} did not leave: {_text(because)}"
-        for word, because in (("stopped", ride.stopped), ("called its cars back", ride.recalled)):
-            if because:
-                yield f"- it {word}: {_text(because)}"
+        yield ""
+        yield from (f"- {_text(note)}" for note in ride_notes(ride))
     for group in GROUPS:
         found = report.of(group)
         if found:
@@ -60,25 +70,22 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
     yield f"`{one.namespace}/{one.release}` {_text(outcome(one))}; {times}; asked by {_text(asked(one))}"
     yield ""
     yield f"> {_text(one.because)}"
-    if one.until is not None and one.held:
-        yield f"> At {clock(one.until, report)}: {_text(one.then)}"
-    for door in one.doors:
-        yield f"- {_text(door)}"
-    for untold in one.untold:
-        yield f"- not told: {_text(untold)}"
-    turn = next((each for each in one.decisions if each.kind in _TOLD), None)
-    if turn is not None and turn.gates:
+    if notes := [*next_steps(one, report), *one.doors, *(f"not told: {each}" for each in one.untold)]:
         yield ""
-        yield from _decision(turn, report)
+        yield from (f"- {_text(note)}" for note in notes)
+    told = next((each for each in one.decisions if each.kind in _TOLD), None)
+    if told is not None and told.gates:
+        yield ""
+        yield from _decision(told, report)
 
 
-def _decision(turn: Decided, report: Report) -> Iterator[str]:
-    where = f" in {turn.stage}" if turn.stage else ""
-    yield f"Numbers at {clock(turn.at, report)}, when it {KINDS.get(turn.kind, turn.kind)}{where}:"
+def _decision(told: Decided, report: Report) -> Iterator[str]:
+    where = f" in {told.stage}" if told.stage else ""
+    yield f"Numbers at {clock(told.at, report)}, when it {turn(told.kind)}{where}:"
     yield ""
     yield "| gate | verdict | contender | incumbent | ratio | interval |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for one in turn.gates:
+    for one in told.gates:
         cells = (one.gate, one.verdict, one.contender or "–", one.incumbent or "–", ratio(one.ratio), interval(one))
         yield "| " + " | ".join(_text(cell) for cell in cells) + " |"
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# person: needs somebody now. back: turned back. way: under way. arrived. waits: has not begun. nothing: never began.
+from controller.release.vocabulary import Phase
+
+# person: needs somebody now. back: turned back, was taken back, or took something back. way: under way. arrived.
+# waits: has not begun. nothing: never began.
 Group = Literal["person", "back", "way", "arrived", "waits", "nothing"]
 GROUPS: tuple[Group, ...] = ("person", "back", "way", "waits", "arrived", "nothing")
 
@@ -64,9 +67,15 @@ class Journey:
     then: str = ""
     stage: int = 0
     stages: int = 0
+    taken_by: str = ""  # the release that takes it back, or ""
     doors: tuple[str, ...] = ()  # what a person set aside, such as the gates, and why
     decisions: tuple[Decided, ...] = ()
     untold: tuple[str, ...] = ()  # notices that were given up
+
+    @property
+    def took_back(self) -> bool:
+        """Whether it has brought back the version before the release that it is of."""
+        return self.outcome == {"rollback": Phase.SUCCEEDED, "restore": Phase.ROLLED_BACK}.get(self.origin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from controller.morning.value import Figures, Group, Journey, Report
+from controller.morning.value import Figures, Group, Journey, Report, TrainRide
+from controller.release.vocabulary import Phase
 
 HEADINGS: Mapping[Group, str] = {
     "person": "Needs a person",
@@ -16,7 +18,7 @@ HEADINGS: Mapping[Group, str] = {
     "arrived": "Arrived",
     "nothing": "Never began",
 }
-KINDS: Mapping[str, str] = {
+_KINDS: Mapping[str, str] = {
     "Advance": "went on",
     "RollBack": "turned back",
     "Succeeded": "succeeded",
@@ -24,6 +26,16 @@ KINDS: Mapping[str, str] = {
     "NeedsHuman": "needed a person",
     "Cancelled": "cancelled",
 }
+
+
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def turn(kind: str) -> str:
+    """The kind of a decision as the verb of a sentence."""
+    if kind in _KINDS:
+        return _KINDS[kind]
+    return f"stood still ({kind[4:]})" if kind.startswith("Hold") else _WORD.sub(" ", kind).lower()
 
 
 def number(value: float) -> str:
@@ -75,7 +87,10 @@ def summary(report: Report) -> str:
     told = (("arrived", "arrived"), ("back", "turned back"), ("person", "for a person"), ("way", "under way"),
             ("waits", "waiting"), ("nothing", "never began"))  # fmt: skip
     groups: dict[str, int] = {}
+    # What took a release back is told beside it: they are one thing that happened.
     for each in report.journeys:
+        if each.took_back:
+            continue
         groups[each.group] = groups.get(each.group, 0) + 1
     parts = [f"{groups[key]} {words}" for key, words in told if key in groups]
     return ", ".join(parts) or "no release"
@@ -98,7 +113,28 @@ def measures(found: Figures) -> tuple[tuple[str, str, str], ...]:
 def outcome(one: Journey) -> str:
     """Where a release stands, in a few words."""
     held = f", held: {one.held}" if one.held else ""
-    return f"{one.outcome}{held}" + (f" ({one.cause})" if one.cause and one.group != "arrived" else "")
+    cause = f" ({one.cause})" if one.cause and one.outcome != Phase.SUCCEEDED else ""
+    return f"{one.outcome}{held}{cause}" + (f", taken back by {one.taken_by}" if one.taken_by else "")
+
+
+def next_steps(one: Journey, report: Report) -> Iterator[str]:
+    """What follows by itself, and what a person can do."""
+    if one.held and one.then:
+        yield f"until {clock(one.until, report)}, then: {one.then}" if one.until is not None else one.then
+    if one.group == "person" and one.outcome == Phase.NEEDS_HUMAN:
+        place = f"-n {one.namespace}"
+        yield f"`nightferry explain {one.release} {place}` tells more"
+        yield f"once its reason is gone, `nightferry restore {one.app} {place}` gives the old version all its pods"
+
+
+def ride_notes(ride: TrainRide) -> Iterator[str]:
+    """What is worth telling of a train's night beside its releases."""
+    for release, because in ride.waiting:
+        yield f"{release} did not leave: {because}"
+    if ride.stopped:
+        yield f"the line stopped{' and the cars were called back' if ride.recalled else ''}: {ride.stopped}"
+    elif ride.recalled:
+        yield f"the cars were called back: {ride.recalled}"
 
 
 def what(one: Journey) -> str:
