@@ -26,7 +26,7 @@ from controller.requests.writes import WriteEvent, WriteObject, WriteRecord, Wri
 from controller.slots import match_labels, not_older, slot_state
 from controller.strategies import Cast
 from policies.kept import kept
-from policies.load import PolicyRefused, release_from_object
+from policies.load import PolicyRefused, authored, release_from_object
 from policies.notify import NotifyRoute
 from policies.schema import ReleaseSpec
 
@@ -112,7 +112,7 @@ def parsed(obj: Mapping[str, Any]) -> Attempt:
         record = read_record(status)
     except RecordInvalid as error:
         problem = str(error)
-    spec, refused = _asked(msgspec.json.encode({key: value for key, value in obj.items() if key != "status"}))
+    spec, refused = _asked(msgspec.json.encode(authored(obj)))
     return Attempt(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),

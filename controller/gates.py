@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from analysis.comparisons import COMPARISONS, ComparisonInput, Settings, error_settings, latency_settings
+from analysis.comparisons import ComparisonInput, Settings, error_settings, latency_settings
+from analysis.comparisons.again import compared
 from analysis.engine import Worse
 from analysis.learned import Learned, LearnedCounts, NotLearned
 from analysis.levels import gauge_settings
 from analysis.question import throughput_settings
 from analysis.samples import CounterSeries, Frame, Groups
-from analysis.verdict import Absence, Evidence, NoData
+from analysis.verdict import Absence, NoData
 from controller import before, versions
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record
@@ -150,7 +151,7 @@ def judge(
     since = -math.inf if beside else record.stage_since
     frame = Frame(groups, tuple(span for span in _spans(record, seen.now) if span[0] >= since), source.window)
     asked = ComparisonInput(frame, settings(gate, policy), terms, unread, learned)
-    evidence: Evidence = COMPARISONS[gate.kind](asked)
+    evidence = compared(gate.kind, asked)
     seen_in = evidence.windows
     soak, batch = (seen_in.since(at) if seen_in is not None else 0 for at in (_span_start(record), record.stage_since))
     return GateVerdict(

@@ -16,19 +16,19 @@ MOST = 1024
 def kept(follows: Callable[Q, T]) -> Callable[Q, T]:
     """A pure function of a part of a policy, and perhaps of more by position, that remembers what it answered.
 
-    The part is known by its identity: to compare two of them costs more than most of what follows from one.
+    A part is known by its identity: to compare two of them costs more than most of what follows from one.
     """
-    known: dict[tuple[Any, ...], tuple[Part, T]] = {}
+    known: dict[Any, tuple[T, Part, tuple[Any, ...]]] = {}
 
     @wraps(follows)
     def answer(part: Part, *more: Any) -> T:
-        key = (id(part), *more)
+        key = (id(part), *[id(each) if isinstance(each, Part) else each for each in more]) if more else id(part)
         found = known.get(key)
         if found is None:
             if len(known) >= MOST:
                 known.clear()
-            # The part itself is kept too: as long as it lives, nothing else has its id.
-            found = known[key] = (part, cast(Callable[..., T], follows)(part, *more))
-        return found[1]
+            # The parts themselves are kept too: as long as they live, nothing else has their ids.
+            found = known[key] = (cast(Callable[..., T], follows)(part, *more), part, more)
+        return found[0]
 
     return cast(Callable[Q, T], answer)

@@ -21,7 +21,7 @@ from policies.translate import Fault, Path, faults, meant, not_yet
 from policies.yaml_tree import DEEPEST, MOST_BYTES, MOST_ERRORS, MOST_NODES, Tree, YamlReader
 
 __all__ = [
-    "Document", "PolicyError", "PolicyRefused", "digest", "from_object", "load_paths", "load_text",
+    "Document", "PolicyError", "PolicyRefused", "authored", "digest", "from_object", "load_paths", "load_text",
     "release_from_object", "tighten", "to_object", "train_from_object",
 ]  # fmt: skip
 
@@ -241,11 +241,16 @@ def _plain_faults(data: Any) -> Iterator[Fault]:
     yield from found[:MOST_ERRORS]
 
 
-def _from_object(obj: Mapping[str, Any], model: type[Value]) -> Value:
+def authored(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What an author wrote of an object read from the cluster: without status and server fields."""
     metadata = obj.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     own = {key: value for key, value in metadata.items() if key not in _SERVER_METADATA}
-    data = {key: obj[key] for key in ("apiVersion", "kind", "spec") if key in obj} | {"metadata": own}
+    return {key: obj[key] for key in ("apiVersion", "kind", "spec") if key in obj} | {"metadata": own}
+
+
+def _from_object(obj: Mapping[str, Any], model: type[Value]) -> Value:
+    data = authored(obj)
     data.setdefault("apiVersion", API_VERSION)  # items of a list carry neither
     data.setdefault("kind", model.__name__)
     wrong = list(_wrong_kind(data))
@@ -253,7 +258,8 @@ def _from_object(obj: Mapping[str, Any], model: type[Value]) -> Value:
     if not wrong:
         value, wrong = _validated(model, copy.deepcopy(data) if not list(_too_big(data)) else data, {})
     if value is None:
-        file = f"{metadata.get('namespace', 'default')}/{metadata.get('name', '?')}"
+        named = data["metadata"]
+        file = f"{named.get('namespace', 'default')}/{named.get('name', '?')}"
         raise PolicyRefused(PolicyError(file, 0, 0, path_text(fault.path), fault.message) for fault in wrong)
     return value
 

@@ -49,6 +49,7 @@ def _drop_younger_defaults(spec: dict[str, Any]) -> None:
             del spec[name]
 
 
+@kept
 def tighten(pinned: ReleasePolicy, edited: ReleasePolicy) -> ReleasePolicy:
     """What holds for a release that began under `pinned`, after an edit to `edited`.
 

@@ -21,7 +21,7 @@ from controller.night.windows import wall
 from controller.record import rfc3339
 from controller.release.vocabulary import Phase
 from controller.requests import Answer, objects_in
-from policies.load import PolicyRefused, from_object, train_from_object
+from policies.load import PolicyRefused, authored, from_object, train_from_object
 from policies.schema import ReleasePolicy
 from policies.train import ReleaseTrainSpec, cycle
 from policies.translate import meant
@@ -58,7 +58,7 @@ class Train:
 def train_of(obj: Object) -> Train:
     """A ReleaseTrain object as it is."""
     metadata, status = obj.get("metadata") or {}, obj.get("status") or {}
-    spec, refused = _asked(msgspec.json.encode({key: value for key, value in obj.items() if key != "status"}))
+    spec, refused = _asked(msgspec.json.encode(authored(obj)))
     cars = (obj.get("spec") or {}).get("cars")
     return Train(
         namespace=str(metadata.get("namespace", "")),
@@ -106,7 +106,7 @@ def policies_of(objects: Sequence[Object]) -> dict[str, tuple[ReleasePolicy | No
     found = {}
     for obj in objects:
         metadata = obj.get("metadata") or {}
-        value, _ = _policy(msgspec.json.encode({key: part for key, part in obj.items() if key != "status"}))
+        value, _ = _policy(msgspec.json.encode(authored(obj)))
         found[str(metadata.get("name", ""))] = (value, metadata.get("labels") or {})
     return found
 

@@ -27,6 +27,18 @@ def test_it_is_worked_out_once_for_each_part_and_what_else_was_given() -> None:
     assert asked == [(3, 2), (3, 5)]
 
 
+def test_every_part_is_known_by_its_identity() -> None:
+    @kept
+    def together(part: Number, other: Number, by: int) -> int:
+        asked.append(other)
+        return (part.of + other.of) * by
+
+    asked: list[Number] = []
+    one, two, like_two = Number(of=1), Number(of=2), Number(of=2)
+    assert [together(one, two, 2), together(one, two, 2), together(one, like_two, 2)] == [6, 6, 6]
+    assert [id(each) for each in asked] == [id(two), id(like_two)]
+
+
 def test_a_part_that_is_gone_leaves_nothing_to_the_one_that_takes_its_place_in_memory() -> None:
     @kept
     def number(part: Number) -> int:
