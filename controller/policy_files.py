@@ -1,4 +1,4 @@
-"""Applies a folder of policy files to the cluster: creates and changes policies, and never deletes one.
+"""Applies a folder of policy and train files to the cluster: creates and changes, and never deletes one.
 
 The folder is read again when a file in it has changed. A file with a fault keeps the others from nothing, and what
 was applied from it before stays as it is.
@@ -14,18 +14,25 @@ import msgspec
 import structlog
 
 from controller.cluster.connection import MERGE_PATCH, Connection
-from controller.cluster.paths import POLICIES
+from controller.cluster.paths import POLICIES, TRAINS, Resource
 from controller.cluster.writes import FIELD_MANAGER
 from controller.report import Report
 from controller.requests.failure import Failure, FailureKind
-from policies.load import Document, PolicyRefused, digest, files_of, from_object, load_paths, to_object
-from policies.schema import ReleasePolicy
+from policies.load import PolicyRefused, digest, files_of, from_object, load_paths, train_from_object
+from policies.schema import Release, ReleasePolicy
+from policies.train import ReleaseTrain
 
+Applied = ReleasePolicy | ReleaseTrain
 _OWNED = (("fieldManager", FIELD_MANAGER),)
+# Who must act where the cluster was set up by an older version.
+_NEXT = {
+    FailureKind.NO_KIND: "; whoever administers the cluster applies manifests/crds",
+    FailureKind.FORBIDDEN: "; whoever administers the cluster applies manifests/rbac.yaml",
+}
 
 
 class PolicyFiles:
-    """One folder. `home` is the namespace of policies that name none. For one thread."""
+    """One folder. `home` is the namespace of what names none. For one thread."""
 
     def __init__(self, folder: Path, home: str, connection: Connection, report: Report) -> None:
         self._folder = folder
@@ -38,7 +45,7 @@ class PolicyFiles:
     def apply(self, stopped: Callable[[], bool] = lambda: False) -> int:
         """Applies what differs -> number of writes. Where the cluster did not answer, the next call tries again.
 
-        Between two policies it asks whether it was `stopped`, and begins no other one then.
+        Between two objects it asks whether it was `stopped`, and begins no other one then.
         """
         seen = _shape_of(self._folder)
         if seen == self._seen:
@@ -48,42 +55,64 @@ class PolicyFiles:
             self._log.error("policy file refused", because=str(error))
         self._report.metrics.policy_files.set(len(errors))
         wrote, failed = 0, False
-        for document in documents:
+        # Policies first: a train that names one which is not there yet calls nobody.
+        for document in sorted(documents, key=lambda each: each.train is not None):
             if stopped():
                 return wrote
-            if document.policy is None:
-                self._log.warning("not a policy", file=document.file, because="only ReleasePolicy files are applied")
+            place, value = f"{document.file}:{document.line}", document.value
+            if isinstance(value, Release):
+                because = "only ReleasePolicy and ReleaseTrain files are applied"
+                self._log.warning("not a policy", file=place, because=because)
                 continue
-            outcome = self._apply(document, document.policy)
+            what = "train" if isinstance(value, ReleaseTrain) else "policy"
+            outcome = self._apply(value, TRAINS if isinstance(value, ReleaseTrain) else POLICIES)
             if isinstance(outcome, Failure):
                 failed = True
-                self._log.error("policy not applied", file=document.file, because=outcome.message)
+                because = f"{outcome.message}{_NEXT.get(outcome.kind, '')}"
+                self._log.error(f"{what} not applied", file=place, because=because)
             elif outcome:
                 wrote += 1
-                self._log.info("policy applied", file=document.file, policy=document.policy.name, change=outcome)
+                self._log.info(f"{what} applied", file=place, change=outcome, **{what: value.name})
         self._seen = None if failed else seen
         return wrote
 
-    def _apply(self, document: Document, policy: ReleasePolicy) -> str | Failure:
+    def _apply(self, value: Applied, resource: Resource) -> str | Failure:
         """What was done in one word, or "" where the cluster already has it."""
-        namespace = policy.namespace or self._home
-        wanted = to_object(policy)
-        answer = self._connection.request("GET", POLICIES.item(namespace, policy.name))
+        namespace = value.namespace or self._home
+        # Some defaults of a train are no words that its author may use.
+        wanted = _plain(value, as_written=isinstance(value, ReleaseTrain))
+        answer = self._connection.request("GET", resource.item(namespace, value.name))
         if isinstance(answer, Failure):
             if answer.kind is not FailureKind.ABSENT:
                 return answer
-            body = {**wanted, "metadata": {**wanted.get("metadata", {}), "namespace": namespace}}
-            made = self._connection.request("POST", POLICIES.collection(namespace), query=_OWNED, body=body)
+            body = {**wanted, "metadata": {**wanted["metadata"], "namespace": namespace}}
+            made = self._connection.request("POST", resource.collection(namespace), query=_OWNED, body=body)
             return made if isinstance(made, Failure) else "created"
         live = msgspec.json.decode(answer, type=dict[str, Any])
-        if _same(live, policy):
+        noted = _notes(live.get("metadata") or {}, wanted["metadata"])
+        if not noted and _same(live, value):
             return ""
         spec = difference(live.get("spec") or {}, wanted["spec"])
-        body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "spec": spec}
+        body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"], **noted}, "spec": spec}
         done = self._connection.request(
-            "PATCH", POLICIES.item(namespace, policy.name), query=_OWNED, body=body, content_type=MERGE_PATCH
+            "PATCH", resource.item(namespace, value.name), query=_OWNED, body=body, content_type=MERGE_PATCH
         )
         return done if isinstance(done, Failure) else "changed"
+
+
+def _plain(value: Applied, *, as_written: bool = False) -> dict[str, Any]:
+    """The object with every default written out, or as its author wrote it."""
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=as_written)
+
+
+def _notes(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels and annotations of the file that the object lacks; what others have put there stays."""
+    found: dict[str, Any] = {}
+    for part in ("labels", "annotations"):
+        there = live.get(part) or {}
+        if lacking := {key: text for key, text in (wanted.get(part) or {}).items() if there.get(key) != text}:
+            found[part] = lacking
+    return found
 
 
 def difference(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,9 +128,11 @@ def difference(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
     return patch
 
 
-def _same(live: Mapping[str, Any], policy: ReleasePolicy) -> bool:
+def _same(live: Mapping[str, Any], value: Applied) -> bool:
     try:
-        return digest(from_object(live)) == digest(policy)
+        if isinstance(value, ReleaseTrain):
+            return bool(_plain(train_from_object(live))["spec"] == _plain(value)["spec"])
+        return digest(from_object(live)) == digest(value)
     except PolicyRefused:
         return False
 

@@ -17,7 +17,7 @@ def run(
     context: typer.Context,
     policies: Annotated[
         Path | None,
-        typer.Option("--policies", metavar="DIR", help="Apply the policy files of a folder; never deletes."),
+        typer.Option("--policies", metavar="DIR", help="Apply the policies and trains of a folder; never deletes."),
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The controller's own YAML.")] = None,
     prometheus: Annotated[

@@ -160,7 +160,8 @@ class ApiServer:
             if body["metadata"].get("resourceVersion") not in (None, found["metadata"]["resourceVersion"]):
                 return _fault(409, "Conflict", "the object has been modified")
             self.writes.append((method, plural, body))
-            self.change(key, {one: value for one, value in body.items() if one != "metadata"})
+            theirs = {part: said for part, said in body["metadata"].items() if part in ("labels", "annotations")}
+            self.change(key, {**body, "metadata": theirs})
             return 200, self.objects[key]
 
     def _list(self, plural: str, namespace: str) -> tuple[int, Object]:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.policy_files import PolicyFiles, difference
 from controller.report import Report
-from policies.load import from_object, load_paths
+from policies.load import from_object, load_paths, train_from_object
 from tests.controller.adapters.builders import connection_to
 from tests.controller.apiserver import ApiServer
 
@@ -114,6 +115,81 @@ def test_a_cluster_that_does_not_answer_is_asked_again(api: ApiServer, files: Po
     assert files.apply() == 0
     api.down = False
     assert files.apply() == 1
+
+
+# ------------------------------------------------------------------------------------------------------ trains
+
+TRAIN = """\
+apiVersion: nightferry.dev/v1alpha1
+kind: ReleaseTrain
+metadata: {{name: nightly}}
+spec:
+  window: {{from: "22:00", to: "06:00", zone: Europe/Berlin}}
+  cars: [{{policy: {car}}}]
+  atOnce: {at_once}
+"""
+TONIGHT = "\n  observe: {onUndecided: rollBack}"
+
+
+def a_train(folder: Path, *, car: str = "checkout", at_once: int = 1) -> Path:
+    file = folder / "a-train.yaml"
+    file.write_text(TRAIN.format(car=car, at_once=at_once))
+    return file
+
+
+def test_trains_are_applied_after_the_policies_that_ride_them_and_changed_with_their_file(
+    api: ApiServer, files: PolicyFiles, tmp_path: Path
+) -> None:
+    a_train(tmp_path)
+    written(tmp_path, "checkout", more=TONIGHT)
+    assert files.apply() == 2
+    assert [plural for _, plural, _ in api.writes] == ["releasepolicies", "releasetrains"]
+    assert train_from_object(api.objects["releasetrains", "shop", "nightly"]).spec.at_once == 1
+    a_train(tmp_path, at_once=12)
+    assert files.apply() == 1
+    assert train_from_object(api.objects["releasetrains", "shop", "nightly"]).spec.at_once == 12
+    assert files.apply() == 0
+
+
+def test_a_train_with_a_fault_says_where_and_keeps_its_policies_from_nothing(
+    api: ApiServer, files: PolicyFiles, tmp_path: Path
+) -> None:
+    file = a_train(tmp_path, car="chekout")
+    written(tmp_path, "checkout", more=TONIGHT)
+    with structlog.testing.capture_logs() as told:
+        assert files.apply() == 1
+    assert ("releasetrains", "shop", "nightly") not in api.objects
+    (refused,) = [each["because"] for each in told if each["event"] == "policy file refused"]
+    assert refused.startswith(f"{file}:1:1: error: spec.cars[0].policy: found chekout, and no such policy")
+    assert refused.endswith("(did you mean checkout?)")
+
+
+def test_a_train_that_the_cluster_does_not_take_says_who_must_act_and_is_tried_again(
+    api: ApiServer, files: PolicyFiles, tmp_path: Path
+) -> None:
+    file = a_train(tmp_path)
+    written(tmp_path, "checkout", more=TONIGHT)
+    api.forbid.add("releasetrains")
+    with structlog.testing.capture_logs() as told:
+        assert files.apply() == 1
+    (refused,) = [each for each in told if each["event"] == "train not applied"]
+    assert refused["file"] == f"{file}:1"
+    assert refused["because"].endswith("; whoever administers the cluster applies manifests/rbac.yaml")
+    api.forbid.clear()
+    assert files.apply() == 1
+
+
+def test_labels_by_which_a_train_knows_its_cars_follow_the_file_and_those_of_others_stay(
+    api: ApiServer, files: PolicyFiles, tmp_path: Path
+) -> None:
+    file = written(tmp_path, "checkout")
+    files.apply()
+    api.objects["releasepolicies", "shop", "checkout"]["metadata"]["labels"] = {"theirs": "kept"}
+    file.write_text(file.read_text().replace("{name: checkout}\nspec", "{name: checkout, labels: {team: shop}}\nspec"))
+    assert files.apply() == 1
+    labels = api.objects["releasepolicies", "shop", "checkout"]["metadata"]["labels"]
+    assert labels == {"theirs": "kept", "team": "shop"}
+    assert str(canary(api, "checkout")) == "1"
 
 
 _TREES = st.recursive(
