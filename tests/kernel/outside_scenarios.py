@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from controller.companions.config import named_in
+from controller.release.plan import CreateObject
 from controller.requests.outside import Spoken
+from controller.requests.writes import WriteObject
 from controller.simulation import outside
 from controller.simulation.jobs import JobCourse
 from controller.simulation.world import World
 from policies.load import from_object
+from tests.kernel.night import Night
 from tests.kernel.scenarios import GATE, Scenario, a_world, ask, in_batch, phase, whenever
 
 SETTINGS = "checkout-settings"
@@ -146,3 +150,31 @@ OUTSIDE = {
         Scenario("settings rolled back", _settings_rolled_back, _BACK),
     )
 }
+
+
+def wrong_in(_: Scenario, night: Night) -> str:
+    """What a night has left behind, or done twice."""
+    world = night.world
+    made = [each.request.write for each in world.trace if each.applied and isinstance(each.request, WriteObject)]
+    names = [str(write.ref) for write in made if isinstance(write, CreateObject)]
+    if len(set(names)) != len(names):
+        return f"created twice: {sorted(name for name in set(names) if names.count(name) > 1)}"
+    ids: dict[str, object] = {}
+    for call in world.calls:
+        if ids.setdefault(call.id, call.payload) != call.payload:
+            return f"two questions under one id: {call.payload}"
+    # A night that has come to a state whose ending is known is not run on.
+    if night.driver.ended and (unread := set(copies(world)) - read_copies(world)):
+        return f"copies that no version reads: {sorted(unread)}"
+    return ""
+
+
+def read_copies(world: World) -> set[str]:
+    """What the Deployments name, and the ReplicaSets that are kept for the way back."""
+    named: set[str] = set()
+    for key, obj in world.objects.items.items():
+        if key[0] == "Deployment":
+            named |= named_in(obj["spec"]["template"])
+            for each in world.replica_sets.get(obj["metadata"]["uid"], ()):
+                named |= named_in(each.template)
+    return named

@@ -10,6 +10,7 @@ from controller.simulation import routing
 from controller.simulation.objects import Key, Kind
 from controller.simulation.world import World
 from policies.load import from_object
+from tests.kernel.night import Night
 from tests.kernel.scenarios import APP, Scenario, a_world, ask, in_batch, phase, whenever
 from tests.kernel.switch_scenarios import abort_once
 
@@ -158,3 +159,16 @@ def _stories() -> list[Scenario]:
 
 
 ROUTED = {each.name: each for each in _stories()}
+
+
+def wrong_in(scenario: Scenario, night: Night) -> str:
+    """What a night has done to requests and to other people's objects."""
+    world = night.world
+    if world.traffic.lost:
+        return f"{world.traffic.lost:.1f} requests lost"
+    if any(phase(world, name) not in ("Succeeded", "RolledBack") for name in scenario.ends):
+        return ""  # in the very state of a night that was told to its end already
+    before, after = beside(scenario.build()), beside(world)
+    if "deleted" in scenario.name:
+        before.pop(route_of(scenario.name.removesuffix(" deleted")))
+    return "" if before == after else f"left behind: {[key for key in after if after[key] != before.get(key)]}"

@@ -27,14 +27,6 @@ from tests.kernel.strikes import LONGEST, crash_and_event, every_single_fault
 USUAL = ("an alert fires", "an alert flashes", "it fires already and is ignored")
 
 
-@pytest.mark.parametrize("scenario", ALERTED.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    night = scenario.night()
-    night.run(LONGEST)
-    assert night.ending().phases == scenario.ends
-    night.stay_idle()
-
-
 @pytest.mark.parametrize("scenario", tried(ALERTED, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)

@@ -10,12 +10,6 @@ from tests.kernel.night import Ending, Night, told
 from tests.kernel.scenarios import Scenario
 from tests.kernel.strikes import LONGEST, allowed, every_single_fault, paused_writer
 
-
-@pytest.mark.parametrize("scenario", HELD.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    assert told(scenario.night(), LONGEST).ending.phases == scenario.ends
-
-
 USUAL = ("rolling healthy", "rolling abort in mid-batch", "rolling D raised", "rolling third template")
 FROZEN = ("rolling healthy", "rolling abort in mid-batch", "rolling down and up in a hold")
 

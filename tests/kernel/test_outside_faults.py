@@ -9,48 +9,16 @@ from __future__ import annotations
 import pytest
 
 from analysis.verdict import Verdict
-from controller.companions.config import named_in
 from controller.jobs import Said
-from controller.release.plan import CreateObject
-from controller.requests.writes import Write, WriteObject
+from controller.requests.writes import Write
 from controller.simulation.driver import Freeze
-from controller.simulation.world import World
 from tests.kernel.faults import Trial, told_apart, tried
 from tests.kernel.laws import Broken
 from tests.kernel.night import Ending, Night, told, with_faults
-from tests.kernel.outside_scenarios import OUTSIDE, copies
+from tests.kernel.outside_scenarios import OUTSIDE, copies, read_copies, wrong_in
 from tests.kernel.scenarios import APP, Scenario, phase
 from tests.kernel.strikes import LONGEST, allowed, every_single_fault
 from tests.kernel.tales import TWIN
-
-
-def _wrong(night: Night) -> str:
-    """What a night has left behind, or done twice."""
-    world = night.world
-    made = [each.request.write for each in world.trace if each.applied and isinstance(each.request, WriteObject)]
-    names = [str(write.ref) for write in made if isinstance(write, CreateObject)]
-    if len(set(names)) != len(names):
-        return f"created twice: {sorted(name for name in set(names) if names.count(name) > 1)}"
-    ids: dict[str, object] = {}
-    for call in world.calls:
-        if ids.setdefault(call.id, call.payload) != call.payload:
-            return f"two questions under one id: {call.payload}"
-    # A night that has come to a state whose ending is known is not run on.
-    if night.driver.ended and (unread := set(copies(world)) - _read(world)):
-        return f"copies that no version reads: {sorted(unread)}"
-    return ""
-
-
-def _read(world: World) -> set[str]:
-    """What the Deployments name, and the ReplicaSets that are kept for the way back."""
-    named: set[str] = set()
-    for key, obj in world.objects.items.items():
-        if key[0] == "Deployment":
-            named |= named_in(obj["spec"]["template"])
-            for each in world.replica_sets.get(obj["metadata"]["uid"], ()):
-                named |= named_in(each.template)
-    return named
-
 
 PODS = 2  # of every story here
 
@@ -61,19 +29,10 @@ def _as_well(scenario: Scenario, ending: Ending) -> bool:
     return scenario.name == "settings" and ending.phases == scenario.ends and sizes[APP] == 0 and sizes[TWIN] == PODS
 
 
-@pytest.mark.parametrize("scenario", OUTSIDE.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    night = scenario.night()
-    night.run(LONGEST)
-    assert night.ending().phases == scenario.ends
-    assert _wrong(night) == ""
-    night.stay_idle()
-
-
 def test_s4_a_copy_that_a_version_reads_is_missed_at_once() -> None:
     night = OUTSIDE["settings"].night()
     night.run(LONGEST, lambda at: phase(at.world) == "Canary")
-    (copy,) = {name for name in copies(night.world) if name in _read(night.world)}
+    (copy,) = {name for name in copies(night.world) if name in read_copies(night.world)}
     night.run(LONGEST, lambda at: at.world.objects.items["Deployment", "shop", TWIN]["spec"]["replicas"] > 0)
     night.world.objects.delete(("ConfigMap", "shop", copy))
     with pytest.raises(Broken, match=f"names ConfigMap {copy}, which does not exist"):
@@ -100,7 +59,7 @@ def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) ->
 
     def wrong(trial: Trial, night: Night, ending: Ending) -> str:
         fine = allowed(ending, story, trial) or _as_well(scenario, ending)
-        return _wrong(night) if fine else f"ended {ending}"
+        return wrong_in(scenario, night) if fine else f"ended {ending}"
 
     every_single_fault(scenario, story, wrong)
 
@@ -117,6 +76,6 @@ def test_k4_a_writer_that_was_paused_before_any_write(scenario: Scenario) -> Non
         except AssertionError as broken:
             wrong.append(f"{point.request}: {broken}")
             continue
-        if ending.phases != scenario.ends or _wrong(night):
-            wrong.append(f"{point.request}: ended {ending} {_wrong(night)}")
+        if ending.phases != scenario.ends or wrong_in(scenario, night):
+            wrong.append(f"{point.request}: ended {ending} {wrong_in(scenario, night)}")
     assert not wrong, "\n".join(wrong[:10])

@@ -11,7 +11,7 @@ from controller.requests import Read
 from controller.simulation.driver import Stale
 from tests.kernel.faults import EXHAUSTIVE, Trial, paused, tried
 from tests.kernel.night import Ending, Night, told, with_faults
-from tests.kernel.route_scenarios import ROUTED, beside, route_of
+from tests.kernel.route_scenarios import ROUTED, wrong_in
 from tests.kernel.scenarios import Scenario, phase
 from tests.kernel.strikes import LONGEST, allowed, every_single_fault
 
@@ -20,32 +20,12 @@ _READS = 120  # of the first four ticks of a release, in which it borrows
 FROZEN = ("gatewayAPI regression", "ingressNginx healthy", "istio abort at 100")
 
 
-def _wrong(scenario: Scenario, night: Night) -> str:
-    """What a night has done to requests and to other people's objects."""
-    world = night.world
-    if world.traffic.lost:
-        return f"{world.traffic.lost:.1f} requests lost"
-    if any(phase(world, name) not in ("Succeeded", "RolledBack") for name in scenario.ends):
-        return ""  # in the very state of a night that was told to its end already
-    before, after = beside(scenario.build()), beside(world)
-    if "deleted" in scenario.name:
-        before.pop(route_of(scenario.name.removesuffix(" deleted")))
-    return "" if before == after else f"left behind: {[key for key in after if after[key] != before.get(key)]}"
-
-
-@pytest.mark.parametrize("scenario", ROUTED.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    night = scenario.night()
-    assert told(night, LONGEST).ending.phases == scenario.ends
-    assert _wrong(scenario, night) == ""
-
-
 @pytest.mark.parametrize("scenario", tried(ROUTED, *USUAL), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)
 
     def wrong(trial: Trial, night: Night, ending: Ending) -> str:
-        return _wrong(scenario, night) if allowed(ending, story, trial) else f"ended {ending}"
+        return wrong_in(scenario, night) if allowed(ending, story, trial) else f"ended {ending}"
 
     every_single_fault(scenario, story, wrong)
 
@@ -64,7 +44,7 @@ def test_k14_k15_a_paused_writer_at_every_request(name: str) -> None:
         except AssertionError as broken:
             wrong.append(f"{what}: {broken}")
             continue
-        problem = _wrong(scenario, night)
+        problem = wrong_in(scenario, night)
         if ending != story.ending or problem:
             wrong.append(f"{what}: {_differs(ending, story.ending)} {problem}")
     print(f"paused writer in {name}: {nights} nights, {len(wrong)} violations")
@@ -82,7 +62,7 @@ def test_k10_what_is_borrowed_is_not_taken_from_one_stale_look() -> None:
         for fault in (Stale(seconds=20.0), Stale(changes=2)):
             trial = Trial(point.index, fault)
             night, ending = with_faults(story, {trial.index: trial.fault}, LONGEST)
-            problem = _wrong(scenario, night)
+            problem = wrong_in(scenario, night)
             if problem or not allowed(ending, story, trial):
                 wrong.append(f"{trial}: {problem or ending}")
     assert len(points) > _READS

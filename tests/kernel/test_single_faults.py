@@ -26,11 +26,6 @@ def _story(name: str) -> Told:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    assert story_of(scenario).ending.phases == scenario.ends
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda each: each.name)
 def test_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = story_of(scenario)
     every_single_fault(scenario, story)

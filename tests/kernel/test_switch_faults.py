@@ -11,12 +11,6 @@ from tests.kernel.scenarios import APP, Scenario
 from tests.kernel.strikes import LONGEST, allowed, every_single_fault, paused_writer
 from tests.kernel.switch_scenarios import SWITCHED
 
-
-@pytest.mark.parametrize("scenario", SWITCHED.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    assert told(scenario.night(), LONGEST).ending.phases == scenario.ends
-
-
 USUAL = ("blueGreen healthy", "blueGreen regression after the switch", "recreate healthy", "recreate regression")
 FROZEN = ("blueGreen healthy", "recreate healthy", "blueGreen abort in keep")
 

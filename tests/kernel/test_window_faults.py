@@ -13,14 +13,6 @@ from tests.kernel.window_scenarios import WINDOWS
 USUAL = ("waits for its window", "closes in mid-release", "parks and goes on")
 
 
-@pytest.mark.parametrize("scenario", WINDOWS.values(), ids=lambda each: each.name)
-def test_a_story_without_faults_ends_as_it_must(scenario: Scenario) -> None:
-    night = scenario.night()
-    night.run(LONGEST)
-    assert night.ending().phases == scenario.ends
-    night.stay_idle()
-
-
 @pytest.mark.parametrize("scenario", tried(WINDOWS, *USUAL), ids=lambda each: each.name)
 def test_y20_k1_k2_k5_k6_k10_k12_every_fault_at_every_request(scenario: Scenario) -> None:
     story = told(scenario.night(), LONGEST)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from controller.simulation.world import World
+from tests.kernel.night import Night
 from tests.kernel.scenarios import APP, GATE, Scenario, a_world, ask, phase, whenever
 
 LIMITED: Mapping[str, Any] = {**GATE, "limit": "2%"}
@@ -67,3 +68,14 @@ WATCHED = {
         _story("watch, recreate", _worse_after({"recreate": {}})),
     )
 }
+
+
+def wrong_in(scenario: Scenario, night: Night) -> str:
+    """What a night has left undone, or done twice."""
+    world = night.world
+    ends = {name: phase(world, name) for kind, _, name in world.objects.items if kind == "Release"}
+    if ends != scenario.ends:
+        return f"ended {ends}"
+    running = {pod.version for pod in world.pods.values() if pod.serving and pod.state.labels.get("app") == APP}
+    serves = "v1" if len(ends) > 1 else "v2"
+    return f"{running} serve" if running != {serves} else ""
