@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.release.observation import SlotState
 from controller.release.vocabulary import Cause, HoldReason
+from controller.slots import undoer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +33,12 @@ class Learning:
 
 
 Finding = Refusal | Wait | Learning | None
+
+
+def unjudged(slot: SlotState, pods: int) -> Refusal:
+    """Somebody has set a Deployment free that held the new template, paused, before its release had begun."""
+    by = undoer_of(slot.raw)
+    return Refusal(
+        f"{pods} pods of {slot.name} run a version that nobody has judged: {by} resumed the Deployment while the "
+        "release was being prepared. The version before it comes back; find out who resumes it, then release again"
+    )

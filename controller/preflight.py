@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.findings import Finding, Refusal, Wait
+from controller.findings import Finding, Refusal, Wait, unjudged
 from controller.firing import Level, described
 from controller.release.names import SLOT_LABEL
 from controller.release.observation import Observation, SlotState
@@ -53,6 +53,8 @@ def of_slots(
     if paused is not None:
         by, name = paused
         return Refusal(f"Deployment {name} was paused by {by}: run `kubectl rollout resume deployment/{name}` first")
+    if live.replicas == 0 and spare is not None and spare.name == live.name and spare.replicas > 0:
+        return unjudged(spare, spare.replicas)
     if live.replicas == 0:
         return Refusal(f"{live.name} has 0 replicas: there is nothing to release; scale it up first")
     if origin == "change" and digest and digest == live.digest:

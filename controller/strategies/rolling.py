@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from controller.findings import Finding, Refusal
+from controller.findings import Finding, Refusal, unjudged
 from controller.gitops import owned
 from controller.release.decision import Decision
 from controller.release.names import Ref
@@ -119,12 +119,11 @@ class Rolling:
                 f"Deployment {slot.name} still has the minReadySeconds of a held release, nobody knows from what: "
                 f'run `kubectl patch deployment {slot.name} -p \'{{"spec":{{"minReadySeconds":0}}}}\'` first'
             )
-        strange = strangers(Record(), slot, sides(Record(), slot, seen.replica_sets))
-        if strange and claimed(seen, slot):
-            return Refusal(
-                f"{strange[0].replicas} pods of another template came while {slot.name} was being prepared: somebody "
-                "resumed it. Release again"
-            )
+        found = sides(Record(), slot, seen.replica_sets)
+        first = self.stages(policy, replicas_of(slot))[0].contender
+        # Resumed as we left it, one surge of the new version comes, which is the first stage; more are nobody's plan.
+        if claimed(seen, slot) and (found.trial > first or strangers(Record(), slot, found)):
+            return unjudged(slot, found.trial)
         return owned(slot.raw, _NEEDED, group="apps")
 
     def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:

@@ -17,7 +17,7 @@ from controller.simulation.world import World
 from tests.kernel.faults import EXHAUSTIVE, beginnings
 from tests.kernel.hold_scenarios import a_rolling
 from tests.kernel.night import begin, told
-from tests.kernel.scenarios import APP, phase
+from tests.kernel.scenarios import APP, phase, status
 from tests.kernel.strikes import LONGEST
 
 RESTARTED = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}
@@ -80,6 +80,23 @@ def test_w15_a_hold_that_somebody_sets_free_keeps_what_is_promised(app: str, bes
     print(f"{app}, set free with {beside}: {nights} nights, lowest {lowest} of {replicas}, promised {floor}, {ends}")
     assert nights > 8
     assert not wrong, "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("late", [8.0, 120.0])  # in the midst of the rollout, and after it
+def test_a_preparation_that_a_tool_sets_free_without_its_brake_says_what_is_true(late: float) -> None:
+    night = begin(a_rolling(6), lambda there: bool(phase(there)))
+    night.run(LONGEST, lambda at: _held(at.world) and phase(at.world) == "Preflight")
+    world, seen = night.world, _Least(6)
+    world.add_actor(0.1, seen)
+    night.driver.stop("a")
+    world.edit("Deployment", APP, {"spec": {"paused": False, "minReadySeconds": 0}})
+    night.driver.run_to(world.now + late)
+    assert sum(pod.version == "v2" for pod in world.pods_of(APP)) > 1
+    night.driver.start("a")
+    night.run(LONGEST)
+    assert (phase(world), status(world)["cause"], seen.least) == ("RolledBack", "Refused", 6)
+    assert "run a version that nobody has judged: kubectl-edit resumed the Deployment" in status(world)["because"]
+    assert {pod.version for pod in world.pods_of(APP)} == {"v1"}
 
 
 class _Least:
