@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.morning.brief import brief
 from controller.morning.gather import journey, report_of, report_of_train
 from controller.morning.html import html
 from controller.morning.markdown import markdown
@@ -12,6 +13,7 @@ __all__ = [
     "Figures",
     "Journey",
     "Report",
+    "brief",
     "html",
     "journey",
     "markdown",

@@ -57,7 +57,7 @@ class Hook:
     def _body(self, notice: Deliver) -> dict[str, Any]:
         words = worded(notice, self._settings.template)
         if self._settings.format == "slack":
-            return {"text": chat(f"*{words.subject}*\n{words.text}")[:MOST_TEXT]}
+            return {"text": chat(f"*{words.subject}*\n{words.chat or words.text}")[:MOST_TEXT]}
         return {**notice.payload, "id": notice.id, "subject": words.subject, "text": words.text}
 
 

@@ -6,12 +6,13 @@ template. Whatever could be a line of its own in a header, or a mention in a cha
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.morning import html, markdown, report_from
+from controller.morning import brief, html, markdown, report_from
 from controller.outside.settings import Template
 from controller.requests.outside import Deliver
 
@@ -51,11 +52,13 @@ nightferry explain $release -n $namespace
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """One notice in words. attachments: (file name, MIME subtype of text or application, content)."""
+    """One notice in words. attachments: (file name, MIME subtype of text or application, content). chat: the text for
+    a chat, where that is another one."""
 
     subject: str
     text: str
     attachments: tuple[tuple[str, str, str], ...] = ()
+    chat: str = ""
 
 
 def worded(notice: Deliver, template: Template) -> Worded:
@@ -81,9 +84,12 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
+
+
 def chat(text: str) -> str:
-    """The text as a chat shows it: whatever it could read as a mention or a link is only text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """The text as a chat shows it: what it could read as a mention, or as a link under other words, is only text."""
+    return _MENTION.sub("@\u200b", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _values(notice: Deliver) -> dict[str, str]:
@@ -105,4 +111,4 @@ def _report(payload: Mapping[str, Any]) -> Worded:
     """A report is made into pages here, beside the ticks."""
     found = report_from(payload)
     pages = (("nightferry-report.html", "html", html(found)),)
-    return Worded(one_line(str(payload.get("title", "")))[:MOST_SUBJECT], markdown(found), pages)
+    return Worded(one_line(str(payload.get("title", "")))[:MOST_SUBJECT], markdown(found), pages, brief(found))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from controller.morning import html, markdown, payload_of, report_of
+from controller.morning import brief, html, markdown, payload_of, report_of
 from controller.outside.courier import MOST_REFUSALS, MOST_WAITING, Courier
 from controller.outside.hook import Hook, Outcome
 from controller.outside.mail import Mail
@@ -269,13 +269,13 @@ def test_without_a_secret_a_post_is_not_signed() -> None:
 
 
 def test_a_chat_gets_a_text_in_which_nobody_can_be_called() -> None:
-    told = {**TOLD, "because": "<!channel> & <https://evil.example|click>"}
+    told = {**TOLD, "because": "<!channel> & <https://evil.example|click> @all app@sha256:1"}
     with serving(plain(b"ok")) as server:
         assert hook(server, format="slack").send(Deliver("webhook/room", "1", told)).state == "sent"
     (asked,) = server.asked
     assert set(asked.json) == {"text"}
     assert "<" not in asked.json["text"]
-    assert "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;" in asked.json["text"]
+    assert "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt; @\u200ball app@sha256:1" in asked.json["text"]
 
 
 def test_an_address_that_is_a_secret_is_read_from_its_file_and_never_told(tmp_path: Path) -> None:
@@ -333,8 +333,10 @@ def test_a_report_goes_as_a_text_and_by_mail_with_its_page() -> None:
     assert attached.get_content().splitlines() == html(found).splitlines()
     with serving(plain(b"ok")) as server:
         hook(server).send(report)
+        hook(server, format="slack").send(report)
     assert server.asked[0].json["text"] == markdown(found)
     assert server.asked[0].json["report"]["title"] == "The night of é"
+    assert server.asked[1].json["text"] == f"*The night of é: no release*\n{brief(found)}"
 
 
 # ------------------------------------------------------------------------------------------------- the courier

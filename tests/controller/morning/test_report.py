@@ -13,7 +13,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from controller.morning import Report, html, markdown, payload_of, report_from, report_of, report_of_train, to_json
+from controller.morning import (
+    Report,
+    brief,
+    html,
+    markdown,
+    payload_of,
+    report_from,
+    report_of,
+    report_of_train,
+    to_json,
+)
 from controller.morning.style import _DARK, _LIGHT
 from controller.plot.page import DARK_TONES, LIGHT_TONES
 from controller.record import rfc3339
@@ -21,6 +31,7 @@ from controller.release.vocabulary import Cause, Phase
 from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, a_release, arrived, came_back
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "report"
+PAGES = [("night.md", markdown), ("night.html", html), ("night.json", to_json), ("night.txt", brief)]
 MORNING = MIDNIGHT + 360 * MINUTE
 TRAIN = {
     "metadata": {"name": "nightly", "namespace": "shop"},
@@ -49,7 +60,7 @@ def the_report() -> Report:
     return report_of(a_night(), [TRAIN], since=MIDNIGHT, until=MORNING, made=made, title="Releases of namespace shop")
 
 
-@pytest.mark.parametrize(("name", "page"), [("night.md", markdown), ("night.html", html), ("night.json", to_json)])
+@pytest.mark.parametrize(("name", "page"), PAGES)
 def test_the_pages_of_a_night(name: str, page: object) -> None:
     assert callable(page)
     text = page(the_report())
