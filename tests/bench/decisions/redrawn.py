@@ -8,10 +8,8 @@ judges the hour that follows, at every point. "pods not allowed for" is the same
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -28,8 +26,9 @@ from analysis.learning.band_pods import pod_spread
 from analysis.samples import Tally
 from analysis.special import FloatArray
 from analysis.verdict import Absence, Freshness
+from tests.bench.decisions.cells import Sizes, by_cell, print_table
 from tests.bench.decisions.learners import SETTINGS, learned_errors
-from tests.bench.decisions.rows import ALPHA, FALSE_ROLLBACK, OURS, POWER, Row, share, table
+from tests.bench.decisions.rows import ALPHA, FALSE_ROLLBACK, OURS, POWER, Row, share
 from tests.bench.worlds import HEAVY, MODERATE, World
 
 GROUP = "history band, pods drawn anew"
@@ -67,15 +66,6 @@ CELLS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Services per cell, healthy releases per service, releases with each harm per service."""
-
-    services: int
-    healthy: int
-    harmful: int
-
-
 WHOLE = Sizes(services=16, healthy=150, harmful=38)
 QUICK = Sizes(services=4, healthy=50, harmful=15)
 
@@ -93,14 +83,8 @@ class Judged:
 def run(seed: int, quick: bool) -> list[Row]:
     """All rows."""
     sizes = QUICK if quick else WHOLE
-    asked = [(number, seed, service, sizes) for number in range(len(CELLS)) for service in range(sizes.services)]
-    with ProcessPoolExecutor() as pool:
-        found = list(pool.map(judged, *zip(*asked, strict=True)))
-    rows: list[Row] = []
-    for number, cell in enumerate(CELLS):
-        many = found[number * sizes.services : (number + 1) * sizes.services]
-        rows += rows_of(cell, many)
-    return rows
+    found = by_cell(judged, len(CELLS), seed, sizes)
+    return [row for cell, many in zip(CELLS, found, strict=True) for row in rows_of(cell, many)]
 
 
 def rows_of(cell: Cell, many: Sequence[Judged]) -> list[Row]:
@@ -148,7 +132,7 @@ class Service:
         parts = [self.counts(np.arange(a, b), 1.0, rng) for a, b in pairwise(edges)]
         self.requests = np.concatenate([part[0] for part in parts], axis=1)
         self.errors = np.concatenate([part[1] for part in parts], axis=1)
-        self.series = _ratio(self.requests, self.errors)
+        self.series = failed_shares(self.requests, self.errors)
 
     def counts(self, at: np.ndarray, factor: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Requests and errors of a fleet of new pods in these windows, (pods, windows)."""
@@ -204,7 +188,7 @@ class Service:
         if isinstance(made, Absence):
             raise ValueError(made.detail)
         at = np.arange((origin + 1) * PER_POINT, (origin + 1 + BAND_HORIZON) * PER_POINT)
-        after = transformed(_ratio(*self.counts(at, factor, rng)), band.unit, band.offset)
+        after = transformed(failed_shares(*self.counts(at, factor, rng)), band.unit, band.offset)
         seen = np.cumsum(after) / STEPS
         # Both evidences only ever grow during the hour: above their thresholds at one look means so at the last one.
         told = []
@@ -228,22 +212,12 @@ def ar1(rng: np.random.Generator, shape: tuple[int, ...], memory: float, sd: flo
     return out
 
 
-def _ratio(requests: FloatArray, errors: FloatArray) -> FloatArray:
-    """The share of failed requests of all pods in each five minutes."""
-    asked, failed = (values.sum(axis=0).reshape(-1, PER_POINT).sum(axis=1) for values in (requests, errors))
+def failed_shares(requests: FloatArray, errors: FloatArray, begin: int = 0) -> FloatArray:
+    """The share of failed requests of all pods in each five minutes from a window on."""
+    asked, failed = (values[:, begin:].sum(axis=0).reshape(-1, PER_POINT).sum(axis=1) for values in (requests, errors))
     shares: FloatArray = failed / asked
     return shares
 
 
-def main() -> None:
-    """Print the table."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--seed", type=int, required=True)
-    flags.add_argument("--quick", action="store_true")
-    asked = flags.parse_args()
-    for line in table(run(asked.seed, asked.quick)):
-        print(line)
-
-
 if __name__ == "__main__":
-    main()
+    print_table(run, __doc__)

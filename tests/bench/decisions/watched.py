@@ -9,10 +9,8 @@ watch" begins with the watch.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +27,11 @@ from analysis.special import FloatArray
 from analysis.verdict import Absence
 from controller.history import HOUR as HOUR_SECONDS
 from controller.history import share_in_watch
+from tests.bench.decisions.cells import Sizes, by_cell, print_table
 from tests.bench.decisions.judging import ERROR_MARGIN
 from tests.bench.decisions.learners import PLAN, SETTINGS
-from tests.bench.decisions.redrawn import PER_POINT, WEEKS, WINDOW, Cell, Service
-from tests.bench.decisions.rows import ALPHA, FALSE_ROLLBACK, OURS, POWER, Row, share, table
+from tests.bench.decisions.redrawn import PER_POINT, WEEKS, WINDOW, Cell, Service, failed_shares
+from tests.bench.decisions.rows import ALPHA, FALSE_ROLLBACK, OURS, POWER, Row, share
 from tests.bench.worlds import HEAVY, MODERATE
 
 GROUP = "stages and watch"
@@ -65,15 +64,6 @@ CELLS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Services per cell, healthy releases per service, releases with harm per service."""
-
-    services: int
-    healthy: int
-    harmful: int
-
-
 WHOLE = Sizes(services=8, healthy=150, harmful=25)
 QUICK = Sizes(services=2, healthy=40, harmful=5)
 
@@ -89,13 +79,8 @@ class Judged:
 def run(seed: int, quick: bool) -> list[Row]:
     """All rows."""
     sizes = QUICK if quick else WHOLE
-    asked = [(number, seed, service, sizes) for number in range(len(CELLS)) for service in range(sizes.services)]
-    with ProcessPoolExecutor() as pool:
-        found = list(pool.map(judged, *zip(*asked, strict=True)))
-    rows: list[Row] = []
-    for number, cell in enumerate(CELLS):
-        rows += rows_of(cell, found[number * sizes.services : (number + 1) * sizes.services], sizes)
-    return rows
+    found = by_cell(judged, len(CELLS), seed, sizes)
+    return [row for cell, many in zip(CELLS, found, strict=True) for row in rows_of(cell, many, sizes)]
 
 
 def rows_of(cell: Watched, many: Sequence[Judged], sizes: Sizes) -> list[Row]:
@@ -169,7 +154,9 @@ def turned_back(
     exposure = np.concatenate([asked[:, :BESIDE] * ours_on, theirs[0] * theirs_on])
     events = np.concatenate([failed[:, :BESIDE] * ours_on, theirs[1] * theirs_on])
     mine = np.arange(2 * PODS) < PODS
-    series = np.concatenate([fleet.series[: begin + 1], _points(exposure, events), _points(asked, failed, BESIDE)])
+    series = np.concatenate(
+        [fleet.series[: begin + 1], failed_shares(exposure, events), failed_shares(asked, failed, BESIDE)]
+    )
     whole = Series(0.0, series)
     turnover = Turnover(PODS, 0, PODS)
     per_hour = share_in_watch(hours * HOUR_SECONDS, among=1, calibrated=True)
@@ -205,22 +192,5 @@ def _by_band(band: LearnedBand, whole: Series, origin: int, points: int, turnove
     return nats > math.log(1.0 / (ALPHA * part)) and beyond > math.log(1.0 / MARGIN_ALPHA)
 
 
-def _points(requests: FloatArray, errors: FloatArray, begin: int = 0) -> FloatArray:
-    """The share of failed requests of all pods in each five minutes from a window on."""
-    asked, failed = (values[:, begin:].sum(axis=0).reshape(-1, PER_POINT).sum(axis=1) for values in (requests, errors))
-    shares: FloatArray = failed / asked
-    return shares
-
-
-def main() -> None:
-    """Print the table."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--seed", type=int, required=True)
-    flags.add_argument("--quick", action="store_true")
-    asked = flags.parse_args()
-    for line in table(run(asked.seed, asked.quick)):
-        print(line)
-
-
 if __name__ == "__main__":
-    main()
+    print_table(run, __doc__)
