@@ -181,7 +181,8 @@ def _observe(
 ) -> Observation:
     cast = Accompanied(policy.spec).cast(attempt.record, seen.slots, seen.replica_sets, seen.pods.items)
     found = observation(attempt, seen, cast, now, newer=newer)
-    over = replace(night(policy.spec, attempt.spec, attempt.record, now), recalled=calls)
+    over = night(policy.spec, attempt.spec, attempt.record, now)
+    over = replace(over, recalled=calls) if calls else over
     return replace(found, policy_exists=current is not None, policy_refused=refused, night=over)
 
 

@@ -25,6 +25,7 @@ from controller.requests.failure import Failure, FailureKind
 from controller.requests.fetches import Counts, FetchCounts, FetchReadings, Term
 from controller.settings import Source
 from controller.versions import sides_of
+from policies.kept import kept
 from policies.schema import Gate, ReleasePolicy
 
 Answers = Mapping[str, Counts | Failure]  # by term
@@ -177,6 +178,7 @@ def _grounds(gate: Gate, *, beside: bool) -> Iterator[str]:
         yield " (one series for each version: the noise of pods is assumed)"
 
 
+@kept
 def settings(gate: Gate, policy: ReleasePolicy) -> Settings:
     """The comparison's settings from the words of the policy."""
     promise = policy.spec.promise

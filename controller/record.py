@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, assert_never
 
 import msgspec
@@ -22,7 +23,7 @@ from controller.progress import STILL
 from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
 from controller.release.record import RECORD_VERSION, Entry, GateVerdict, Held, Record, SlotRecord, Stage
 from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase
-from controller.revise import closed
+from controller.revise import changed, closed
 from controller.transitions import moved
 from policies.load import PolicyRefused
 
@@ -47,11 +48,12 @@ class RecordTooNew(ValueError):
 
 def applied(record: Record, decision: Decision, verdicts: Sequence[GateVerdict], now: float) -> Record:
     """The record after a decision. Raises IllegalMove if the decision asks for a move that does not exist."""
-    record = replace(record, verdicts=tuple(verdicts) or record.verdicts)
+    if verdicts:
+        record = replace(record, verdicts=tuple(verdicts))
     match decision:
         case Proceed(because):
             after = _unheld(record, now, because)
-            return after if record.phase is Phase.ROLLING_BACK else replace(after, because=because)
+            return after if record.phase is Phase.ROLLING_BACK else changed(after, because=because)
         case Hold(reason, because, until, then):
             return _held(record, reason, because, until, then, now)
         case Advance(stage, because):
@@ -84,7 +86,7 @@ def _held(record: Record, reason: HoldReason, because: str, until: float | None,
         record = _unheld(record, now, because)
     since = record.held.since if same and record.held is not None else now
     excused = reason in EXCUSED and record.phase in FORWARD
-    record = replace(
+    record = changed(
         record,
         held=Held(reason, since, until, then, because),
         excused_since=(record.excused_since if record.excused_since is not None else now) if excused else None,
@@ -174,10 +176,15 @@ def _words(record: Record) -> str:
     return record.held.because if record.held is not None else ""
 
 
+# What stands in the words of a look, or is counted with every write; of holds and verdicts a part counts.
+_PASSING = frozenset({"because", "held", "verdicts", "verdicts_at", "sequence", "intent"})
+_lasting = attrgetter(*(each.name for each in fields(Record) if each.name not in _PASSING))
+
+
 def _essence(record: Record) -> tuple[Any, ...]:
     held = record.held
     return (
-        replace(record, because="", held=None, verdicts=(), verdicts_at=0.0, sequence=0, intent=""),
+        _lasting(record),
         (held.reason, held.since, held.until, held.then) if held is not None else None,
         held.because if held is not None and held.reason in _TOLD_AT_ONCE else "",
         tuple((v.gate, v.verdict, v.required) for v in record.verdicts),
