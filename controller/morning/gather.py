@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
@@ -30,9 +30,9 @@ def report_of(
     made: float,
     title: str = "Releases",
     zone: str = "UTC",
-    only: frozenset[str] | None = None,
+    only: Callable[[Object, Journey], bool] = lambda *_: True,
 ) -> Report:
-    """What happened in [since, until). only: uids of the releases that the page is about, and its figures too."""
+    """What happened in [since, until). only: whether the page, and its figures too, are about a release."""
     journeys: list[Journey] = []
     unread: list[str] = []
     for obj in releases:
@@ -42,7 +42,7 @@ def report_of(
         except (RecordInvalid, RecordTooNew, ValueError) as error:
             unread.append(f"{metadata.get('namespace', '')}/{metadata.get('name', '')}: {' '.join(str(error).split())}")
             continue
-        if only is None or metadata.get("uid") in only:
+        if only(obj, one):
             journeys.append(one)
     back = {(each.namespace, each.of): each for each in sorted(journeys, key=attrgetter("took_back")) if each.of}
     told = sorted((_linked(each, back) for each in journeys if _concerned(each, since, until)), key=_order)
@@ -60,9 +60,9 @@ def report_of(
 
 
 def report_of_train(train: Object, releases: Iterable[Object], made: float, zone: str = "") -> Report | None:
-    """The report of a train's last night: of the releases that left with it or wanted to; None before its first night.
-
-    It covers the time from the opening of the night until what left had ended, on the clock of the train's window.
+    """The report of a train's last night: of the releases that left with it or wanted to, of what took these back, and
+    of what was under way meanwhile of its cars, such as one that was parked the night before; None before its first
+    night. It begins with the opening, on the clock of the train's window.
     """
     metadata, spec, status = (train.get(key) or {} for key in ("metadata", "spec", "status"))
     night = status.get("night")
@@ -73,12 +73,12 @@ def report_of_train(train: Object, releases: Iterable[Object], made: float, zone
     uids = frozenset(str(each.get("uid")) for each in rows if isinstance(each, Mapping))
     found = list(releases)
     names = {str(each["metadata"].get("name")) for each in found if each["metadata"].get("uid") in uids}
-    # What takes a release of this night back belongs to it.
-    back = {
-        str(each["metadata"].get("uid"))
-        for each in found
-        if ((each.get("spec") or {}).get("rollbackOf") or (each.get("spec") or {}).get("restoreOf")) in names
-    }
+    cars = {str(each.get("policy")) for each in (*rows, *(spec.get("cars") or ())) if isinstance(each, Mapping)}
+
+    def concerned(obj: Object, one: Journey) -> bool:
+        under_way = one.app in cars and one.began is not None
+        return str(obj["metadata"].get("uid")) in uids or one.of in names or under_way
+
     return report_of(
         found,
         [train],
@@ -87,7 +87,7 @@ def report_of_train(train: Object, releases: Iterable[Object], made: float, zone
         made=made,
         title=f"Night {night.get('id', '')} of train {metadata.get('name', '')}",
         zone=zone or str((spec.get("window") or {}).get("zone") or "UTC"),
-        only=uids | back,
+        only=concerned,
     )
 
 

@@ -228,7 +228,8 @@ def _tell(key: TrainKey, train: Train, seen: _Seen) -> Reading[TickResult]:
         return TickResult(key, failure=releases)
     zone = train.spec.window.zone if train.spec is not None else "UTC"
     metadata = {"namespace": key.namespace, "name": key.train}
-    report = report_of_train({"metadata": metadata, "status": seen.status}, objects_in(releases), seen.told, zone)
+    told_of = {"metadata": metadata, "spec": {"cars": train.claims}, "status": seen.status}
+    report = report_of_train(told_of, objects_in(releases), seen.told, zone)
     if report is None:
         return TickResult(key)
     payload = payload_of(report)

@@ -9,6 +9,7 @@ import json
 import os
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -33,7 +34,7 @@ from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, a_relea
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "report"
 PAGES = [("night.md", markdown), ("night.html", html), ("night.json", to_json), ("night.txt", brief)]
 MORNING = MIDNIGHT + 360 * MINUTE
-TRAIN = {
+TRAIN: dict[str, Any] = {
     "metadata": {"name": "nightly", "namespace": "shop"},
     "spec": {"window": {"zone": "Europe/Berlin"}},
     "status": {
@@ -129,6 +130,19 @@ def test_the_report_of_a_train_is_about_its_cars_and_what_takes_them_back_on_its
     assert (found.since, found.until, found.zone) == (MIDNIGHT, MIDNIGHT + 200 * MINUTE + 1, "Europe/Berlin")
     assert "2026-03-01 01:00 to 2026-03-01 04:20 (Europe/Berlin)" in markdown(found)
     assert report_of_train({"metadata": {"name": "new"}}, [], MORNING) is None
+
+
+# It was parked when the last night ended: nobody hears of its end but from the report of this night.
+def test_the_report_of_a_train_tells_what_its_cars_had_under_way_from_another_night() -> None:
+    train = {**TRAIN, "spec": {**TRAIN["spec"], "cars": [{"policy": "mail"}, {"policies": {"team": "search"}}]}}
+    parked = arrived("mail", "mail-v4", asked=-1400.0, began=-1380.0, ended=20.0)
+    before = arrived("mail", "mail-v3", asked=-3000.0, began=-2900.0, ended=-2800.0)
+    other = arrived("blog", "blog-v2", asked=-10.0, began=1.0, ended=20.0)
+    found = report_of_train(train, [*a_night(), parked, before, other], MORNING)
+    assert found is not None
+    assert {one.release for one in found.journeys} - {"search-v8", "cart-v3", "cart-back", "users-v2"} == {
+        "mail-v4", "mail-v5",
+    }  # fmt: skip
 
 
 def test_a_report_travels_as_data_and_is_the_same_at_the_other_end() -> None:
