@@ -23,10 +23,11 @@ from policies.load import from_object
 from policies.pin import to_object
 from policies.schema import ReleasePolicySpec
 from tests.controller.builders import NOW, a_policy, a_record, an_observation
+from tests.kernel.alert_scenarios import ALERT, an_alerted, inbox, posted
 from tests.kernel.memory import claim_of, replicas
 from tests.kernel.night import begin
 from tests.kernel.scenarios import APP, ask, phase, status
-from tests.kernel.tales import until
+from tests.kernel.tales import slot_writes, until
 from tests.kernel.watch_scenarios import STAGES, a_watched, back, succeeded
 
 
@@ -259,6 +260,20 @@ def test_a_watch_without_its_policy_that_finds_nothing_ends_and_leaves_nothing_c
     night.driver.run_to(night.world.now + 120.0)
     assert the_watch(night.world)["over"] == "nothing was found"
     assert serving(night.world) == {"v2"}
+
+
+def test_a9_an_alert_while_nothing_is_released_is_kept_and_moves_nothing() -> None:
+    world = an_alerted()
+    ask(world)
+    night = begin(world, succeeded)
+    until(night, succeeded)
+    night.driver.run_to(world.now + 60.0)
+    moved, there = slot_writes(world), set(world.objects.items)
+    posted(world)
+    night.driver.run_to(world.now + 600.0)
+    assert [each["alert"] for each in inbox(world)] == [ALERT]
+    assert (slot_writes(world), set(world.objects.items)) == (moved, there)
+    assert serving(world) == {"v2"}
 
 
 def serving(world: World) -> set[str]:

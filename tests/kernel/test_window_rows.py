@@ -85,13 +85,18 @@ def test_y21_a_freeze_that_is_added_blocks_advances_and_the_deadline_still_strik
 
 
 def test_y21_a_freeze_that_is_over_before_the_deadline_lets_it_go_on() -> None:
-    night = a_night(hours("08:00", "12:00"))
+    world = hours("08:00", "12:00")
+    world.edit("ReleasePolicy", "checkout", {"spec": {"deadline": {"release": "2h"}}})
+    night = a_night(world)
     night.run(60, lambda there: in_batch(there.world, 1))
     # The dates of Kiritimati: there the ninth of October is over at 10:00 UTC.
     freeze = [{"from": "2025-10-09", "to": "2025-10-09", "why": "audit", "zone": "Pacific/Kiritimati"}]
     night.world.edit("ReleasePolicy", "checkout", {"spec": {"freeze": freeze}})
     night.run(60, lambda there: held(there.world).get("reason") == "Frozen")
     assert (held(night.world)["until"], held(night.world)["then"]) == ("2025-10-09T10:00:00Z", "it goes on")
+    night.run(90)
+    assert phase(night.world) == "Succeeded"
+    assert night.world.now >= night.world.started + 3600.0
 
 
 def test_y22_a_controller_that_was_away_for_the_whole_window_starts_nothing_late_and_says_so() -> None:
