@@ -6,6 +6,7 @@ headings are in order, and words and ground differ by 4.5 to 1 at least, in ligh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 
@@ -28,6 +29,7 @@ from controller.morning.words import (
     what,
 )
 
+_COMMAND = re.compile(r"`([^`]*)`")
 _OPEN = frozenset({"person", "back"})  # groups whose decisions are shown at once
 
 
@@ -130,9 +132,10 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
         length = f" after {span(one.ended - one.began)}" if one.began is not None else ""
         times.append(f"ended {clock(one.ended, report)}{length}")
     yield f'<p class="times">{", ".join(times)}</p>'
-    notes = [*next_steps(one, report), *one.doors, *(f"not told: {each}" for each in one.untold)]
+    notes = [_COMMAND.sub(r"<code>\1</code>", _text(step)) for step in next_steps(one, report)]
+    notes += [_text(note) for note in (*one.doors, *(f"not told: {each}" for each in one.untold))]
     if notes:
-        yield "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>"
+        yield "<ul>" + "".join(f"<li>{note}</li>" for note in notes) + "</ul>"
     if one.decisions:
         shown = " open" if one.group in _OPEN else ""
         count = len(one.decisions)

@@ -70,9 +70,11 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
     yield f"`{one.namespace}/{one.release}` {_text(outcome(one))}; {times}; asked by {_text(asked(one))}"
     yield ""
     yield f"> {_text(one.because)}"
-    if notes := [*next_steps(one, report), *one.doors, *(f"not told: {each}" for each in one.untold)]:
+    notes = [_text(step).replace("\\`", "`") for step in next_steps(one, report)]
+    notes += [_text(note) for note in (*one.doors, *(f"not told: {each}" for each in one.untold))]
+    if notes:
         yield ""
-        yield from (f"- {_text(note)}" for note in notes)
+        yield from (f"- {note}" for note in notes)
     told = next((each for each in one.decisions if each.kind in _TOLD), None)
     if told is not None and told.gates:
         yield ""

@@ -25,6 +25,11 @@ _KINDS: Mapping[str, str] = {
     "RolledBack": "rolled back",
     "NeedsHuman": "needed a person",
     "Cancelled": "cancelled",
+    "Departed": "left",
+    "LeavesAtOnce": "left at once",
+    "NotReachable": "cannot see everything",
+    "NoticeFailed": "could not tell",
+    "WindowMissed": "missed its window",
 }
 
 
@@ -118,7 +123,7 @@ def outcome(one: Journey) -> str:
 
 
 def next_steps(one: Journey, report: Report) -> Iterator[str]:
-    """What follows by itself, and what a person can do."""
+    """What follows by itself, and what a person can do; commands between backticks, and no words of others."""
     if one.held and one.then:
         yield f"until {clock(one.until, report)}, then: {one.then}" if one.until is not None else one.then
     if one.group == "person" and one.outcome == Phase.NEEDS_HUMAN:

@@ -33,14 +33,15 @@ notifiers:
 REPORT = [{"webhook": "morning-room"}, {"email": "shift"}]
 
 
-def opens_train(story: Story, opens: float, *, notifiers: str = "", **spec: Any) -> None:
-    """Three apps, their policies, and a train whose window opens at this full minute, for an hour."""
+def opens_train(story: Story, *, ahead: bool, notifiers: str = "", **spec: Any) -> float:
+    """Three apps, their policies, and a train of one hour -> when it opens: at the next minute, or a while ago."""
     story.opens(controlled=False)
     story.starts_controller(template=CONFIGURATION + notifiers)
     story.allows(because="three apps of 4, 2 and 2 pods share the namespace, with a surge of one each", most=11)
     for name in BESIDE:
         story.site.deploy(name, replicas=2, image=f"{REGISTRY}:v1")
         story.applies_policy({"target": {"deployment": name}}, name=name)
+    opens = (time.time() + LEAST) // 60 * 60 + 60 if ahead else time.time() // 60 * 60 - 60
     cars = [{"policy": "payments"}, {"policy": APP, "after": ["payments"]}, {"policy": "search"}]
     manifest = {
         "apiVersion": "nightferry.dev/v1alpha1",
@@ -51,6 +52,7 @@ def opens_train(story: Story, opens: float, *, notifiers: str = "", **spec: Any)
     story.person.create(trains(story), manifest)
     # Who asks for a release before the controller has heard of the train may see it in Preflight before it waits.
     eventually(lambda: status(story), within=30, what="the controller knows the train")
+    return opens
 
 
 def wall(at: float) -> str:
@@ -71,8 +73,7 @@ def left(story: Story) -> list[str]:
 
 
 def test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill(story: Story) -> None:
-    opens = (time.time() + LEAST) // 60 * 60 + 60
-    opens_train(story, opens, atOnce=2)
+    opens = opens_train(story, ahead=True, atOnce=2)
     checkout = story.asks_for("v2")
     payments = story.asks_for("v2", policy="payments", skipGates=SKIP)
     search = story.asks_for("v2", policy="search", skipGates=SKIP)
@@ -101,10 +102,9 @@ def test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill(story
 # Payments arrives, errors turn checkout back, the line stops, payments is taken back, and search waits for another
 # night. The night ends, and the controller is killed before the room takes the report.
 def test_a_line_that_stops_takes_back_what_had_succeeded_and_the_night_is_told(story: Story) -> None:
-    opened = time.time() // 60 * 60 - 60
     with people(story) as (room, closed, inbox, notifiers):
         stops: Any = {"stopTheLine": {"rolledBack": 1}, "onStop": "rollBackAll", "report": REPORT}
-        opens_train(story, opened, notifiers=notifiers, **stops)
+        opened = opens_train(story, ahead=False, notifiers=notifiers, **stops)
         payments = story.asks_for("v2", policy="payments", skipGates=SKIP)
         checkout = story.asks_for("v2-errors30")
         search = story.asks_for("v2", policy="search", skipGates=SKIP)
