@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from controller.simulation.objects import merged
+
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # plural, namespace, name
 _KINDS = {
@@ -109,9 +111,9 @@ class ApiServer:
         """A merge patch by somebody else."""
         with self._lock:
             self._version += 1
-            merged = _merged(self.objects[key], patch)
-            merged["metadata"]["resourceVersion"] = str(self._version)
-            self.objects[key] = merged
+            found = merged(self.objects[key], patch)
+            found["metadata"]["resourceVersion"] = str(self._version)
+            self.objects[key] = found
 
     # ------------------------------------------------------------------------------------------------ the wire
 
@@ -185,18 +187,6 @@ class ApiServer:
                 return _fault(409, "AlreadyExists", f'{plural} "{name}" already exists', name=name, kind=plural)
             self.writes.append(("POST", plural, body))
             return 201, self.put(plural, name, body, namespace=namespace)
-
-
-def _merged(base: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    found = dict(base) if isinstance(base, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = _merged(found.get(key), value)
-    return found
 
 
 def _fault(code: int, reason: str, message: str, **details: str) -> tuple[int, Object]:

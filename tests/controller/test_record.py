@@ -23,21 +23,9 @@ from controller.record import (
 from controller.release.decision import Advance, Finish, Hold, Proceed, RollBack
 from controller.release.record import GateVerdict, Record
 from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
+from controller.simulation.objects import merged
 from controller.transitions import MOVES, IllegalMove, mermaid, moved
 from tests.controller.builders import NOW, a_record, says
-
-
-def merged(base: Any, patch: Any) -> Any:
-    """RFC 7396, as the API server applies it to a status."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(base) if isinstance(base, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
 
 
 def written(record: Record, over: dict[str, Any] | None = None) -> dict[str, Any]:
