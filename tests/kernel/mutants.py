@@ -1,8 +1,8 @@
 """Mutants of the deciding modules, planted one after the other: which of them do the tests of the kernel kill?
 
-`python -m tests.kernel.mutants [--laws] [NAME...]` works on a copy of the sources and takes some minutes; it is not a
-part of the suite. `--laws` leaves the unit tests out. A survivor is explained beside its mutant, or it shows a missing
-test.
+`python -m tests.kernel.mutants [--laws] [PART or NAME...]` works on a copy of the sources and takes many minutes, so it
+is not a part of the suite. The parts are releases, windows, trains, watches and alerts. `--laws` leaves the unit tests
+out. A survivor is explained beside its mutant, or it shows a missing test.
 """
 
 from __future__ import annotations
@@ -13,103 +13,65 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.kernel import planted
+from tests.kernel.planted import Mutant
+
 ROOT = Path(__file__).parents[2]
-DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record"))
-CLAIMS, SCALER = "controller/strategies/claims.py", "controller/companions/autoscaler.py"
-FORWARD, ACCOMPANIED = "controller/forward.py", "controller/accompanied.py"
-DRIVE, ATTEMPT, PINNED, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "pinned", "housekeeping"))
-UNIT = [
-    "tests/controller/test_decide.py",
-    "tests/controller/test_record.py",
-    "tests/controller/test_twin_moves.py",
-    "tests/controller/test_autoscaler.py",
-]
-ROWS = ["tests/kernel/test_rows.py", "tests/kernel/test_workload_rows.py", "tests/kernel/test_odd_states.py"]
-FAULTS = ["tests/kernel/test_hostile_answers.py", "tests/kernel/test_single_faults.py", "tests/kernel/test_pairs.py"]
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """One planted fault: in `file` the text `old`, found exactly once, becomes `new`."""
+class Part:
+    """Mutants of one part of the kernel, and the tests that have to kill them: its units first, then its laws.
 
-    name: str
-    file: str
-    old: str
-    new: str
-    survives: str = ""  # why no test can tell it from the original
+    Each of `laws` is what pytest is told in one run, the quickest first; an explained survivor is spared the last one.
+    """
 
-
-MUTANTS = (
-    Mutant("no surge bound", TWIN, "room = d + surge - i - c", "room = d + surge - i"),
-    Mutant("down before ready", TWIN, "if surge > 0 and ready_c < c:", "if surge > 0 and ready_c < 0:",
-           "the floor of `_removable` holds S1 by itself; this line only spends surge before slack"),
-    Mutant("floor ignored", TWIN, "return min(want, max(available_total - floor, unready, 0))", "return want"),
-    Mutant("floor one too low", TWIN, "floor = d - slack", "floor = d - slack - 1"),
-    Mutant("unobserved ignored", TWIN, "if not live.observed or (spare is not None and not spare.observed):",
-           "if False:"),
-    Mutant("contender first", TWIN, "if i < want_i and room > 0:", "if False and room > 0:"),
-    Mutant("no stamps", TWIN, "if slot is not None and not moving and not stamped(record, seen, slot):",
-           "if False and slot is not None and not moving and not stamped(record, seen, slot):"),
-    Mutant("stamps ignore the epoch", CLAIMS, "        and found.epoch == record.epoch\n", ""),
-    Mutant("relative to nothing", TWIN, "return live.name, min(want_i, i + room)", "return live.name, i + room"),
-    Mutant("restored too early", TWIN, 'return f"contender still has {spare.replicas} pods"', 'return ""'),
-    Mutant("restored unready", TWIN, 'if (ready := seen.available("incumbent")) < floor:',
-           'if (ready := seen.available("incumbent")) < 0:'),
-    Mutant("settled without pods", TWIN, "if (available := seen.available(role)) < want:",
-           "if (available := seen.available(role)) < 0:"),
-    Mutant("no digest bound", FORWARD, "if record.contender is not None and spare.digest != record.contender.digest:",
-           "if False and spare is not None and record.contender is not None:"),
-    Mutant("crash loops ignored", "controller/progress.py", "MOST_RESTARTS = 3", "MOST_RESTARTS = 3000"),
-    Mutant("abort ignored", FORWARD, "if seen.wishes.abort is not None:", "if False:"),
-    Mutant("blind passes", FORWARD, "if overall is Verdict.BLIND or unseen:", "if False:"),
-    Mutant("degraded passes", FORWARD, "if not degraded:\n        return None", "if True:\n        return None"),
-    Mutant("observation skipped", FORWARD, "if observed < at_least:", "if observed < 0:"),
-    Mutant("replaced slots trusted", DECIDE, "if known.uid and slot.uid != known.uid:", "if False:"),
-    Mutant("regressed record trusted", DECIDE,
-           "slot.claim.uid == seen.uid and slot.claim.epoch > record.epoch", "False"),
-    Mutant("fights for ever", DECIDE, "MOST_REVERSALS = 2", "MOST_REVERSALS = 2000"),
-    Mutant("deadline never strikes", FORWARD, "if seen.now >= until and not can_step(record, seen, policy):",
-           "if False:"),
-    Mutant("deadline strikes before a step", FORWARD,
-           "if seen.now >= until and not can_step(record, seen, policy):", "if seen.now >= until:"),
-    Mutant("never superseded", FORWARD, 'if seen.superseded_by and record.origin == "change":', "if False:"),
-    Mutant("pause ignored", FORWARD, "if seen.wishes.paused:", "if False:"),
-    Mutant("people's D ignored", TWIN, "            else:\n                desired = live.replicas\n",
-           "            else:\n                desired = record.desired\n"),
-    Mutant("reversals counted twice", REVISE, "if name not in record.reversals", "if True"),
-    Mutant("settled time never ends", REVISE, "    record = closed(record, seen.now)\n    return record if",
-           "    return record if"),
-    Mutant("settled time from an old now", REVISE, "max(seen.now, record.stage_since)", "seen.now"),
-    Mutant("same epoch for ever", RECORD, "epoch=record.epoch + 1", "epoch=max(1, record.epoch)"),
-    Mutant("ends may be left", RECORD, "phase=moved(record.phase, phase)", "phase=phase",
-           "the table is a second lock: nothing asks for an illegal move while `decide` is right"),
-    Mutant("holds without excuse", RECORD, "by_person = reason in (HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL)",
-           "by_person = False"),
-    Mutant("record unbounded", RECORD, "MOST_BYTES = 60 * 1024", "MOST_BYTES = 60 * 1024 * 1024"),
-    Mutant("one look is enough", DRIVE, "if _kind(glance.decision) != _kind(leap.decision):",
-           "if False:"),
-    Mutant("looser policy taken", PINNED, "return tighten(began, current)", "return current"),
-    Mutant("slot before record", ATTEMPT,
-           "    if isinstance(answer, Failure):\n        return TickResult(app, attempt.name, before, failure=answer",
-           "    if False:\n        return TickResult(app, attempt.name, before, failure=answer"),
-    Mutant("pods older than slots", ATTEMPT, "    if fresh and not all(", "    if False and not all(",
-           "only an API server that answers a quorum read with the past shows it, and S1 is then measured on the lie"),
-    Mutant("an autoscaler keeps its minimum", SCALER, '"spec": {"behavior": behavior, "minReplicas": LEAST},',
-           '"spec": {"behavior": behavior},'),
-    Mutant("an autoscaler is woken too early", ACCOMPANIED, "        if self._is_done(record, seen):",
-           "        if True:"),
-    Mutant("an autoscaler is not fenced", SCALER, "(note.uid, note.epoch) == (seen.uid, record.epoch)",
-           "note.uid == seen.uid"),
-    Mutant("an autoscaler stays where it was", SCALER, "wanted = serves.name if forward and serves is not None else",
-           "wanted = serves.name if False and serves is not None else"),
-    Mutant("claims stay", KEEPING, "if owner is not None and not _forgot(owner, slot.claim):", "if False:"),
-)  # fmt: skip
+    mutants: Sequence[Mutant]
+    units: Sequence[str]
+    laws: Sequence[Sequence[str]]
 
 
-def killed_by(mutant: Mutant, copy: Path) -> str:
+PARTS: Mapping[str, Part] = {
+    "releases": Part(
+        planted.RELEASES,
+        [f"tests/controller/test_{name}.py" for name in ("decide", "record", "twin_moves", "autoscaler")],
+        [
+            [f"tests/kernel/test_{name}.py" for name in ("rows", "workload_rows", "odd_states")],
+            [f"tests/kernel/test_{name}.py" for name in ("hostile_answers", "single_faults", "pairs")],
+        ],
+    ),
+    "windows": Part(
+        planted.WINDOWS,
+        ["tests/controller/night/test_hours.py"],
+        [
+            ["tests/kernel/test_window_rows.py"],
+            ["tests/simulation/test_scenarios.py", "-k", "window"],
+            ["tests/kernel/test_window_faults.py"],
+        ],
+    ),
+    "trains": Part(
+        planted.TRAINS,
+        ["tests/controller/night/test_train.py", "tests/controller/night/test_ride.py"],
+        [["tests/simulation/test_trains.py"], ["tests/kernel/test_train_faults.py"]],
+    ),
+    "watches": Part(
+        planted.WATCHES,
+        ["tests/controller/test_watch.py"],
+        [["tests/simulation/test_scenarios.py", "-k", "watch"], ["tests/kernel/test_watch_faults.py"]],
+    ),
+    "alerts": Part(
+        planted.ALERTS,
+        ["tests/controller/test_firing.py"],
+        [["tests/simulation/test_scenarios.py", "-k", "alert"], ["tests/kernel/test_alert_faults.py"]],
+    ),
+}
+
+
+def killed_by(mutant: Mutant, runs: Sequence[Sequence[str]], copy: Path) -> str:
     """The first test that fails with the mutant, or ""."""
     source = copy / mutant.file
     text = source.read_text()
@@ -117,9 +79,7 @@ def killed_by(mutant: Mutant, copy: Path) -> str:
         return f"NOT PLANTED: found {text.count(mutant.old)} times"
     source.write_text(text.replace(mutant.old, mutant.new))
     try:
-        for tests in (UNIT, ROWS) if mutant.survives else (UNIT, ROWS, FAULTS):
-            if not tests:
-                continue
+        for tests in runs[:-1] if mutant.survives else runs:
             ran = subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests],
                 cwd=copy,
@@ -137,20 +97,24 @@ def killed_by(mutant: Mutant, copy: Path) -> str:
         source.write_text(text)
 
 
+def chosen(names: Set[str], *, laws_only: bool) -> Iterator[tuple[Mutant, Sequence[Sequence[str]]]]:
+    """The mutants of these names, or of the parts that are called so, with the runs that have to kill each of them."""
+    for name, part in PARTS.items():
+        for mutant in part.mutants:
+            if not names or names & {name, mutant.name}:
+                yield mutant, part.laws if laws_only else [part.units, *part.laws]
+
+
 def main(words: list[str]) -> int:
     """Prints a line for each mutant; the number of survivors that nothing explains."""
-    names = [word for word in words if word != "--laws"]
-    if "--laws" in words:
-        UNIT.clear()
+    names = {word for word in words if word != "--laws"}
     unexplained = killed = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build"))
-        for mutant in MUTANTS:
-            if names and mutant.name not in names:
-                continue
+        for mutant, runs in chosen(names, laws_only="--laws" in words):
             began = time.monotonic()
-            by = killed_by(mutant, copy)
+            by = killed_by(mutant, runs, copy)
             if by.startswith("NOT"):
                 unexplained += 1
             elif by:
@@ -161,7 +125,7 @@ def main(words: list[str]) -> int:
             else:
                 unexplained += 1
                 by = "SURVIVES"
-            print(f"{mutant.name:32} {time.monotonic() - began:5.0f} s  {by}", flush=True)
+            print(f"{mutant.name:42} {time.monotonic() - began:5.0f} s  {by}", flush=True)
     print(f"{killed} killed, {unexplained} unexplained")
     return unexplained
 
