@@ -53,7 +53,8 @@ def missed(case: Case, stay: Hold, trains: Sequence[Train] = ()) -> str:
         return ""  # no opening would have let it leave
     if stay.reason is HoldReason.AWAITS_TRAIN:
         train = _train(case, trains)
-        return ride.missed(train, record.held, case.now) if train is not None else ""
+        asked = None if record.because else seconds(case.attempt.created)
+        return ride.missed(train, record.held, asked, case.now) if train is not None else ""
     if stay.reason is not HoldReason.WINDOW_CLOSED or policy.window is None:
         return ""
     if record.held is None and record.phase is not Phase.QUEUED:

@@ -57,17 +57,22 @@ def ticket(train: Train, uid: str, least: float, now: float, *, begun: bool) -> 
     return Hold(HoldReason.AWAITS_TRAIN, f"{about}: {because}", present.closes, _THEN)
 
 
-def missed(train: Train, held: Held | None, now: float) -> str:
-    """What to tell of a night of the train that went by without the release, or ""."""
-    if held is None or held.reason is not HoldReason.AWAITS_TRAIN or held.until is None or held.until > now:
-        return ""
+def missed(train: Train, held: Held | None, asked: float | None, now: float) -> str:
+    """What to tell of a night of the train that went by without the release, or "".
+
+    `asked`: when it was asked for, if nobody has looked at it since; else None.
+    """
     if train.spec is None or _is_open(train, now):
         return ""
-    if opening(train.spec.window, held.until) is not None:
-        return (
-            f"train {train.name} was away for a whole night, with its controller; {leaves_next(train.spec.window, now)}"
-        )
-    return f"the night ended while it waited: {held.because}"
+    window = train.spec.window
+    away = f"train {train.name} was away for a whole night, with its controller; {leaves_next(window, now)}"
+    if asked is not None:
+        if opening(window, asked) is not None:
+            return f"the night of train {train.name} ended before anybody looked at it; {leaves_next(window, now)}"
+        return away if next_opening(window, asked).opens <= now else ""
+    if held is None or held.reason is not HoldReason.AWAITS_TRAIN or held.until is None or held.until > now:
+        return ""
+    return away if opening(window, held.until) is not None else f"the night ended while it waited: {held.because}"
 
 
 def _is_open(train: Train, now: float) -> bool:
