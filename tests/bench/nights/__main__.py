@@ -21,8 +21,10 @@ from tests.bench.nights.fleet import FIRST, SIZE, YEARS, ZONES, fleet
 from tests.bench.nights.mix import kind_of
 from tests.bench.nights.night import Told, night
 from tests.bench.nights.tally import faultless, page
+from tests.bench.nights.train_night import TrainTold, train_night
 
-BETWEEN = 21  # days between two releases of an app, on average
+BETWEEN = 30  # days between two releases of an app that rides no train, on average
+TRAINS_BETWEEN = 16  # days between two nights of a train
 
 
 def dates(number: int, seed: int) -> tuple[date, ...]:
@@ -41,15 +43,21 @@ def _changes(day: date, zone: str) -> bool:
     return noon.utcoffset() != (noon - timedelta(days=1)).utcoffset()
 
 
-def one_date(task: tuple[date, int]) -> list[Told]:
+def one_date(task: tuple[date, int]) -> tuple[list[Told], list[TrainTold]]:
     """Everything that is released on one date."""
     day, seed = task
-    found = []
-    for app in fleet(seed):
+    alone, trains = [], []
+    for app in fleet(seed).alone:
         rng = np.random.default_rng([seed, 300, app.number, day.toordinal()])
         if rng.random() < 1.0 / BETWEEN and (told := night(app, day, kind_of(rng), seed)) is not None:
-            found.append(told)
-    return found
+            alone.append(told)
+    for line in fleet(seed).lines:
+        rng = np.random.default_rng([seed, 500, line.number, day.toordinal()])
+        # The hours before and after a change of clocks lie in the nights of two dates.
+        changes = any(_changes(day + timedelta(days=n), line.hours.zone) for n in (0, 1))
+        if (changes or rng.random() < 1.0 / TRAINS_BETWEEN) and (rode := train_night(line, day, seed)) is not None:
+            trains.append(rode)
+    return alone, trains
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,11 +70,13 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     tasks = [(day, asked.seed) for day in dates(asked.nights, asked.seed)]
     with ProcessPoolExecutor(asked.jobs) as pool:
-        told = [one for found in pool.map(one_date, tasks, chunksize=4) for one in found]
-    for line in page(told, asked.nights, asked.seed):
+        found = list(pool.map(one_date, tasks, chunksize=4))
+    alone = [one for each, _ in found for one in each]
+    trains = [one for _, each in found for one in each]
+    for line in page(alone, trains, asked.nights, asked.seed):
         print(line)
     print(f"\n{time.monotonic() - began:.0f} s with {asked.jobs} processes; {SIZE} apps in {len(ZONES)} zones")
-    return 0 if faultless(told) else 1
+    return 0 if faultless(alone, trains) else 1
 
 
 if __name__ == "__main__":

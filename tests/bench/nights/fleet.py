@@ -158,7 +158,7 @@ def fleet(seed: int) -> Fleet:
         hours = _between(zone, frozenset(range(7)), time((22, 23, 0, 1, 2, 23)[opens], 30), float(rng.choice((2.5, 4))))
         cars = []
         for place in range(size):
-            own = _near(rng, hours) if rng.random() < 0.4 else None
+            own = _near(rng, hours) if rng.random() < 0.5 else None
             cars.append(_app(rng, number, f"car-{place}", own))
             number += 1
         lines.append(Line(len(lines), tuple(cars), hours))
@@ -198,7 +198,7 @@ def _near(rng: np.random.Generator, train: Hours) -> Hours:
     begin = datetime.combine(FIRST, train.opens) + timedelta(minutes=30 * int(rng.integers(0, 3)))
     opens = begin.time() if begin.date() == FIRST else train.opens
     days = frozenset(range(4)) if rng.random() < 0.2 else frozenset(range(7))
-    return _between(train.zone, days, opens, float(rng.choice((1.5, 2.5, 4.0))))
+    return _between(train.zone, days, opens, float(rng.choice((2.0, 2.0, 3.0))))
 
 
 def _between(zone: str, days: frozenset[int], opens: time, hours: float) -> Hours:

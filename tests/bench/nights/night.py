@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+
 import numpy as np
 
+from controller.accompanied import Accompanied
 from controller.attempt import Attempt, parsed
 from controller.record import read_record
 from controller.release.record import Record
@@ -16,6 +18,7 @@ from controller.settings import Settings
 from controller.simulation import manifests
 from controller.simulation.driver import Driver
 from controller.simulation.world import Trace, World
+from policies.load import from_object
 from tests.bench.nights.around import surround
 from tests.bench.nights.fleet import SOURCE, App, a_world, remember
 from tests.bench.nights.mix import Kind
@@ -66,12 +69,22 @@ class Watcher:
         steps = after.phase in _FORWARD and (after.phase, after.stage) != (before.phase, before.stage)
         if steps:
             self.began.append(world.now)
-        if steps and not self.opens <= world.now < self.closes:
+        if (
+            steps
+            and not self.opens <= world.now < self.closes
+            and advances(world, str(entry.after["spec"]["policy"]), after)
+        ):
             self.outside.append(
                 f"{after.phase.value} {after.stage} at {world.now - self.closes:+.0f} s from the closing"
             )
         if after.phase in ENDS and before.phase is not after.phase:
             self.endings.append((entry.request.name, after.phase.value))
+
+
+def advances(world: World, policy: str, record: Record) -> bool:
+    """Whether the stage that a record has come to moves anything on; handing back what was borrowed asks no hour."""
+    spec = from_object(world.objects.items["ReleasePolicy", "shop", policy]).spec
+    return Accompanied(spec).stage(record).gated
 
 
 def night(app: App, day: date, kind: Kind, seed: int) -> Told | None:
