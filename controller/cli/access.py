@@ -29,6 +29,7 @@ Object = Mapping[str, Any]
 _MANAGER = (("fieldManager", "nightferry-cli"),)
 _TRIES = 8  # of a patch that somebody else's write overtakes
 _REFUSED = frozenset({FailureKind.FORBIDDEN, FailureKind.INVALID, FailureKind.EXISTS, FailureKind.CONFLICT})
+_ROLES = "ask for the ClusterRole nightferry-viewer to look, or nightferry-operator to act"
 _ENDS = frozenset({Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.NEEDS_HUMAN, Phase.CANCELLED})
 
 
@@ -202,6 +203,8 @@ def _decoded(data: bytes) -> Object:
 def _raised(failure: Failure) -> Refusal | Unanswered:
     if failure.kind is FailureKind.NO_KIND:
         return Refusal("this cluster does not know ReleasePolicy and Release: apply manifests/crds first")
+    if failure.kind is FailureKind.FORBIDDEN and " cannot " in failure.message:
+        return Refusal(f"{failure.message}; {_ROLES}")
     return Refusal(failure.message) if failure.kind in _REFUSED else Unanswered(failure.message)
 
 

@@ -34,7 +34,8 @@ def notify(
     if outcome.state == "sent":
         say(f"sent a test notice by {found.key}: {outcome.because}")
         return
-    warn(f"nightferry: {found.key} was not told: {outcome.because}")
+    more = "; see that it runs, and that this machine may reach it" if outcome.state == "later" else ""
+    warn(f"nightferry: {found.key} was not told: {outcome.because}{more}")
     raise typer.Exit(FAILED)
 
 

@@ -41,12 +41,17 @@ def kubeconfig_namespace(kubeconfig: str | None = None, context: str | None = No
     try:
         contexts, active = list_kube_config_contexts(config_file=kubeconfig)  # type: ignore[no-untyped-call]
     except SETUP_ERRORS as error:
-        raise ConnectionSetupError(f"kubeconfig: {_setup_fault(error)}") from None
+        raise ConnectionSetupError(f"kubeconfig {_file(kubeconfig)}: {_setup_fault(error)}") from None
     if context is not None:
         active = next((one for one in contexts if one["name"] == context), None)
         if active is None:
             raise ConnectionSetupError(f"kubeconfig: no context named {context}")
     return str((active.get("context") or {}).get("namespace") or "default")
+
+
+def _file(kubeconfig: str | None) -> str:
+    """Where the client looks for its configuration."""
+    return kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
 
 
 def _setup_fault(error: Exception) -> str:
@@ -69,7 +74,7 @@ def _from_kubeconfig(clock: Clock, kubeconfig: str | None, context: str | None, 
     try:
         load(configuration)
     except SETUP_ERRORS as error:
-        raise ConnectionSetupError(f"kubeconfig: {_setup_fault(error)}") from None
+        raise ConnectionSetupError(f"kubeconfig {_file(kubeconfig)}: {_setup_fault(error)}") from None
     return Connection(configuration, clock, user_agent=user_agent, reload=load)
 
 

@@ -38,3 +38,12 @@ def test_a_configuration_that_is_none_is_refused(nightferry: Nightferry, tmp_pat
     said = nightferry("notify", "--test", "room", "--config", str(tmp_path / "none.yaml"))
     assert said.code == 2
     assert "found no readable file" in said.err
+
+
+def test_a_notifier_that_cannot_be_reached_says_where_to_look(nightferry: Nightferry, tmp_path: Path) -> None:
+    config = tmp_path / "night.yaml"
+    with serving(plain(b"")) as server:
+        config.write_text(f"notifiers: [{{name: room, webhook: {{url: '{server.url}/in'}}}}]")
+    said = nightferry("notify", "--test", "room", "--config", str(config))
+    advice = "see that it runs, and that this machine may reach it"
+    assert (said.code, said.err) == (1, f"nightferry: webhook/room was not told: no connection; {advice}\n")

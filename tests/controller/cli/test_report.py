@@ -84,3 +84,9 @@ def test_the_demo_writes_the_report_of_its_night(nightferry: Nightferry, tmp_pat
     assert told["figures"]["failureRate"] == 0.75
     wrong = nightferry("demo", "--json", "--report", "night.pdf")
     assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_who_may_not_is_told_which_role_may(app: ApiServer, nightferry: Nightferry) -> None:
+    app.forbid.add("releases")
+    told = nightferry("release", "checkout", "--image", "registry.example/checkout:v2").refusal
+    assert told.endswith("; ask for the ClusterRole nightferry-viewer to look, or nightferry-operator to act")
