@@ -9,7 +9,7 @@ from controller.release.vocabulary import ENDS
 from controller.simulation import manifests
 from controller.simulation.world import World
 from tests.kernel.holds import sets_of
-from tests.kernel.scenarios import APP, Scenario, a_world, ask, in_batch, phase, status, whenever
+from tests.kernel.scenarios import APP, Scenario, a_world, abort_once, ask, in_batch, phase, status, whenever
 
 ROLLING = {"canary": 1, "batches": ["50%", "100%"], "maxSurge": 1, "maxUnavailable": 0}
 
@@ -64,11 +64,7 @@ def _regression() -> World:
 
 def _abort() -> World:
     world = a_rolling()
-    whenever(
-        world,
-        lambda there: in_batch(there, 1) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
-        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
-    )
+    abort_once(world, lambda there: in_batch(there, 1))
     return world
 
 

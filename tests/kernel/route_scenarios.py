@@ -11,8 +11,7 @@ from controller.simulation.objects import Key, Kind
 from controller.simulation.world import World
 from policies.load import from_object
 from tests.kernel.night import Night
-from tests.kernel.scenarios import APP, Scenario, a_world, ask, in_batch, phase, whenever
-from tests.kernel.switch_scenarios import abort_once
+from tests.kernel.scenarios import APP, Scenario, a_world, abort_once, ask, in_batch, phase, whenever
 
 TRAFFICS: Mapping[str, Mapping[str, Any]] = {
     "ingressNginx": {"ingressNginx": {"ingress": APP}, "match": [{"header": {"x-canary": "always"}}]},

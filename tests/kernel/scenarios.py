@@ -61,6 +61,15 @@ def whenever(world: World, true: Callable[[World], bool], act: Callable[[World],
     world.add_actor(5.0, lambda there: act(there) if true(there) else None)
 
 
+def abort_once(world: World, when: Callable[[World], bool]) -> None:
+    """A person aborts as soon as it is true."""
+    whenever(
+        world,
+        lambda there: when(there) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
+        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A story: its world, and the phase that each release must end in.
@@ -109,11 +118,7 @@ def _never_ready() -> World:
 
 def _abort_in_mid_batch() -> World:
     world = _healthy()
-    whenever(
-        world,
-        lambda there: in_batch(there, 1) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
-        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
-    )
+    abort_once(world, lambda there: in_batch(there, 1))
     return world
 
 
@@ -201,11 +206,7 @@ def _autoscaled_to_the_end() -> World:
 
 def _autoscaled_abort() -> World:
     world = _autoscaled()
-    whenever(
-        world,
-        lambda there: in_batch(there, 1) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
-        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
-    )
+    abort_once(world, lambda there: in_batch(there, 1))
     return world
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.simulation.world import World
 from controller.strategies.pins import HASH, selector_of
-from tests.kernel.scenarios import APP, Scenario, a_world, ask, in_batch, phase, status, whenever
+from tests.kernel.scenarios import APP, Scenario, a_world, abort_once, ask, in_batch, phase, status, whenever
 
 PREVIEW = f"{APP}-preview"
 KEEP = "1m"
@@ -28,15 +28,6 @@ def pointed_at(world: World) -> str:
     """The hash that the Service is pinned to; "" where it is not pinned or not there."""
     service = world.objects.items.get(("Service", "shop", APP))
     return selector_of(service).get(HASH, "") if service is not None else ""
-
-
-def abort_once(world: World, when: Callable[[World], bool]) -> None:
-    """A person aborts as soon as it is true."""
-    whenever(
-        world,
-        lambda there: when(there) and "abort" not in there.objects.items["Release", "shop", "first"]["spec"],
-        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
-    )
 
 
 def _asked(world: World) -> World:
