@@ -187,9 +187,11 @@ class Loop:
 
     def enrol(self) -> None:
         """Gives every app its job, and takes it from apps that are gone."""
+        with self._lock:
+            known = tuple(self._rounds)  # an app that comes while the copies are read is not gone
         apps = self._roster.refresh()
         with self._lock:
-            gone = [app for app in self._rounds if app not in apps]
+            gone = [app for app in known if app not in apps]
             new = [app for app in apps if app not in self._rounds]
             for app in gone:
                 del self._rounds[app]

@@ -182,6 +182,25 @@ def test_a_release_that_nobody_announced_is_found_in_the_next_round() -> None:
         eventually(lambda: times.count(CHECKOUT) >= 4)
 
 
+# Everything is read anew at the moment in which a policy arrives: its app must not wait for the next round.
+def test_an_app_that_arrives_while_everything_is_read_anew_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, report, copies, gone = Times(), Report(), Copies(policy("checkout")), list[AppKey]()
+    with running(copies, lambda app: _noted(times, app), report=report) as loop:
+        read = copies.read_all
+
+        def arrives(kind: Kind, namespace: str | None = None) -> Any:
+            if kind is Kind.RELEASE:
+                copies.policies.append(policy("search"))
+                loop.changed(Kind.POLICY, "shop", "search", policy("search"))
+            return read(kind, namespace)
+
+        monkeypatch.setattr(copies, "read_all", arrives)
+        monkeypatch.setattr(report, "gone", gone.append)
+        loop.enrol()
+        eventually(lambda: times.count(SEARCH) >= 1)
+    assert gone == []
+
+
 def test_an_app_that_is_gone_is_ticked_no_more() -> None:
     times, copies = Times(), under_way("checkout", "search")
     report = Report()
