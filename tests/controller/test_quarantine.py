@@ -256,3 +256,18 @@ def records(night: Night, name: str) -> int:
 
 def kinds(night: Night, name: str) -> list[str]:
     return [entry["kind"] for entry in status(night.world, name)["record"]["decisions"]]
+
+
+def test_who_waits_for_a_train_is_told_by_day_too() -> None:
+    night = a_bad_version()
+    spec = {"window": {"from": "22:00", "to": "23:00", "zone": "UTC"}, "cars": [{"policy": APP}]}
+    train = {"apiVersion": "nightferry.dev/v1alpha1", "kind": "ReleaseTrain", "metadata": {"name": "nightly"}}
+    night.world.create({**train, "spec": spec})
+    ask(night.world, name="second")
+    night.driver.run_to(night.world.now + 30.0)
+    found = held(night)
+    assert (found["reason"], found["until"]) == ("Quarantined", "2025-10-09T22:00:00Z")
+    assert "train nightly leaves Thu 2025-10-09 22:00 UTC" in found["because"]
+    night.world.edit("Release", "first", {"spec": {"lift": {"reason": "mended"}}})
+    night.driver.run_to(night.world.now + 30.0)
+    assert held(night)["reason"] == "AwaitsTrain"
