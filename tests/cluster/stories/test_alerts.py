@@ -284,7 +284,7 @@ def test_a7_a14_what_fires_before_the_start_refuses_it_and_a_silence_is_honoured
 def test_a20_without_its_watchdog_nothing_begins_and_nothing_goes_on(story: Story, alerts: Alerts) -> None:
     story.opens(policy={**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}, controlled=False)
     alerts.starts_controller(WATCHDOG)
-    # Else it is blind for want of series first, and a hold's words are not written anew while its reason stays.
+    # Else it is blind for want of series first, and says so.
     counted = f'max_over_time(http_requests_total{{namespace="{story.site.name}", code="200"}}[3s])'
     eventually(lambda: len(story.bed.query(counted)) >= 4, within=30, what="its pods have been scraped")
     release = story.asks_for("v2")
