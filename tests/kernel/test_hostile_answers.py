@@ -18,9 +18,10 @@ from controller.requests.failure import Failure, FailureKind
 from controller.requests.fetches import Counts, FetchCounts
 from controller.simulation.driver import Fault, Point, Refuse
 from controller.simulation.traffic import Hostile, doubled, empty, refusing
-from tests.kernel.night import Night, Told, begin, told
+from tests.kernel.night import Night, Told, begin
 from tests.kernel.scenarios import GATE, SCENARIOS, a_world, ask, phase, status
 from tests.kernel.strikes import LONGEST
+from tests.kernel.test_single_faults import story_of
 
 
 def each_series(change: Callable[[CounterSeries], CounterSeries | None]) -> Hostile:
@@ -99,7 +100,7 @@ def only_of_requests(hostile: Hostile) -> Hostile:
 
 @pytest.mark.parametrize(("hostile", "only"), PARAMETERS)
 def test_one_hostile_answer_at_any_question_advances_nothing_and_fails_nothing(hostile: Hostile, only: bool) -> None:
-    story = told(SCENARIOS["healthy"].night(), LONGEST)
+    story = story_of(SCENARIOS["healthy"])
     asked = [point for point in story.points if isinstance(point.request, FetchCounts)]
     tried = 0
     for point in asked:
@@ -126,8 +127,8 @@ def before_the_start(story: Told, point: Point) -> bool:
 def test_p1_to_p29_a_store_that_stays_hostile_ends_the_release_where_it_began(
     hostile: Hostile, only: bool, batch: int
 ) -> None:
-    night = SCENARIOS["healthy"].night()
-    night.run(LONGEST, lambda at: phase(at.world) in ("Canary", "Batch") and stage(at) == batch)
+    forks = story_of(SCENARIOS["healthy"]).forks.values()
+    night = next(at for at in forks if phase(at.world) in ("Canary", "Batch") and stage(at) == batch).fork()
     night.faults = Struck(night, 0, only_of_requests(hostile) if only else hostile, for_good=True)
     night.run(LONGEST)
     assert night.ending().phases == {"first": "RolledBack"}

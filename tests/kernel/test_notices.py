@@ -7,6 +7,7 @@ notice that came twice came under one id and with one text; and no notice waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,12 +16,13 @@ from controller.attempt import parsed
 from controller.notices import GIVEN_UP, MOST_NOTICES, PATIENCE, heard
 from controller.record import read_record
 from controller.release.record import Entry, Notice, Record
+from controller.requests import Read
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.outside import Deliver, Delivery
 from controller.requests.writes import WriteRecord
 from controller.simulation.driver import Crash, Freeze, LoseAnswer, Refuse
 from controller.simulation.world import World
-from tests.kernel.faults import beginnings, told_apart, tried
+from tests.kernel.faults import EXHAUSTIVE, beginnings, told_apart, tried
 from tests.kernel.night import Night, begin, told
 from tests.kernel.scenarios import a_world, ask, in_batch, phase, status, whenever
 
@@ -169,7 +171,7 @@ def test_k30_what_the_log_says_is_told_once_where_nothing_goes_wrong(name: str) 
 @pytest.mark.parametrize("name", tried({name: name for name in STORIES}, "worse", "superseded", "edited record"))
 def test_k30_k1_nothing_is_lost_by_a_controller_that_is_killed_at_any_request(name: str) -> None:
     story = told(night_of(name), LONGEST)
-    runs = 0
+    runs = turn = 0
     broken: list[str] = []
     telling = beginnings(story.points) | {point.index for point in told_apart(story.points)}
     for point in story.points:
@@ -178,6 +180,10 @@ def test_k30_k1_nothing_is_lost_by_a_controller_that_is_killed_at_any_request(na
         faults = [Crash("before", 2.0), Crash("after", 2.0)]
         if isinstance(point.request, Deliver):
             faults += [Refuse(DOWN), LoseAnswer(DOWN)]
+        if not EXHAUSTIVE and (isinstance(point.request, Read) or point.index not in telling):
+            # No read changes anything, and what is written like something before it has met every fault there.
+            turn += 1
+            faults = faults[turn % len(faults) :][:1]
         for fault in faults:
             runs += 1
             index = point.index
@@ -212,6 +218,7 @@ def test_k30_notifiers_that_do_not_answer_change_nothing_about_a_release_and_are
     assert [each.kind for each in parsed(_first(world)).record.decisions].count(GIVEN_UP) == 1
     driver = night.driver
     ended = world.now
+    driver.settings = replace(driver.settings, interval=120.0)  # nothing but the notices is to come
     driver.run_to(world.now + PATIENCE + 600.0)
     record = _records(world)["first"]
     assert not _waits(world) and world.couriers.delivered == []

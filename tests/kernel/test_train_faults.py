@@ -17,27 +17,32 @@ from controller.release.names import TrainKey
 from controller.requests import Answer
 from controller.requests.looks import ReadTrains
 from controller.requests.writes import Write, WriteRecord
-from controller.simulation.driver import Fault, Freeze, Meddle, Point, at
+from controller.simulation.driver import Fault, Freeze, Point, at
 from tests.kernel.faults import EXHAUSTIVE, Trial, every_fault
 from tests.simulation.trains import Night, read
 
 TEXTS = Path(__file__).parent.parent / "scenarios" / "trains"
 STORIES = ("three-cars", "stop-the-line", "roll-back-all")
 HOURS = 0.75
+APART = 200  # requests between two forks of a night
 USUAL = 30  # nights of a story in every run of the tests; all of them with NIGHTFERRY_EXHAUSTIVE=1
 
 
 class Told:
-    """A night without faults, with a fork before each tick of a chosen request."""
+    """A night without faults, with a fork every so many requests."""
 
     def __init__(self, name: str) -> None:
-        self.night = read((TEXTS / f"{name}.txt").read_text(encoding="utf-8"))
         self.points: list[Point] = []
+        self.forks: list[Night] = []
         night = read((TEXTS / f"{name}.txt").read_text(encoding="utf-8"))
         night.driver.on_answer = self._note
-        night.run(HOURS)
+        night.run(HOURS, self._keep)
         self.told = night.told()
         assert self.told == night.expected
+
+    def _keep(self, night: Night) -> None:
+        if not self.forks or night.driver.requests >= self.forks[-1].driver.requests + APART:
+            self.forks.append(night.fork())
 
     def _note(self, point: Point, _: Answer) -> None:
         self.points.append(point)
@@ -56,10 +61,10 @@ class Told:
                 found += tick
         return found
 
-    def again(self, meddle: Meddle) -> Night:
-        """The night from its beginning with something in the way."""
-        night = self.night.fork()
-        night.driver.meddle = meddle
+    def again(self, index: int, fault: Fault) -> Night:
+        """The night once more, with something in the way of this request."""
+        night = [each for each in self.forks if each.driver.requests <= index][-1].fork()
+        night.driver.meddle, night.driver.on_answer = at(index, fault), None
         night.run(HOURS)
         return night
 
@@ -83,7 +88,7 @@ def test_k12_every_fault_at_every_request_of_a_train(name: str) -> None:
     if not EXHAUSTIVE:
         trials = trials[:: max(1, len(trials) // USUAL)]  # spread over the night; no drawing of lots
     for trial in trials:
-        wrong += _tried(known, at(trial.index, trial.fault), str(trial))
+        wrong += _tried(known, trial.index, trial.fault, str(trial))
     covered = sum(trial.stands_for for trial in trials)
     print(
         f"train {name}: {len(known.points)} requests, {covered} faults in {len(trials)} nights, {len(wrong)} violations"
@@ -97,15 +102,14 @@ def test_k14_a_train_whose_controller_is_paused_while_another_takes_over(name: s
     points = [each for each in known.chosen if isinstance(each.request, Write) and isinstance(each.app, TrainKey)]
     wrong: list[str] = []
     for point in points:
-        fault: Fault = Freeze(40.0, "b")
-        wrong += _tried(known, at(point.index, fault), f"paused at request {point.index}")
+        wrong += _tried(known, point.index, Freeze(40.0, "b"), f"paused at request {point.index}")
     print(f"train {name}: paused at {len(points)} writes, {len(wrong)} violations")
     assert points and not wrong, "\n".join(wrong[:10])
 
 
-def _tried(known: Told, meddle: Meddle, what: str) -> list[str]:
+def _tried(known: Told, index: int, fault: Fault, what: str) -> list[str]:
     try:
-        night = known.again(meddle)
+        night = known.again(index, fault)
     except AssertionError as broken:
         return [f"{what}: {broken}"]
     found, wanted = night.told(), known.told

@@ -17,7 +17,7 @@ The night opens a minute after the beginning. A version called `bad` answers wit
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from controller.simulation.traffic import QUIET
 from controller.simulation.world import Conditions, Trace, World
 
 CALM = Conditions(start=(3.0, 6.0), grace=(1.0, 3.0), noise=QUIET)
+REST = 120.0  # seconds without a write
 TRAIN = TrainKey("shop", "nightly")
 WINDOW = {"from": "09:01", "to": "13:00", "zone": "UTC"}  # the world begins at 09:00:00 UTC
 SPEC: Mapping[str, Any] = {
@@ -58,15 +59,25 @@ class Night:
     events: list[tuple[float, str]]
     left: list[str] = field(default_factory=list)
 
-    def run(self, hours: float) -> None:
-        """To the end of the night, or until nothing moves and nothing is to come."""
+    def run(self, hours: float, each: Callable[[Night], None] | None = None) -> None:
+        """Until nothing moves and nothing is to come, or so long. `each` sees it before everything that is due."""
         world, driver = self.world, self.driver
         limit = world.started + 3600.0 * hours
-        while world.now < limit:
+        while world.now < limit and not self.at_rest:
             while self.events and self.events[0][0] <= world.now:
                 self._play(self.events.pop(0)[1])
+            if each is not None:
+                each(self)
             soonest = min([limit, driver.next_due(), *(at for at, _ in self.events[:1])])
             driver.run_to(max(soonest, world.now + 0.01))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether everybody has arrived or was taken back, and the controllers had time to say so."""
+        driver, last = self.driver, self.world.trace[-1].at if self.world.trace else self.world.started
+        frozen = any(each.frozen is not None for each in driver.controllers.values())
+        asked = any(key[0] == "Release" for key in self.world.objects.items)
+        return asked and driver.ended and not self.events and not frozen and self.world.now - last >= REST
 
     def fork(self) -> Night:
         """The same night from here on."""
