@@ -22,6 +22,7 @@ from tests.controller.adapters.server import Answer, Asked, Line, Server, plain,
 SUCCEEDS_WITHIN = 240
 # Few pods and no load beside the app under load: pod health alone is asked there.
 BESIDE = ("payments", "search")
+SHORT: Any = {"strategy": {"twin": {"batches": 1}}}
 SKIP = {"reason": "no load in this story"}
 LEAST = 20  # seconds until it opens, so that the wait can be seen
 NOTIFIERS = """\
@@ -35,12 +36,12 @@ REPORT = [{"webhook": "morning-room"}, {"email": "shift"}]
 
 def opens_train(story: Story, *, ahead: bool, notifiers: str = "", **spec: Any) -> float:
     """Three apps, their policies, and a train of one hour -> when it opens: at the next minute, or a while ago."""
-    story.opens(controlled=False)
+    story.opens(policy=SHORT, controlled=False)
     story.starts_controller(template=CONFIGURATION + notifiers)
     story.allows(because="three apps of 4, 2 and 2 pods share the namespace, with a surge of one each", most=11)
     for name in BESIDE:
         story.site.deploy(name, replicas=2, image=f"{REGISTRY}:v1")
-        story.applies_policy({"target": {"deployment": name}}, name=name)
+        story.applies_policy({"target": {"deployment": name}, **SHORT}, name=name)
     opens = (time.time() + LEAST) // 60 * 60 + 60 if ahead else time.time() // 60 * 60 - 60
     cars = [{"policy": "payments"}, {"policy": APP, "after": ["payments"]}, {"policy": "search"}]
     manifest = {
