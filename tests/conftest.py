@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import PurePath
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.cluster.stories.figures import PROPERTY, table
+
+# Threads that wait for small matrices burn more than they help, and each of the processes of a run would have its own.
+# Numpy reads this when it is loaded, in processes that begin later too.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_collection_finish() -> None:

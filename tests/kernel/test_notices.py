@@ -218,7 +218,10 @@ def test_k30_notifiers_that_do_not_answer_change_nothing_about_a_release_and_are
     assert [each.kind for each in parsed(_first(world)).record.decisions].count(GIVEN_UP) == 1
     driver = night.driver
     ended = world.now
-    driver.settings = replace(driver.settings, interval=120.0)  # nothing but the notices is to come
+    # A courier that has waited for long looks again seldom, and nothing but the notices is to come.
+    world.couriers.answers[ROOM] = Delivery("pending", "no connection", again_in=120.0)
+    driver.settings = replace(driver.settings, interval=120.0)
+    world.conditions = replace(world.conditions, scrape=300.0)
     driver.run_to(world.now + PATIENCE + 600.0)
     record = _records(world)["first"]
     assert not _waits(world) and world.couriers.delivered == []
