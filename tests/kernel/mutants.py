@@ -55,7 +55,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "trains": Part(
         planted.TRAINS,
-        ["tests/controller/night/test_train.py"],
+        ["tests/controller/night/test_train.py", "tests/controller/night/test_ride.py"],
         [["tests/simulation/test_trains.py"], ["tests/kernel/test_train_faults.py"]],
     ),
     "watches": Part(

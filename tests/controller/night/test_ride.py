@@ -1,13 +1,17 @@
-"""What a release is told of a night of its train that went by without it."""
+"""Whether a train lets a release leave, and what the release is told of a night that went by without it."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from controller.night.platform import Train, train_of
-from controller.night.ride import missed
+from controller.night.ride import Boarded, missed, ticket
+from controller.night.train import Departed, TrainNight
+from controller.night.windows import opening
+from controller.release.decision import Hold
 from controller.release.record import Held
 from controller.release.vocabulary import HoldReason
 from tests.controller.night.trains import NIGHT, Yard
@@ -45,3 +49,25 @@ def waits(until: float) -> Held:
 def test_a_night_that_went_by_is_told_once(held: Held | None, asked: float | None, now: float, says: str) -> None:
     told = missed(a_train(), held, asked, now)
     assert says in told and bool(told) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "recalled", "begun", "leaves"),
+    [
+        ("", "", False, True),
+        ("two turned back", "", False, False),  # called, and the line stopped before it left: it does not leave
+        ("two turned back", "", True, True),  # it has left, and is examined
+        ("two turned back", "two turned back", True, False),
+    ],
+)
+def test_a_car_that_was_called_leaves_unless_the_line_stops_first(
+    stopped: str, recalled: str, begun: bool, leaves: bool
+) -> None:
+    train, now = a_train(), NIGHT + HOUR
+    assert train.spec is not None
+    present = opening(train.spec.window, now)
+    assert present is not None
+    called = (Departed("first", "a-uid", "search", now - 10.0),)
+    night = TrainNight(present.id, present.opens, present.closes, called, stopped=stopped, recalled=recalled)
+    told = ticket(replace(train, night=night), "a-uid", 60.0, now, begun=begun)
+    assert told == Boarded("nightly", present.id) if leaves else isinstance(told, Hold) and stopped in told.because
