@@ -1,8 +1,12 @@
 """One tick of a train, sans-I/O like that of an app: look at its cars, and write who leaves next into its status.
 
     look     trains, policies and releases from the watch cache; what would be written?
-    leap     if anything: the releases by a quorum read, then the train itself, and decide again
+    leap     if anything: the releases by a quorum read where it is bold, then the train itself, and decide again
     write    the status by compare-and-swap; only where it says all already, one linked release that takes a car back
+
+Bold is what old looks may not decide: that somebody leaves, a night begins or is over, or a car is taken back. All else
+(who has ended or turned back, and so the stop of the line, and what the others wait for) a look that is behind says
+later, and never wrongly; it asks for no list of all releases of the namespace.
 
 The status is the night's whole memory. The releases are read before it, so a status that can still be written was
 current for everything that was read; and two controllers that call at once are one call and a conflict. Killed after
@@ -88,19 +92,33 @@ def train_tick(key: TrainKey, now: float) -> Reading[TickResult]:
     if _same(train, glance) and glance.back is None:
         return (yield from _tell(key, train, glance))
 
-    releases = yield ReadReleases(key.namespace, "", fresh=True)
-    if isinstance(releases, Failure):
-        return TickResult(key, failure=releases, again_in=releases.retry_after)
+    fresh = _bold(train, glance)
+    if fresh:
+        releases = yield ReadReleases(key.namespace, "", fresh=True)
+        if isinstance(releases, Failure):
+            return TickResult(key, failure=releases, again_in=releases.retry_after)
     latest = yield ReadTrain(key.namespace, key.train)
     if not isinstance(latest, Mapping):
         return TickResult(key, failure=latest if isinstance(latest, Failure) else None)
     train = train_of(latest)
     leap = _look(train, trains, objects_in(policies), objects_in(releases), now)
+    if not fresh and _bold(train, leap):
+        return TickResult(key, again_in=SOON, note="the train was newer than the looks at its releases")
     if not _same(train, leap):
         return (yield from _write(key, train, leap.status, leap.note))
     if leap.back is not None:
         return (yield from _take_back(key, train, leap.back))
     return TickResult(key, note=leap.note)
+
+
+def _bold(train: Train, seen: _Seen) -> bool:
+    """Whether a look comes to something that the watch cache alone may not decide."""
+    before, after = train.night, seen.night
+    if seen.back is not None:
+        return True
+    if before is None or after is None or before.id != after.id:
+        return after is not None
+    return len(after.departed) > len(before.departed) or (after.over is not None and before.over is None)
 
 
 def _awake(train: Train, now: float) -> bool:

@@ -272,6 +272,21 @@ def test_a_night_without_news_writes_nothing_and_asks_no_server() -> None:
     assert yard.requests - asked == 3 * 40  # trains, policies, releases: all from the cache
 
 
+def test_all_releases_are_listed_by_the_server_only_for_what_an_old_look_may_not_decide() -> None:
+    yard = a_yard(stopTheLine={"rolledBack": 1})
+    yard.run(660.0)
+    assert (yard.status["phase"], yard.lists) == ("Open", 1)  # a night begins
+    yard.ask("payments", "payments-2", Course("RolledBack", takes=600.0))
+    yard.ask("checkout", "checkout-2")
+    yard.run(60.0)
+    assert list(in_order(yard)) == ["payments-2"] and yard.lists == 2  # somebody leaves
+    yard.run(HOUR)
+    assert yard.status["phase"] == "Stopped" and "the line is stopped" in waiting(yard)["checkout-2"]
+    assert yard.lists == 2  # who has turned back, and who waits, a look that is behind says later
+    yard.run(5 * HOUR, step=60.0)
+    assert yard.night is not None and yard.night.over is not None and yard.lists == 3  # the night is over
+
+
 # ------------------------------------------------------------------------------------------------ random nights
 
 ENDINGS = st.sampled_from(["Succeeded", "Succeeded", "Succeeded", "RolledBack", "NeedsHuman", "Cancelled"])

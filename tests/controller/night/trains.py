@@ -62,6 +62,7 @@ class Yard:
     frozen: list[tuple[Reading[TickResult], Request]] = field(default_factory=list)
     delivered: list[str] = field(default_factory=list)
     requests: int = 0
+    lists: int = 0  # quorum lists of all releases of the namespace
     struck: int = 0
 
     # ------------------------------------------------------------------------------------------------ people
@@ -169,6 +170,7 @@ class Yard:
             case ReadPolicies():
                 return self.listed("ReleasePolicy", back=back)
             case ReadReleases(fresh=fresh):
+                self.lists += fresh
                 return self.listed("Release", back=0 if fresh else back)
             case ReadTrain(namespace, name):
                 return self.objects.read(("ReleaseTrain", namespace, name))
