@@ -282,7 +282,9 @@ def _night_flaws(
     if away:
         flaws += [f"uncalled: nobody was there, and yet: {name}" for name in laws.left]
         for one, record in releases_of(world):
-            if record.phase is Phase.QUEUED and not any(each.kind == "WindowMissed" for each in record.decisions):
+            missed = laws.rules.own.get(one.spec.policy, ()) is not None  # else its own window did not open either
+            told = any(each.kind == "WindowMissed" for each in record.decisions)
+            if record.phase is Phase.QUEUED and missed and not told:
                 flaws.append(f"told nobody: {one.name} missed its night")
         return flaws
     if not night.get("closed") or not (night.get("over") or parked):
