@@ -287,8 +287,12 @@ _COLUMN: Mapping[Term, int] = {"requests": 0, "errors": 1, "buckets": 0, "events
 def _level_noise(pod: str, index: int) -> float:
     """Of the logarithm of the bytes that a pod holds; drawn without touching the chance of anything else."""
     name = zlib.crc32(pod.encode())
-    of_pod = float(np.random.default_rng(name).normal(0.0, _HELD_POD))
-    return of_pod + float(np.random.default_rng([name, index]).normal(0.0, _HELD_SCRAPE))
+    return _pod_noise(name) + float(np.random.default_rng([name, index]).normal(0.0, _HELD_SCRAPE))
+
+
+@lru_cache(maxsize=4096)
+def _pod_noise(name: int) -> float:
+    return float(np.random.default_rng(name).normal(0.0, _HELD_POD))
 
 
 def _total(of: GateKind, now: FloatArray, then: FloatArray) -> float:
