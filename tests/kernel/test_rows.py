@@ -271,3 +271,14 @@ def test_every_core_row_names_a_test_that_exists() -> None:
         if not (ROOT / file).exists() or f"def {name}(" not in (ROOT / file).read_text()
     ]
     assert missing == []
+
+
+def test_w6_settled_time_ends_where_a_pod_is_lost_and_begins_anew_with_all_of_them() -> None:
+    """S15: gates count windows of settled time only, however well the pods do that are left."""
+    record, course = replace(a_record(Phase.BATCH, 1), desired=10), Accompanied(a_policy().spec)
+    targets = targets_of(a_policy().spec, 10)
+    all_there = an_observation(10 - targets[1], targets[1])
+    lost = replace(all_there, contenders=all_there.contenders[1:])
+    shrunk = revised(record, lost, course)
+    assert shrunk.observing == (Span(NOW - 600, NOW),)
+    assert revised(shrunk, replace(all_there, now=NOW + 30.0), course).observing[-1] == Span(NOW + 30.0)
