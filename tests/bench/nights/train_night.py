@@ -232,6 +232,8 @@ def _told(line: Line, day: date, world: World, laws: TrainLaws, evening: Evening
             if record.origin == "rollback" and record.phase is Phase.SUCCEEDED}  # fmt: skip
     flaws = [*laws.flaws, *flaws_of(found, laws.endings)]
     shared = {cause for ask in asks if ask.kind.shared for cause in ask.kind.causes}
+    if any(ask.kind.name == "quota" for ask in asks):
+        shared.add(Cause.ROLLBACK_BLOCKED)  # another car has taken the pod that the way back needs
     cars, behind = [], Counter[str]()
     for ask in asks:
         record = records[ask.name]
