@@ -11,6 +11,7 @@ from policies.model import Part
 Q = ParamSpec("Q")
 T = TypeVar("T")
 MOST = 1024
+_memories: list[dict[Any, Any]] = []
 
 
 def kept(follows: Callable[Q, T]) -> Callable[Q, T]:
@@ -19,6 +20,7 @@ def kept(follows: Callable[Q, T]) -> Callable[Q, T]:
     A part is known by its identity: to compare two of them costs more than most of what follows from one.
     """
     known: dict[Any, tuple[T, Part, tuple[Any, ...]]] = {}
+    _memories.append(known)
 
     @wraps(follows)
     def answer(part: Part, *more: Any) -> T:
@@ -32,3 +34,9 @@ def kept(follows: Callable[Q, T]) -> Callable[Q, T]:
         return found[0]
 
     return cast(Callable[Q, T], answer)
+
+
+def forget() -> None:
+    """Every answer is worked out anew: for whoever puts another strategy or router into its table while it runs."""
+    for known in _memories:
+        known.clear()

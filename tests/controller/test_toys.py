@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from controller import routers, strategies
+from controller import strategies
 from controller.findings import Finding
 from controller.release.decision import Decision
 from controller.release.names import Ref
@@ -20,11 +20,14 @@ from controller.simulation.world import World
 from controller.slots import pods_of, template_digest
 from controller.strategies import Cast, Strategy, claims
 from controller.strategies.spare import SPARE_SUFFIX, spare_manifest
+from policies.kept import forget
 from policies.schema import ReleasePolicySpec
-from tests.controller.routers.test_toy import SIGN, Signpost
+from tests.controller.routers.test_toy import SIGN, toy_router
 from tests.kernel.night import begin, told
 from tests.kernel.route_scenarios import a_routed
 from tests.kernel.scenarios import APP, a_world, ask, phase, status
+
+__all__ = ["toy_router"]  # fixtures
 
 HANDOVER = "handover"
 
@@ -151,9 +154,13 @@ def _a_world() -> World:
 
 
 @pytest.fixture
-def toy_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy in the place of a strategy, for one test: what follows from a policy is kept beside it."""
+    forget()
     toy: Strategy = Handover()
     monkeypatch.setitem(strategies.STRATEGIES, "twin", toy)
+    yield
+    forget()
 
 
 @pytest.mark.usefixtures("toy_strategy")
@@ -189,8 +196,8 @@ def test_a_toy_strategy_turns_a_worse_version_back_under_all_laws() -> None:
     assert [replicas for replicas, _, _ in ending.slots.values()] == [4, 0, 1]  # checkout, its twin, a neighbour
 
 
-def test_a_toy_router_turns_a_worse_version_back_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(routers.ROUTERS, "gatewayAPI", Signpost())
+@pytest.mark.usefixtures("toy_router")
+def test_a_toy_router_turns_a_worse_version_back_and_leaves_nothing() -> None:
     world = a_routed("gatewayAPI")
     world.behave("v2", errors=0.2)
     ask(world)

@@ -5,7 +5,7 @@ Every single fault at its requests, a crash beside an event at its ticks, a writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from controller.simulation.driver import Freeze, Point, Stale
 from tests.kernel.events import EVENTS, Event, rotating_crash
@@ -53,16 +53,16 @@ def allowed(ending: Ending, story: Told, trial: Trial) -> bool:
     return all(ending.slots.get(name, slot)[0] == slot[0] for name, slot in before.slots.items())
 
 
-def crash_and_event(story: Told, event: Event, name: str) -> None:
+def crash_and_event(story: Told, event: Event, name: str, among: Sequence[Event] = EVENTS) -> None:
     """The event at every chosen tick of the story; prints its count and asserts the ends.
 
-    With a crash and without one by turns, or both at each tick where every fault is asked for. One event has a crash
-    where the next one has none.
+    With a crash and without one by turns, or both at each tick where every fault is asked for. One event `among` those
+    of the story has a crash where the next one has none.
     """
     ends: dict[str, int] = {}
     wrong: list[str] = []
     chosen = beginnings(story.points)
-    nights, turn = 0, EVENTS.index(event)
+    nights, turn = 0, among.index(event)
     for tick, (first, before) in enumerate(story.forks.items()):
         turn += first in chosen
         for crashes in ((False, True) if EXHAUSTIVE else (turn % 2 == 1,)) if first in chosen else ():

@@ -90,7 +90,7 @@ EVENTS = (
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_a19_a_crash_and_an_alert_at_every_tick(event: Event) -> None:
     """An alert that stands in the inbox outlives the controller: whoever comes next turns back."""
-    crash_and_event(told(ALERTED["nothing fires"].night(), LONGEST), event, "nothing fires")
+    crash_and_event(told(ALERTED["nothing fires"].night(), LONGEST), event, "nothing fires", EVENTS)
 
 
 def test_a19_what_was_told_before_the_end_is_never_lost() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from policies.kept import MOST, kept
+from policies.kept import MOST, forget, kept
 from policies.model import Part
 
 
@@ -48,3 +48,17 @@ def test_a_part_that_is_gone_leaves_nothing_to_the_one_that_takes_its_place_in_m
         assert number(Number(of=each)) == each
         if each % 500 == 0:
             gc.collect()
+
+
+def test_what_is_forgotten_is_worked_out_anew() -> None:
+    table = {1: "one"}
+
+    @kept
+    def named(part: Number) -> str:
+        return table[part.of]
+
+    one = Number(of=1)
+    first, table[1] = named(one), "uno"
+    assert (first, named(one)) == ("one", "one")
+    forget()
+    assert named(one) == "uno"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from controller.release.record import Record, Saved
 from controller.release.vocabulary import Role
 from controller.routers import Gone, Shown, sides
 from controller.simulation.world import World
+from policies.kept import forget
 from policies.schema import ReleasePolicySpec
 from tests.kernel.night import begin, told
 from tests.kernel.route_scenarios import a_routed
@@ -74,8 +75,17 @@ class Signpost:
         return sides.deletion(seen, SIGN)
 
 
-def test_a_toy_router_takes_a_release_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def toy_router(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy in the place of a router, for one test: what follows from a policy is kept beside it."""
+    forget()
     monkeypatch.setitem(routers.ROUTERS, "gatewayAPI", Signpost())  # type: ignore[arg-type]
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures("toy_router")
+def test_a_toy_router_takes_a_release_to_its_end() -> None:
     world = a_routed("gatewayAPI")
     shown: list[int] = []
 
