@@ -22,12 +22,14 @@ from controller.cluster.failures import Failed
 from controller.cluster.login import connect
 from controller.cluster.reflector import Reflector
 from controller.cluster.shell import Cluster
+from controller.policy_files import PolicyFiles
 from controller.preflight import PERMISSIONS
 from controller.release.names import CLAIM_ANNOTATION, Ref
 from controller.release.names import Kind as ObjectKind
 from controller.release.observation import Claim, PodList
 from controller.release.plan import CreateObject, CreateSlot, DeleteObject, PatchObject, PatchSlot
 from controller.release.vocabulary import Phase
+from controller.report import Report
 from controller.requests import Answer
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.looks import (
@@ -60,6 +62,7 @@ from tests.cluster.bed.site import Site, app_deployment
 from tests.cluster.bed.waiting import eventually
 from tests.controller.adapters.builders import RealClock
 from tests.controller.learning.builders import a_baseline
+from tests.controller.process.test_policy_files import TONIGHT, a_train, written
 
 pytestmark = pytest.mark.cluster
 
@@ -473,6 +476,7 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
     site: Site,
     twin: Any,
     record: Any,
+    tmp_path: Path,
 ) -> None:
     """Every request of the contract is made once; what the server's audit log then shows is what the role grants."""
     name, uid = record["metadata"]["name"], record["metadata"]["uid"]
@@ -496,6 +500,11 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
         answer = cluster.perform(request)
         assert not isinstance(answer, Failure) or answer.kind is not FailureKind.FORBIDDEN, answer
     assert kind_of(Callers(connection, RealClock()).judge(STRANGER.token)) is FailureKind.FORBIDDEN
+    files = PolicyFiles(tmp_path, site.name, connection, Report())
+    for at_once in (1, 12):
+        written(tmp_path, "search", canary=at_once, more=TONIGHT)
+        a_train(tmp_path, car="search", at_once=at_once)
+        assert files.apply() == 2
     shelf = Baselines(connection, cache, bound=90.0)
     baseline = to_object(a_baseline(), namespace=site.name, name="checkout", policy_uid="")
     kept = found(shelf.keep(baseline))
@@ -509,8 +518,6 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
         if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "nightferry"
     )
     granted = {(verb, resource) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
-    # For `run --policies DIR`, which writes policies that people keep in files.
-    from_files = {("create", "releasepolicies"), ("patch", "releasepolicies")}
 
     def used() -> set[tuple[str, str]]:
         # A watch is logged when it ends, so this test's own are read from the cache's state instead.
@@ -519,7 +526,7 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
         return seen | {("watch", kind.value) for kind in Kind}
 
     assert all(one.watching for one in cache._reflectors.values())
-    assert granted - from_files - used() == set(), "granted, but never used"
+    assert granted - used() == set(), "granted, but never used"
     assert {one for one in used() if one not in granted} == set(), "used, but not granted"
 
 
