@@ -14,6 +14,7 @@ from controller.release.record import Held
 from controller.release.vocabulary import HoldReason
 
 _THEN = "it leaves when the train calls it"
+_OVER = "the night is over, and what it has not called waits for the next one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def ticket(train: Train, uid: str, least: float, now: float, *, begun: bool) -> 
         because = f"{about} leaves {wall(train.spec.window.zone, opens)}"
         return Hold(HoldReason.AWAITS_TRAIN, because, opens, _THEN)
     if night is None or night.id != present.id:
-        return Hold(HoldReason.AWAITS_TRAIN, f"{about} has not begun its night yet", present.closes, _THEN)
+        return Hold(HoldReason.AWAITS_TRAIN, f"{about} has not begun its night yet", present.closes, _OVER)
     because = next((each.because for each in night.waiting if each.uid == uid), "it has not called this release yet")
     if night.lists(uid):
         if night.recalled or (night.stopped and not begun):
@@ -54,7 +55,7 @@ def ticket(train: Train, uid: str, least: float, now: float, *, begun: bool) -> 
             because = f"too little of the night is left: the shortest release takes {span(least)}"
         else:
             return Boarded(train.name, night.id)
-    return Hold(HoldReason.AWAITS_TRAIN, f"{about}: {because}", present.closes, _THEN)
+    return Hold(HoldReason.AWAITS_TRAIN, f"{about}: {because}", present.closes, _OVER)
 
 
 def missed(train: Train, held: Held | None, asked: float | None, now: float) -> str:

@@ -251,15 +251,18 @@ def _tell(key: TrainKey, train: Train, seen: _Seen) -> Reading[TickResult]:
     if report is None:
         return TickResult(key)
     payload = payload_of(report)
-    told: list[str] = []
+    asked_enough: list[str] = []
+    words: list[str] = []
     again: float | None = None
     for notifier in missing:
         answer = yield Deliver(notifier, f"{train.uid}/{night.id}/{notifier}", payload)
         if isinstance(answer, Delivery) and answer.state != "pending":
-            told.append(notifier)
+            asked_enough.append(notifier)
+            lost = answer.state == "failed"
+            words.append(f"could not be sent to {notifier}: {answer.because}" if lost else f"sent to {notifier}")
         elif isinstance(answer, Delivery):
             again = min(again or _ASLEEP, answer.again_in or _ASLEEP)
-    if not told:
+    if not asked_enough:
         return TickResult(key, again_in=again)
-    status = {**train.status, "night": night_status(replace(night, reported=(*night.reported, *told)))}
-    return (yield from _write(key, train, status, f"report of {night.id} sent to {', '.join(told)}"))
+    status = {**train.status, "night": night_status(replace(night, reported=(*night.reported, *asked_enough)))}
+    return (yield from _write(key, train, status, f"report of {night.id} {', '.join(words)}"))

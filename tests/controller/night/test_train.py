@@ -239,6 +239,16 @@ def test_the_report_is_handed_over_once_the_night_is_over() -> None:
     assert len(yard.delivered) == told
 
 
+def test_a_report_that_nobody_takes_is_not_called_sent() -> None:
+    yard = a_yard(report=[{"webhook": "morning-room"}])
+    yard.ask("search", "search-2")
+    yard.refusing = "404 no such room"
+    yard.run(7 * HOUR, step=60.0)
+    (said,) = {note for note in yard.notes if note.startswith("report of")}
+    assert said.endswith("could not be sent to webhook/morning-room: 404 no such room")
+    assert len(yard.delivered) == 1
+
+
 @pytest.mark.parametrize("held", ["WindowClosed", "Undecided", "PausedByPerson"])
 def test_the_report_does_not_wait_for_a_release_that_stands_until_somebody_or_another_night_lets_it_go_on(
     held: str,

@@ -61,6 +61,8 @@ class Yard:
     backs: list[str] = field(default_factory=list)
     frozen: list[tuple[Reading[TickResult], Request]] = field(default_factory=list)
     delivered: list[str] = field(default_factory=list)
+    refusing: str = ""  # why notifiers take nothing
+    notes: list[str] = field(default_factory=list)
     requests: int = 0
     lists: int = 0  # quorum lists of all releases of the namespace
     struck: int = 0
@@ -159,7 +161,8 @@ class Yard:
                 return
             try:
                 request = reading.send(answer)
-            except StopIteration:
+            except StopIteration as end:
+                self.notes += [end.value.note] if end.value.note else []
                 return
 
     def answer(self, request: Request) -> Answer:
@@ -191,6 +194,8 @@ class Yard:
                 return done
             case Deliver(_, id):
                 self.delivered.append(id)
+                if self.refusing:
+                    return Delivery("failed", self.refusing)
                 return Delivery("sent" if self.delivered.count(id) > 1 else "pending")
         raise AssertionError(request)
 
