@@ -38,7 +38,9 @@ def measure_alerts(bed: Bed, scratch: Path) -> Iterator[Measured]:
     """One release for each value."""
     before = load()
     found = [_one(bed, scratch, dead=False) for _ in range(REPEATS)]
-    yield Measured(POST, tuple(all_ for all_, _ in found), load(before), "Alertmanager waits 0.2 s for a group")
+    yield Measured(
+        POST, tuple(all_ for all_, _ in found), load(before), "begun longer ago than group_wait: posted at once"
+    )
     yield Measured(POST_HOP, tuple(hop for _, hop in found), load(before))
     before = load()
     late = tuple(_one(bed, scratch, dead=True)[0] for _ in range(REPEATS))
