@@ -9,7 +9,7 @@ from controller.accompanied import Accompanied
 from controller.attempt import SOON, Attempt, Reading, TickResult, look, observation, write_request
 from controller.notices import open_notices
 from controller.own_releases import own_release, release_name
-from controller.pinned import pinned
+from controller.pinned import kept_policy
 from controller.quarantine import MOST_KEPT, quarantines
 from controller.release.names import AppKey
 from controller.release.observation import Claim, SlotState
@@ -19,7 +19,6 @@ from controller.requests.failure import Failure, FailureKind
 from controller.requests.looks import ReadObject, ReadRelease, ReadSlot
 from controller.requests.writes import DeleteRelease
 from controller.slots import slot_state
-from policies.load import PolicyRefused
 from policies.schema import ReleasePolicy
 
 MOVED = FORWARD | {Phase.ROLLING_BACK}  # phases in which a claim stands for pods that were moved
@@ -65,13 +64,8 @@ def _forgot(owner: Attempt, claim: Claim) -> bool:
 
 def pinned_last(attempts: Sequence[Attempt]) -> ReleasePolicy | None:
     """The policy that the last release began under: where the policy itself is gone, its claims still have to go."""
-    for each in reversed(attempts):
-        if each.record.policy:
-            try:
-                return pinned(each.record.policy)
-            except (ValueError, PolicyRefused):
-                continue  # edited by hand
-    return None
+    kept = (kept_policy(each.record) for each in reversed(attempts))
+    return next((policy for policy in kept if policy is not None), None)
 
 
 def _release_claims(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from controller.release.record import Record
-from policies.load import digest, from_object, tighten, to_object
+from policies.load import PolicyRefused, digest, from_object, tighten, to_object
 from policies.schema import ReleasePolicy
 
 
@@ -27,6 +27,14 @@ def pinned(text: str) -> ReleasePolicy:
     Raises ValueError for text that is no JSON, PolicyRefused for JSON that is no policy.
     """
     return from_object(json.loads(text))
+
+
+def kept_policy(record: Record) -> ReleasePolicy | None:
+    """The policy that a record has pinned; None where there is none, or somebody edited it into one that is none."""
+    try:
+        return pinned(record.policy) if record.policy else None
+    except (ValueError, PolicyRefused):
+        return None
 
 
 def effective_policy(record: Record, current: ReleasePolicy | None) -> ReleasePolicy:

@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from controller.attempt import SOON, Attempt, Reading, TickResult, tell_events, write_marks
 from controller.notices import delivery_of, heard, new_entries, open_notices
-from controller.pinned import pinned
+from controller.pinned import kept_policy
 from controller.release.names import AppKey
 from controller.release.record import Record
 from controller.requests.failure import Failure
 from controller.requests.outside import Delivery
-from policies.load import PolicyRefused
 from policies.notify import NotifyRoute
 from policies.schema import ReleasePolicy
 
@@ -25,12 +24,8 @@ MOST_ASKED = 8  # notices of a tick
 
 def routes(policy: ReleasePolicy | None, record: Record) -> tuple[NotifyRoute, ...]:
     """Who is told: an edit counts at once. Without a policy those of the pinned one are told."""
-    if policy is not None:
-        return policy.spec.notify or ()
-    try:
-        return (pinned(record.policy).spec.notify or ()) if record.policy else ()
-    except (ValueError, PolicyRefused):
-        return ()  # edited by hand
+    holds = policy if policy is not None else kept_policy(record)
+    return (holds.spec.notify or ()) if holds is not None else ()
 
 
 def tell_people(app: AppKey, attempts: Sequence[Attempt], result: TickResult, now: float) -> Reading[TickResult]:

@@ -28,7 +28,7 @@ from controller.history import with_forecasts
 from controller.inbox import Told as Post
 from controller.listening import ask_level, ask_others, noted_alerts
 from controller.own_releases import own_release, release_name
-from controller.pinned import effective_policy, pinned
+from controller.pinned import effective_policy, kept_policy
 from controller.progress import looping, told
 from controller.record import noted, rfc3339
 from controller.release.names import AppKey
@@ -39,7 +39,6 @@ from controller.release.vocabulary import Cause, Phase
 from controller.requests.failure import Failure, FailureKind
 from controller.settings import Settings, Source
 from controller.watch_looks import ask_watch
-from policies.load import PolicyRefused
 from policies.schema import ReleasePolicy, ReleasePolicySpec
 
 LATE = 60.0  # seconds after its end in which a watch is still looked at
@@ -113,12 +112,7 @@ def policy_of_the_way_back(attempt: Attempt, attempts: Sequence[Attempt]) -> Rel
     """By which policy a way back goes where the app's own is gone: the one that the release before it has pinned."""
     of = attempt.spec.rollback_of
     taken = next((each for each in attempts if of is not None and each.name == of), None)
-    if taken is None or not taken.record.policy:
-        return None
-    try:
-        return pinned(taken.record.policy)
-    except (ValueError, PolicyRefused):
-        return None  # edited by hand
+    return kept_policy(taken.record) if taken is not None else None
 
 
 def back_name(app: AppKey, attempt: Attempt) -> str:

@@ -20,9 +20,8 @@ from controller.simulation.world import World
 from controller.slots import pods_of, template_digest
 from controller.strategies import Cast, Strategy, claims
 from controller.strategies.spare import SPARE_SUFFIX, spare_manifest
-from policies.kept import forget
 from policies.schema import ReleasePolicySpec
-from tests.controller.routers.test_toy import SIGN, toy_router
+from tests.controller.routers.test_toy import SIGN, in_place, toy_router
 from tests.kernel.night import begin, told
 from tests.kernel.route_scenarios import a_routed
 from tests.kernel.scenarios import APP, a_world, ask, phase, status
@@ -155,12 +154,8 @@ def _a_world() -> World:
 
 @pytest.fixture
 def toy_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The toy in the place of a strategy, for one test: what follows from a policy is kept beside it."""
-    forget()
     toy: Strategy = Handover()
-    monkeypatch.setitem(strategies.STRATEGIES, "twin", toy)
-    yield
-    forget()
+    yield from in_place(monkeypatch, strategies.STRATEGIES, "twin", toy)
 
 
 @pytest.mark.usefixtures("toy_strategy")

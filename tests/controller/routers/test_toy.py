@@ -75,13 +75,17 @@ class Signpost:
         return sides.deletion(seen, SIGN)
 
 
-@pytest.fixture
-def toy_router(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The toy in the place of a router, for one test: what follows from a policy is kept beside it."""
+def in_place(monkeypatch: pytest.MonkeyPatch, table: Mapping[Any, Any], name: str, toy: object) -> Iterator[None]:
+    """A toy in a table, for one test: what followed from a policy before, and what follows now, is kept beside it."""
     forget()
-    monkeypatch.setitem(routers.ROUTERS, "gatewayAPI", Signpost())  # type: ignore[arg-type]
+    monkeypatch.setitem(table, name, toy)  # type: ignore[arg-type]
     yield
     forget()
+
+
+@pytest.fixture
+def toy_router(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from in_place(monkeypatch, routers.ROUTERS, "gatewayAPI", Signpost())
 
 
 @pytest.mark.usefixtures("toy_router")
