@@ -28,7 +28,7 @@ from controller.release.observation import Observation
 from controller.release.plan import Plan
 from controller.release.record import Record
 from controller.release.vocabulary import Cause, HoldReason, Origin, Phase
-from controller.requests.failure import Failure, FailureKind
+from controller.requests.failure import Failure
 from controller.requests.looks import ReadRelease, ReadTrains
 from controller.settings import Settings
 from controller.slots import template_digest
@@ -69,13 +69,16 @@ def begin(
         because = f"policy {app.policy} {gone}; apply one of this name that is valid, then ask for the release anew"
         return (yield from _end(app, attempt, Cause.REFUSED, because, now))
     case = Case(app, attempt, policy, Accompanied(policy.spec), attempts, newer, _origin(spec), now)
-    trains: tuple[Train, ...] = ()
+    trains: tuple[Train, ...] | Failure = ()
     if asks(case):
-        answer = yield ReadTrains(app.namespace)
-        if isinstance(answer, Failure) and answer.kind is not FailureKind.NO_KIND:
-            # Nobody leaves as long as nobody knows whether a train carries it.
-            return TickResult(app, attempt.name, record, failure=answer)
-        trains = trains_in(answer)
+        trains = trains_in((yield ReadTrains(app.namespace)))
+        alone = not isinstance(trains, Failure) and departure(case, trains) is None
+        if alone and record.phase is Phase.QUEUED:
+            # It leaves by itself because no train carries it: a cache that lags behind a new train may not say so.
+            trains = trains_in((yield ReadTrains(app.namespace, fresh=True)))
+    if isinstance(trains, Failure):
+        # Nobody leaves as long as nobody knows whether a train carries it.
+        return TickResult(app, attempt.name, record, failure=trains)
     leave = departure(case, trains)
     if isinstance(leave, Hold):
         stay = yield from foreseen(case, leave)

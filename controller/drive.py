@@ -29,7 +29,7 @@ from controller.release.observation import Observation
 from controller.release.plan import Plan
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
-from controller.requests.failure import Failure, FailureKind
+from controller.requests.failure import Failure
 from controller.requests.looks import ReadTrains
 from controller.revise import changed, revised
 from controller.settings import Settings, Source
@@ -137,9 +137,8 @@ def _calls(app: AppKey, attempt: Attempt) -> Reading[tuple[str, Failure | None]]
     """Why a train calls the release back, or ""; and what kept the trains from being read."""
     if attempt.record.phase is Phase.ROLLING_BACK or attempt.record.origin not in ASKS:
         return "", None
-    answer = yield ReadTrains(app.namespace)
-    failed = isinstance(answer, Failure) and answer.kind is not FailureKind.NO_KIND
-    return recalled(trains_in(answer), attempt.uid), answer if isinstance(answer, Failure) and failed else None
+    trains = trains_in((yield ReadTrains(app.namespace)))
+    return ("", trains) if isinstance(trains, Failure) else (recalled(trains, attempt.uid), None)
 
 
 def _turn(attempt: Attempt, seen: Observation, told: Told, heard: Level, policy: ReleasePolicy, source: Source) -> Turn:

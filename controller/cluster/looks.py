@@ -113,8 +113,8 @@ class Looks:
                 return self._read_baseline(namespace, name)
             case ReadPolicies(namespace):
                 return self._read_copies(Kind.POLICY, namespace)
-            case ReadTrains(namespace):
-                return self._read_copies(Kind.TRAIN, namespace)
+            case ReadTrains(namespace, fresh):
+                return self._list_own(Kind.TRAIN, namespace) if fresh else self._read_copies(Kind.TRAIN, namespace)
             case ReadTrain(namespace, name):
                 return self._fetch(Kind.TRAIN, namespace, name)
             case ReviewAccess(namespace, permissions):
@@ -147,11 +147,9 @@ class Looks:
             ours = self._own.names(Kind.RELEASE, namespace)
             if not any(self._must_ask(Kind.RELEASE, namespace, name) for name in ours):
                 return self._cache.releases_of(namespace, policy)
-        listed = self._list(RELEASES.collection(namespace))
+        listed = self._list_own(Kind.RELEASE, namespace)
         if isinstance(listed, Failure):
             return listed
-        if any(self._is_stale(Kind.RELEASE, namespace, one) for one in listed):
-            return unavailable(f"list of releases in {namespace}: the answer is older than what we wrote").failure
         there = {(one.get("metadata") or {}).get("name") for one in listed}
         for name in self._own.names(Kind.RELEASE, namespace):
             if name not in there:
@@ -207,6 +205,16 @@ class Looks:
         metadata = one.get("metadata") or {}
         version = str(metadata.get("resourceVersion", ""))
         return self._own.outdates(kind, namespace, str(metadata.get("name", "")), version)
+
+    def _list_own(self, kind: Kind, namespace: str) -> list[Object] | Failure:
+        """All objects of a kind that we write ourselves, by a quorum read that is no older than what we wrote."""
+        resource = _RESOURCES[kind]
+        listed = self._list(resource.collection(namespace))
+        if not isinstance(listed, Failure) and any(self._is_stale(kind, namespace, one) for one in listed):
+            return unavailable(
+                f"list of {resource.plural} in {namespace}: the answer is older than what we wrote"
+            ).failure
+        return listed
 
     def _list(self, path: str, query: Sequence[tuple[str, str]] = ()) -> list[Object] | Failure:
         began = self._clock.monotonic()

@@ -21,6 +21,7 @@ from controller.night.windows import wall
 from controller.record import rfc3339
 from controller.release.vocabulary import Phase
 from controller.requests import Answer, objects_in
+from controller.requests.failure import Failure, FailureKind
 from policies.load import PolicyRefused, authored, from_object, train_from_object
 from policies.schema import ReleasePolicy
 from policies.train import ReleaseTrainSpec, cycle
@@ -80,8 +81,10 @@ def trains_of(objects: Sequence[Object]) -> tuple[Train, ...]:
     return tuple(sorted((train_of(obj) for obj in objects), key=lambda each: (each.created, each.name)))
 
 
-def trains_in(answer: Answer) -> tuple[Train, ...]:
-    """The trains in an answer; none where there is no list."""
+def trains_in(answer: Answer) -> tuple[Train, ...] | Failure:
+    """The trains in an answer, none where the cluster does not know the kind; or what kept them from being read."""
+    if isinstance(answer, Failure) and answer.kind is not FailureKind.NO_KIND:
+        return answer
     return trains_of(objects_in(answer))
 
 

@@ -135,9 +135,13 @@ class ReadBaseline:
 
 @dataclass(frozen=True, slots=True)
 class ReadTrains:
-    """-> list of the namespace's ReleaseTrain objects as dicts, from the watch cache; NO_KIND where there are none."""
+    """-> list of the namespace's ReleaseTrain objects as dicts; NO_KIND where the cluster does not know the kind.
+
+    `fresh` reads through the watch cache with a quorum.
+    """
 
     namespace: str
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from controller.release.vocabulary import FORWARD, Phase
 from controller.requests import Answer, Request
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.fetches import FetchCounts, FetchReadings, FetchTotals
-from controller.requests.looks import ReadBaseline, ReadPods, ReadPolicy, ReadRelease, ReadSlot, ReadTrains
+from controller.requests.looks import ReadBaseline, ReadPods, ReadPolicy, ReadRelease, ReadSlot
 from controller.requests.outside import Deliver, ReadFiring
 from controller.requests.writes import Write, WriteEvent, WriteRecord, WriteSlot
 from controller.simulation.world import Trace, World
@@ -78,7 +78,7 @@ class Eyes:
             self.firing = (*self.firing, answer)
         elif isinstance(request, Deliver):
             self.told += 1
-        elif getattr(request, "fresh", not isinstance(request, ReadPolicy | ReadBaseline | ReadTrains)):
+        elif getattr(request, "fresh", not isinstance(request, ReadPolicy | ReadBaseline)):
             self.quorum += 1
             if isinstance(request, ReadPods) and isinstance(answer, PodList):
                 self.pods = answer

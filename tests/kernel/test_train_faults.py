@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.release.names import TrainKey
+from controller.release.names import AppKey, TrainKey
 from controller.requests import Answer
 from controller.requests.looks import ReadTrains
 from controller.requests.writes import Write, WriteRecord
-from controller.simulation.driver import Fault, Freeze, Point, at
+from controller.simulation.driver import Fault, Freeze, Point, Stale, at
 from tests.kernel.faults import EXHAUSTIVE, Trial, every_fault
 from tests.simulation.trains import Night, read
 
@@ -94,6 +94,16 @@ def test_k12_every_fault_at_every_request_of_a_train(name: str) -> None:
         f"train {name}: {len(known.points)} requests, {covered} faults in {len(trials)} nights, {len(wrong)} violations"
     )
     assert not wrong, "\n".join(wrong[:10])
+
+
+def test_y27_a_release_that_a_copy_tells_of_no_train_asks_the_server_before_it_leaves_alone() -> None:
+    known = story("three-cars")
+    asked = [each for each in known.points if isinstance(each.request, ReadTrains) and isinstance(each.app, AppKey)]
+    first = [next(each for each in asked if each.app == app) for app in dict.fromkeys(each.app for each in asked)]
+    wrong: list[str] = []
+    for point in first:
+        wrong += _tried(known, point.index, Stale(20.0), f"{point.app} was told of no train")
+    assert len(first) == 3 and not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", ["three-cars", "roll-back-all"])

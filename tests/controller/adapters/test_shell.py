@@ -28,6 +28,7 @@ from controller.requests.looks import (
     ReadRelease,
     ReadReleases,
     ReadSlot,
+    ReadTrains,
     ReviewAccess,
 )
 from controller.requests.writes import CreateRelease, DeleteRelease, WriteEvent, WriteRecord, WriteSlot
@@ -224,6 +225,11 @@ def test_k10_a_fresh_read_goes_to_the_server_without_a_version() -> None:
         assert asked.query == {"labelSelector": "app=checkout,tier=web", "limit": "500"}
         shop.do(ReadReleases("shop", "checkout", fresh=True))
         assert all("resourceVersion" not in one.query for one in shop.asked("GET", RELEASES))
+        shop.do(ReadTrains("shop"))
+        assert not shop.asked("GET", TRAINS)
+        assert [one["metadata"]["name"] for one in shop.do(ReadTrains("shop", fresh=True))] == ["nightly"]
+        (asked,) = shop.asked("GET", TRAINS)
+        assert "resourceVersion" not in asked.query
 
 
 @pytest.mark.parametrize(
