@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from controller.cli.commands import main
+from controller.loop import SystemClock
 from tests.controller.apiserver import ApiServer
-from tests.controller.cli.world import POLICY, Nightferry, Said, deployment
+from tests.controller.cli.world import NOW, POLICY, Nightferry, Said, deployment
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pinned() -> Iterator[None]:
+    """The commands read one and the same instant: what is recent, where a grid cuts history, and every seed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SystemClock, "now", lambda _: NOW)
+        yield
 
 
 @pytest.fixture

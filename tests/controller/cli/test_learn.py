@@ -11,12 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from controller.baseline import Baseline, learning_digest, restored
-from controller.loop import SystemClock
 from policies.load import from_object
 from tests.controller.adapters.server import Server, hang_up, obj, serving
 from tests.controller.apiserver import ApiServer
 from tests.controller.cli.store import Fleet, Store, store_of, told
-from tests.controller.cli.world import T0, Nightferry, has_release, moving
+from tests.controller.cli.world import NOW, Nightferry, has_release, moving
 
 POLICY_FILE = """\
 apiVersion: nightferry.dev/v1alpha1
@@ -36,20 +35,12 @@ spec:
 
 
 # Less than six segments of ten minutes, wherever the grid of the questions cuts it.
-SHORT = Fleet(T0, hours=0.9, pods=10)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pinned() -> Iterator[None]:
-    """The commands read one and the same instant: where the grid cuts history, and every seed, follow from it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SystemClock, "now", lambda _: T0)
-        yield
+SHORT = Fleet(NOW, hours=0.9, pods=10)
 
 
 @pytest.fixture(scope="module")
 def metrics() -> Iterator[tuple[Server, Store]]:
-    with store_of(Fleet(T0, hours=9.0, pods=10)) as opened:
+    with store_of(Fleet(NOW, hours=9.0, pods=10)) as opened:
         yield opened
 
 
@@ -146,7 +137,7 @@ def test_the_policy_comes_from_the_cluster_and_the_object_goes_there(
     assert said.out.splitlines()[-1] == "baseline checkout was written"
     kept = read(app, "checkout")
     policy = from_object(app.objects["releasepolicies", "shop", "checkout"])
-    found = restored(kept, digest=learning_digest(policy, 30.0), now=T0)
+    found = restored(kept, digest=learning_digest(policy, 30.0), now=NOW)
     assert isinstance(found, Baseline), found
     assert not hasattr(found.gates["errors"], "reason")
 
@@ -276,7 +267,7 @@ def test_a_plan_without_history_is_refused_with_each_reason(nightferry: Nightfer
 def test_nights_are_replayed_with_what_the_days_before_taught(
     nightferry: Nightferry, file: str, tmp_path: Path
 ) -> None:
-    with store_of(Fleet(T0, hours=40.0, pods=10)) as (server, _):
+    with store_of(Fleet(NOW, hours=40.0, pods=10)) as (server, _):
         picture = tmp_path / "nights.svg"
         said = nightferry("backtest", file, "--prometheus", server.url, "--days", "1", "--json", "--plot", str(picture))
     assert said.code == 0, said

@@ -21,6 +21,11 @@ HOURS = 80
 OBSERVE = "  observe: {atLeast: 2m, atMost: 4m}\n"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pinned() -> None:
+    """A real store has its own clock, so the commands have theirs."""
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One fleet as it is, and one whose store answers twice."""

@@ -14,6 +14,7 @@ from controller.release.vocabulary import Phase
 from tests.controller.apiserver import ApiServer
 
 T0 = 1_800_000_000.0
+NOW = T0 + 3_600.0  # when the commands are typed
 POLICY = {
     "apiVersion": "nightferry.dev/v1alpha1",
     "kind": "ReleasePolicy",
