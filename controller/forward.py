@@ -194,9 +194,11 @@ def _may_go_on(
             return Proceed(f"stays for {span(stage.least)}, {span(settled_for)} so far")
         return _next(record, policy, "all is in its place")
     if _ungated(record):
-        return _next(
-            record, policy, f"gates skipped: {record.skip_gates}" if record.skip_gates else "the pods are ready"
-        )
+        because = f"gates skipped: {record.skip_gates}" if record.skip_gates else "the pods are ready"
+        # The emergency door is for the gates, never for the person: who may open it and who may promote can differ.
+        if record.origin == "change" and _by_hand(record, policy) and seen.wishes.promote != record.stage:
+            return _waiting_for_a_person(record, policy, because)
+        return _next(record, policy, because)
     at_least = policy.observe.at_least.seconds if stage.least is None else stage.least
     at_most = max(at_least, policy.observe.at_most.seconds)
     if policy.mode == "observe":

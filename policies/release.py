@@ -64,7 +64,9 @@ class ReleaseSpec(Part):
         "with the version that it has: the way out of Nightferry.",
     )
     skip_gates: Reason | None = Field(
-        default=None, description="The emergency door: metric gates are skipped; pod health still counts."
+        default=None,
+        description="The emergency door: metric gates are skipped; pod health still counts, and a stage that waits "
+        "for a person still does.",
     )
     not_before: Instant | None = Field(
         default=None,

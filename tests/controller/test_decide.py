@@ -368,6 +368,16 @@ def test_skipped_gates_still_ask_the_pods() -> None:
     assert isinstance(decide(record, broken(1, restarts=3), [], a_policy().spec), RollBack)
 
 
+def test_skipped_gates_do_not_skip_a_person() -> None:
+    policy = a_policy(strategy={"twin": {"canary": 1, "batches": 4, "advance": {"canary": "manual"}}}).spec
+    record = a_record(skip_gates="security fix")
+    decision = decide(record, an_observation(), [], policy)
+    assert isinstance(decision, Hold) and decision.reason is HoldReason.MANUAL
+    assert isinstance(decide(record, an_observation(wishes=Wishes(promote=0)), [], policy), Advance)
+    # Nobody approves a version that has served before.
+    assert isinstance(decide(a_record(origin="home"), an_observation(), [], policy), Advance)
+
+
 # ------------------------------------------------------------------------------------------------------- back
 
 

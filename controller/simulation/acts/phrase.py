@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from pydantic_core import PydanticCustomError
 
 from controller.simulation.scene import Scene
 from policies.values import Duration
@@ -49,7 +50,7 @@ def seconds(text: str) -> float:
         return 0.0
     try:
         return Duration.of(text).seconds
-    except Exception:
+    except PydanticCustomError:
         raise ValueError(f"found {text!r}; allowed: a duration such as 90s, 3m or 1h30m") from None
 
 
