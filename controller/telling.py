@@ -6,6 +6,7 @@ wrote nothing else, under the resourceVersion of what it looked at; whoever lost
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from controller.requests.outside import Delivery
 from policies.notify import NotifyRoute
 from policies.schema import ReleasePolicy
 
-MOST_ASKED = 8  # notices of a tick
+MOST_ASKED = 8  # notices of a tick for each notifier: one that is dead must not keep the others' from being asked about
 
 
 def routes(policy: ReleasePolicy | None, record: Record) -> tuple[NotifyRoute, ...]:
@@ -30,14 +31,14 @@ def routes(policy: ReleasePolicy | None, record: Record) -> tuple[NotifyRoute, .
 
 def tell_people(app: AppKey, attempts: Sequence[Attempt], result: TickResult, now: float) -> Reading[TickResult]:
     """The tick's result after its notices were handed over, the oldest release first."""
-    asked, waits = 0, None
+    asked, waits = Counter[str](), None
     marked: list[tuple[Attempt, Record]] = []
     for attempt in attempts:
         record = attempt.record
         for notice in open_notices(attempt.record):
-            if asked == MOST_ASKED:
-                break
-            asked += 1
+            if asked[notice.notifier] == MOST_ASKED:
+                continue
+            asked[notice.notifier] += 1
             answer = yield delivery_of(notice, app, attempt.name, attempt.spec)
             told = answer if isinstance(answer, Delivery) else Delivery("pending", "the notifiers cannot be asked")
             record = heard(record, notice, told, now)

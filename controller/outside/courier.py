@@ -2,7 +2,8 @@
 
 What is in its hands is lost when the process ends; the record still has it, and the next process is asked again. So
 everything arrives at least once, and a repetition carries the same id. A notifier that does not answer rests, longer
-each time, and keeps no other notifier waiting; one that refuses a notice several times is not asked about it again.
+each time, and keeps no other notifier waiting; one that refuses a notice several times is not asked about it again. A
+notice that it fails to take several times lets others pass: it may be this one alone that does it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ MOST_WAITING = 500  # notices in the hands of one notifier; the others stay in t
 MOST_KNOWN = 2000  # notices whose end is remembered until a tick has marked it
 FIRST_REST, LONGEST_REST = 5.0, 300.0  # seconds after a try that failed, doubled each time
 MOST_REFUSALS = 4
+_GIVES_WAY = 4  # tries that failed, after which a notice lets others pass
+_FORGOTTEN = 3600.0  # seconds for which nobody asked about a notice: its record has given it up, or is gone
 _OFTEN, _SELDOM = 1.0, 60.0  # seconds after which a tick may ask again
 _IDLE = 3600.0
 
@@ -44,7 +47,10 @@ def sender_of(settings: NotifierSettings, clock: Clock) -> Sender:
 @dataclass(slots=True)
 class _Parcel:
     notice: Deliver
-    due: float  # monotonic seconds
+    taken: float  # monotonic seconds, as the others
+    due: float
+    asked: float
+    failures: int = 0
     refusals: int = 0
     because: str = "on its way"
 
@@ -101,11 +107,12 @@ class _Round:
                 return Delivery("pending", f"{MOST_WAITING} notices wait for {self._name} already", _SELDOM)
             now = self._clock.monotonic()
             if parcel is None:
-                parcel = self._parcels[notice.id] = _Parcel(notice, now)
+                parcel = self._parcels[notice.id] = _Parcel(notice, now, now, now)
                 if self._thread is None and not self._stopping:
                     self._thread = threading.Thread(target=self._run, name=f"notifier {self._name}", daemon=True)
                     self._thread.start()
                 self._news.set()
+            parcel.asked = now
             wait = max(parcel.due, self._rest_until) - now
             return Delivery("pending", parcel.because, min(max(wait, _OFTEN), _SELDOM))
 
@@ -125,6 +132,7 @@ class _Round:
                 if self._stopping:
                     return
                 now = self._clock.monotonic()
+                self._forget(now)
                 parcel = min(self._parcels.values(), key=lambda each: each.due, default=None)
                 due = max(parcel.due, self._rest_until) if parcel is not None else now + _IDLE
             if parcel is None or due > now:
@@ -138,13 +146,24 @@ class _Round:
             with self._lock:
                 self._take_in(parcel, outcome)
 
+    def _forget(self, now: float) -> None:
+        for name in [name for name, each in self._parcels.items() if now - each.asked > _FORGOTTEN]:
+            del self._parcels[name]
+
     def _take_in(self, parcel: _Parcel, outcome: Outcome) -> None:
         now = self._clock.monotonic()
         parcel.because = outcome.because or outcome.state
         if outcome.state == "later":
             self._failures += 1
             self._rest_until = now + _rest(self._failures)
+            parcel.failures += 1
+            if parcel.failures >= _GIVES_WAY:
+                parcel.due = now + _rest(parcel.failures)
             return
+        if self._failures > 1:
+            # It was the notifier and no single notice: what gave way meanwhile has its place again.
+            for each in self._parcels.values():
+                each.due = each.taken if not each.refusals else each.due
         self._failures, self._rest_until = 0, 0.0
         if outcome.state == "refused":
             parcel.refusals += 1
@@ -158,4 +177,4 @@ class _Round:
 
 
 def _rest(times: int) -> float:
-    return float(min(FIRST_REST * 2.0 ** (times - 1), LONGEST_REST))
+    return float(min(FIRST_REST * 2 ** min(times - 1, 16), LONGEST_REST))  # after days there are a thousand times

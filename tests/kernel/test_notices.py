@@ -268,6 +268,24 @@ def test_k30_the_end_is_never_crowded_out() -> None:
     assert not _waits(world)
 
 
+def test_k30_a_notifier_that_is_dead_keeps_no_other_one_waiting_however_much_it_was_not_told() -> None:
+    world = _small(**SLOW)
+    ask(world)
+    world.couriers.answers = {ROOM: Delivery("pending", "no connection")}
+    world.add_actor(16.0, _toggle, until=world.now + 600.0)
+    whenever(
+        world,
+        lambda there: there.now > there.started + 620.0 and "abort" not in _first(there)["spec"],
+        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
+    )
+    night = begin(world, lambda there: bool(phase(there)))
+    night.run(LONGEST)
+    night.driver.run_to(world.now + 120.0)
+    assert phase(world) == "RolledBack"
+    assert sum(each.notifier == ROOM and not each.done for each in _records(world)["first"].notices) > 16
+    assert [(one.notifier, one.payload["event"]) for one in world.couriers.delivered] == [(MAIL, "rolledBack")]
+
+
 def test_a_finished_release_is_not_deleted_before_people_were_told() -> None:
     world = _small(historyLimit=1)
     ask(world)

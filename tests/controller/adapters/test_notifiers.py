@@ -446,6 +446,55 @@ def test_a_dead_notifier_keeps_no_other_one_waiting() -> None:
     courier.stop()
 
 
+def test_a_notice_that_alone_is_not_taken_keeps_the_others_of_its_notifier_from_nothing() -> None:
+    class Picky(Scripted):
+        def send(self, notice: Deliver) -> Outcome:
+            super().send(notice)
+            return Outcome("later", "HTTP 500") if notice.id == "1" else Outcome("sent")
+
+    courier = Courier({"webhook/room": Picky(Outcome("sent"))}, Jumping())
+    assert courier.perform(ROOM).state == "pending"
+    for name in ("2", "3"):
+        assert end_of(courier, replace(ROOM, id=name)).state == "sent"
+    assert courier.perform(ROOM).state == "pending"
+    courier.stop()
+
+
+def test_after_an_outage_the_oldest_comes_first_again() -> None:
+    names = [str(n) for n in range(6)]
+    sender = Scripted(*[Outcome("later", "HTTP 503")] * 9, Outcome("sent"))
+    start = threading.Event()
+
+    class Slow(Scripted):
+        def send(self, notice: Deliver) -> Outcome:
+            start.wait(10.0)
+            return sender.send(notice)
+
+    courier = Courier({"webhook/room": Slow(Outcome("sent"))}, Jumping())
+    for name in names:
+        courier.perform(replace(ROOM, id=name))
+    start.set()
+    for name in names:
+        assert end_of(courier, replace(ROOM, id=name)).state == "sent"
+    # The one that was being tried when it came back, and then all others in their order.
+    assert sender.asked[9:] == ["2", "0", "1", "3", "4", "5"]
+    courier.stop()
+
+
+def test_a_notice_that_nobody_asks_about_any_more_is_forgotten() -> None:
+    clock = Jumping()
+    sender = Scripted(Outcome("later", "HTTP 503"))
+    courier = Courier({"webhook/room": sender}, clock)
+    courier.perform(ROOM)
+    for _ in range(40):
+        if courier.waiting() == {"webhook/room": 0}:
+            break
+        sender.news.acquire(timeout=0.25)
+    assert courier.waiting() == {"webhook/room": 0}
+    assert courier.perform(ROOM).state == "pending"  # whoever asks again finds it taken anew
+    courier.stop()
+
+
 def test_a_flood_stays_in_the_records_and_out_of_our_memory() -> None:
     courier = Courier({"webhook/room": Scripted(Outcome("later", "HTTP 503"))}, RealClock())
     for n in range(MOST_WAITING + 50):
