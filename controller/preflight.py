@@ -12,13 +12,12 @@ from typing import Any
 
 from controller.findings import Finding, Refusal, Wait, unjudged
 from controller.firing import Level, described
-from controller.release.names import SLOT_LABEL
 from controller.release.observation import Observation, SlotState
 from controller.release.vocabulary import Cause, HoldReason, Origin
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.fetches import Counts
 from controller.requests.looks import Neighbours, Permission
-from controller.slots import match_labels
+from controller.slots import unmet
 from controller.strategies import slots_named
 from controller.templates import images
 from policies.schema import ReleasePolicySpec
@@ -115,14 +114,13 @@ def of_template(seen: Observation, template: Mapping[str, Any]) -> Finding:
     """Whether both slots would select the contender's pods: a selector is for good, and another's slot is not ours."""
     labels = (template.get("metadata") or {}).get("labels") or {}
     for slot in filter(None, (seen.incumbent, seen.contender)):
-        for key, value in match_labels(slot.raw):
-            if key != SLOT_LABEL and labels.get(key) != value:
-                found = f"{key}={labels[key]}" if key in labels else f"no label {key}"
-                what = "keep the label in the release" if slot is seen.incumbent else "rename that Deployment"
-                return Refusal(
-                    f"Deployment {slot.name} selects pods with {key}={value}, and the contender's template has "
-                    f"{found}: {what}"
-                )
+        if (asked := unmet(slot.raw, labels)) is not None:
+            key, told = asked
+            found = f"{key}={labels[key]}" if key in labels else f"no label {key}"
+            what = "keep the label in the release" if slot is seen.incumbent else "rename that Deployment"
+            return Refusal(
+                f"Deployment {slot.name} selects pods with {told}, and the contender's template has {found}: {what}"
+            )
     return None
 
 

@@ -202,6 +202,42 @@ def match_labels(obj: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((str(key), str(value)) for key, value in selector.items()))
 
 
+def match_expressions(obj: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The selector's matchExpressions, without those about our own slot label."""
+    found = ((obj.get("spec") or {}).get("selector") or {}).get("matchExpressions") or ()
+    return tuple(each for each in found if each.get("key") != SLOT_LABEL)
+
+
+def unmet(obj: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """(label, what is asked of it): the first part of a Deployment's selector that pods of these labels do not meet.
+
+    Our own slot label is left out.
+    """
+    for key, value in match_labels(obj):
+        if key != SLOT_LABEL and labels.get(key) != value:
+            return key, f"{key}={value}"
+    for expression in match_expressions(obj):
+        key, operator, values = (expression.get(name) for name in ("key", "operator", "values"))
+        if not _meets(labels.get(str(key)), str(operator), values or ()):
+            listed = f" ({', '.join(values)})" if values else ""
+            return str(key), f"{key} {operator}{listed}"
+    return None
+
+
+def _meets(found: str | None, operator: str, values: Sequence[str]) -> bool:
+    """Whether a label meets one matchExpression; one that is not there (None) is in no list, as in Kubernetes."""
+    match operator:
+        case "In":
+            return found in values
+        case "NotIn":
+            return found not in values
+        case "Exists":
+            return found is not None
+        case "DoesNotExist":
+            return found is None
+    return False
+
+
 def not_older(version: str, than: str) -> bool:
     """Whether one resourceVersion is not older than another; unknown where either is not a decimal number.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.release.names import CLAIM_ANNOTATION, GROUP, SLOT_LABEL
 from controller.release.observation import Claim, SlotState
-from controller.slots import claim_text
+from controller.slots import claim_text, match_expressions
 
 SPARE_SUFFIX = "-twin"
 
@@ -40,6 +40,9 @@ def spare_manifest(live: SlotState, name: str, template: Mapping[str, Any], clai
         labels[SLOT_LABEL] = "twin"
     else:
         labels.pop(SLOT_LABEL, None)
+    selector: dict[str, Any] = {"matchLabels": labels} if labels else {}
+    if expressions := match_expressions(live.raw):
+        selector["matchExpressions"] = [dict(each) for each in expressions]
     copied = {
         key: spec[key]
         for key in ("strategy", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
@@ -56,7 +59,7 @@ def spare_manifest(live: SlotState, name: str, template: Mapping[str, Any], clai
         "spec": {
             **copied,
             "replicas": 0,
-            "selector": {"matchLabels": labels},
+            "selector": selector,
             "template": slot_template(template, name),
         },
     }

@@ -10,7 +10,7 @@ import pytest
 from analysis.samples import CounterSeries
 from controller.accompanied import Accompanied
 from controller.findings import Refusal, Wait
-from controller.preflight import of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots
+from controller.preflight import of_access, of_metrics, of_neighbours, of_plan, of_prepared, of_slots, of_template
 from controller.release.observation import Observation
 from controller.release.record import Record
 from controller.release.vocabulary import HoldReason
@@ -120,6 +120,33 @@ def test_an_incumbent_in_another_rollout_is_waited_for() -> None:
 def test_k31_an_unobserved_change_is_waited_for() -> None:
     finding = found(before_start(incumbent=a_slot("checkout", 10, role=None, observed_generation=2)))
     assert isinstance(finding, Wait) and finding.reason is HoldReason.NOT_OBSERVED
+
+
+@pytest.mark.parametrize(
+    ("expression", "labels", "told"),
+    [
+        ({"key": "tier", "operator": "In", "values": ["web", "api"]}, {"tier": "batch"}, "tier=batch"),
+        ({"key": "tier", "operator": "In", "values": ["web", "api"]}, {}, "no label tier"),
+        ({"key": "tier", "operator": "NotIn", "values": ["batch"]}, {"tier": "batch"}, "tier=batch"),
+        ({"key": "tier", "operator": "Exists"}, {}, "no label tier"),
+        ({"key": "canary", "operator": "DoesNotExist"}, {"canary": "yes"}, "canary=yes"),
+        ({"key": "tier", "operator": "In", "values": ["web", "api"]}, {"tier": "api"}, ""),
+        ({"key": "tier", "operator": "NotIn", "values": ["batch"]}, {}, ""),
+        ({"key": "tier", "operator": "Exists"}, {"tier": "web"}, ""),
+        ({"key": "canary", "operator": "DoesNotExist"}, {}, ""),
+        ({"key": "nightferry.dev/slot", "operator": "Exists"}, {}, ""),
+    ],
+)
+def test_a_template_that_an_expression_of_the_selector_leaves_out_is_refused(
+    expression: dict[str, Any], labels: dict[str, str], told: str
+) -> None:
+    live = a_slot("checkout", 10, role=None)
+    selector = {"matchLabels": {"app": "checkout"}, "matchExpressions": [expression]}
+    live = replace(live, raw={**live.raw, "spec": {**live.raw["spec"], "selector": selector}})
+    template = {**a_template(), "metadata": {"labels": {"app": "checkout", **labels}}}
+    finding = of_template(before_start(incumbent=live), template)
+    assert isinstance(finding, Refusal) if told else finding is None
+    assert finding is None or told in finding.because
 
 
 def test_k28_an_image_changed_by_a_webhook_is_refused() -> None:
