@@ -217,10 +217,10 @@ def unmet(obj: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[str, str] 
         if key != SLOT_LABEL and labels.get(key) != value:
             return key, f"{key}={value}"
     for expression in match_expressions(obj):
-        key, operator, values = (expression.get(name) for name in ("key", "operator", "values"))
-        if not _meets(labels.get(str(key)), str(operator), values or ()):
+        label, operator, values = (expression.get(name) for name in ("key", "operator", "values"))
+        if not _meets(labels.get(str(label)), str(operator), values or ()):
             listed = f" ({', '.join(values)})" if values else ""
-            return str(key), f"{key} {operator}{listed}"
+            return str(label), f"{label} {operator}{listed}"
     return None
 
 
