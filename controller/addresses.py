@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
@@ -15,8 +15,7 @@ _LISTEN_ALLOWED = "host:port or :port, such as 0.0.0.0:8080"
 
 def _url(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        port = parts.port
+        parts, port = split(text)
     except ValueError:
         raise refused(_URL_ALLOWED, "no address") from None
     if "@" in parts.netloc:
@@ -27,6 +26,13 @@ def _url(text: str) -> str:
     if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
         raise refused(_URL_ALLOWED, "an address with more than a path")
     return text.rstrip("/")
+
+
+def split(text: str) -> tuple[SplitResult, int | None]:
+    """The parts of an address and its port. Raises ValueError where no connection could ever be made to it."""
+    parts = urlsplit(text)
+    (parts.hostname or "").encode("idna")
+    return parts, parts.port
 
 
 def _listen(text: str) -> str:

@@ -21,9 +21,11 @@ from policies.names import NotifierName
 from policies.values import Duration
 
 # What every mail server takes; more (quotes, comments, groups) could begin a second header or receiver.
-_ADDRESS = re.compile(r"[A-Za-z0-9._+=/-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = rf"{_LABEL}(\.{_LABEL}){{0,30}}"
+_ADDRESS = re.compile(rf"[A-Za-z0-9._+=/-]{{1,64}}@{_NAME}")
 _ADDRESS_ALLOWED = "an e-mail address such as night-shift@example.org"
-_SERVER = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):(?P<port>[0-9]{1,5})")
+_SERVER = re.compile(rf"(?P<host>\[[0-9a-fA-F:]+\]|{_NAME}):(?P<port>[0-9]{{1,5}})")
 _SERVER_ALLOWED = "host:port such as mail.example.org:587"
 MOST_RECEIVERS = 50
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from controller.addresses import split
 from controller.clock import Clock
 from controller.outside.post import Line, UnreadableSecret, read_secret, signed
 from controller.outside.settings import HookSettings
@@ -15,6 +17,7 @@ from controller.requests.outside import Deliver
 
 _LATER = frozenset({408, 425, 429, *range(500, 600)})  # statuses by which a server says that it could take it later
 MOST_TEXT = 30_000  # characters of a text that chats take
+_BEGUN = re.compile(r"&[a-z]*\Z")  # `&amp;` and its like, cut short
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Hook:
     def _body(self, notice: Deliver) -> dict[str, Any]:
         words = worded(notice, self._settings.template)
         if self._settings.format == "slack":
-            return {"text": chat(f"*{words.subject}*\n{words.chat or words.text}")[:MOST_TEXT]}
+            return {"text": _cut(chat(f"*{words.subject}*\n{words.chat or words.text}"))}
         return {**notice.payload, "id": notice.id, "subject": words.subject, "text": words.text}
 
 
@@ -65,7 +68,13 @@ def _address(secret: bytes) -> str:
     """The address in a file, or "" where it holds none."""
     try:
         text = secret.decode("ascii")
-    except UnicodeDecodeError:
+        parts, port = split(text)
+    except ValueError:
         return ""
-    whole = text.isprintable() and " " not in text
+    whole = text.isprintable() and " " not in text and bool(parts.hostname) and port != 0
     return text if whole and text.startswith(("https://", "http://")) else ""
+
+
+def _cut(text: str) -> str:
+    """What a chat takes of a text, not ending within the three to five characters that one stands for."""
+    return text if len(text) <= MOST_TEXT else _BEGUN.sub("", text[:MOST_TEXT])

@@ -73,18 +73,23 @@ def written(notice: Deliver, settings: MailSettings) -> EmailMessage:
     message = EmailMessage(policy=WIRE)
     message["From"] = settings.sender
     message["To"] = ", ".join(settings.to)
-    message["Subject"] = words.subject
+    message["Subject"] = _literal(words.subject)
     message["Date"] = format_datetime(_time(str(payload.get("at", ""))))
     message["Message-ID"] = f"<{hashlib.sha256(notice.id.encode()).hexdigest()[:32]}@{domain}>"
     if payload.get("release"):
         thread = hashlib.sha256(f"{payload.get('namespace')}/{payload['release']}".encode()).hexdigest()[:32]
         message["References"] = f"<{thread}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"
-    message["Nightferry-Id"] = "".join(char for char in notice.id if char.isascii() and char.isprintable())
+    message["Nightferry-Id"] = _literal("".join(char for char in notice.id if char.isascii() and char.isprintable()))
     message.set_content(words.text)
     for name, kind, content in words.attachments:
         message.add_attachment(content, subtype=kind, filename=name)
     return message
+
+
+def _literal(text: str) -> str:
+    """The text of a header in which nothing is an encoded word: the library would decode it, line breaks and all."""
+    return text.replace("=?", "= ?")
 
 
 _STEPS: dict[type[smtplib.SMTPResponseException], str] = {
@@ -149,6 +154,10 @@ def _login(settings: MailSettings) -> tuple[str, str] | None:
         colon = ""
     if not colon:
         raise UnreadableSecret(f"{settings.credentials_file} does not hold user:password")
+    if not (user + password).isascii():
+        raise UnreadableSecret(
+            f"{settings.credentials_file} holds characters beyond ASCII, which cannot be sent as credentials"
+        )
     return user, password
 
 

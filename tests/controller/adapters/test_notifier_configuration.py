@@ -67,6 +67,10 @@ MAIL = "smtp: 'mail.example:587', from: f@shop.example, to: [a@shop.example]"
         ("{name: room, email: {" + MAIL + "}, template: {text: '$apps'}}", "found $apps; allowed: the marks $app"),
         ("{name: room, email: {" + MAIL + "}, template: {text: 'costs $5'}}", "found a $ that is no mark (write $$)"),
         ("{name: room, email: {" + MAIL + '}, template: {subject: "a\\nb"}}', "found more than one line"),
+        ("{name: room, email: {smtp: 'mail..example:25', from: a@x, to: [b@x]}}", "allowed: host:port such as"),
+        ("{name: room, email: {smtp: '" + "x" * 64 + ":25', from: a@x, to: [b@x]}}", "allowed: host:port such as"),
+        ("{name: room, email: {smtp: 'mail:25', from: a@x..y, to: [b@x]}}", "an e-mail address such as"),
+        ("{name: room, webhook: {url: 'http://a..b/'}}", "an address such as"),
         ("{name: 'http://x', webhook: {url: 'http://x'}}", "the name of a notifier"),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from controller.morning import brief, html, markdown, payload_of, report_of
 from controller.outside.courier import MOST_REFUSALS, MOST_WAITING, Courier
-from controller.outside.hook import Hook, Outcome
+from controller.outside.hook import MOST_TEXT, Hook, Outcome
 from controller.outside.mail import Mail
 from controller.outside.settings import HookSettings, MailSettings, Template
 from controller.requests.outside import Deliver, Delivery
@@ -163,6 +163,34 @@ def test_no_value_becomes_a_header_or_a_second_receiver() -> None:
     assert "QUIT" in mail.get_content()
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "=?utf-8?b?DQpCY2M6IHRoaWVmQGV2aWwuZXhhbXBsZQ==?=",
+        "=?utf-8?q?=0D=0ABcc=3A_thief@evil.example=0D=0A=0D=0Abody?=",
+        "==??utf-8?q?=0D=0ABcc=3A_thief?= =?utf-8?q?=0D=0A_x?=",
+    ],
+)
+def test_an_encoded_word_in_a_value_stays_text(hidden: str) -> None:
+    inbox = Inbox()
+    with mail_server(inbox) as settings:
+        told = {**TOLD, "because": hidden}
+        assert Mail(replace(settings, template=Template("$because"))).send(Deliver("email/shift", hidden, told)).state
+    (mail,) = inbox.mails
+    assert mail["Bcc"] is None and "\n" not in mail["Subject"] + mail["Nightferry-Id"]
+    assert "thief" not in mail["Subject"] or "Bcc=3A" in mail["Subject"]
+    assert hidden in mail.get_content()
+
+
+@pytest.mark.parametrize("password", ["p\u00e4ssword", "\u5bc6\u7801"])
+def test_credentials_that_cannot_be_sent_are_said_so(tmp_path: Path, password: str) -> None:
+    file = tmp_path / "mail"
+    file.write_text(f"ferry:{password}", encoding="utf-8")
+    settings = MailSettings("shift", "127.0.0.1", 9, "f@x.example", ("a@x.example",), credentials_file=file)
+    said = Mail(settings).send(NOTICE)
+    assert said == Outcome("refused", f"{file} holds characters beyond ASCII, which cannot be sent as credentials")
+
+
 def test_a_value_is_never_read_as_a_template() -> None:
     inbox = Inbox()
     with mail_server(inbox) as settings:
@@ -278,6 +306,15 @@ def test_a_chat_gets_a_text_in_which_nobody_can_be_called() -> None:
     assert "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt; @\u200ball app@sha256:1" in asked.json["text"]
 
 
+def test_a_text_that_is_cut_for_a_chat_is_not_cut_within_a_character() -> None:
+    for pad in range(6):
+        with serving(plain(b"ok")) as server:
+            template = Template(text="x" * pad + "&" * MOST_TEXT)
+            assert hook(server, format="slack", template=template).send(NOTICE).state == "sent"
+        (asked,) = server.asked
+        assert asked.json["text"].endswith("&amp;") and MOST_TEXT - 5 < len(asked.json["text"]) <= MOST_TEXT
+
+
 def test_an_address_that_is_a_secret_is_read_from_its_file_and_never_told(tmp_path: Path) -> None:
     file = tmp_path / "url"
     with serving(plain(b"no", 404)) as server:
@@ -287,7 +324,9 @@ def test_an_address_that_is_a_secret_is_read_from_its_file_and_never_told(tmp_pa
     assert server.asked[0].path == f"/T000/B000/{PASSWORD}"
     assert answer == Outcome("refused", "HTTP 404: check its url")
     assert secret.send(NOTICE) == Outcome("later", "no connection")
-    for wrong in ("ftp://x", "not an address", "http://x y", "\xff"):
+    long = f"http://{'x' * 64}.example/"
+    for wrong in ("ftp://x", "not an address", "http://x y", "\xff", "http://a..b/", "http://[::1/", long, "https:///x",
+                  "http://x:99999/"):  # fmt: skip
         file.write_text(wrong)
         said = secret.send(NOTICE)
         assert said == Outcome("refused", f"{file} holds no address that begins with https:// or http://")
