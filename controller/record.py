@@ -8,7 +8,7 @@ is a view of it for people, kubectl and kstatus, and is only written. A record t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -30,6 +30,7 @@ from policies.load import PolicyRefused
 MOST_ENTRIES = 40
 MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the view
 _LAST_TIME = 253402300799.0  # the end of the year 9999
+_LAST_YEAR = 253370764800.0  # its beginning: in every zone there is a whole year left to name a time in
 # Holds whose time is not charged to the release's deadline: people's, and the hours in which nothing may go on.
 EXCUSED = frozenset({HoldReason.PAUSED_BY_PERSON, HoldReason.MANUAL, HoldReason.WINDOW_CLOSED})
 EVIDENCE_EVERY = 60.0  # seconds between writes that only refresh the evidence, or the numbers in a hold's words
@@ -225,6 +226,8 @@ def _impossible(record: Record, status: Mapping[str, Any]) -> str:
         return f"status.phase is {status.get('phase')}, status.record.phase is {record.phase}"
     if record.version != RECORD_VERSION:
         return f"record version {record.version}"
+    if not all(0.0 <= at < _LAST_YEAR for at in _times(record)):
+        return "status.record has a time that no calendar has"
     if record.phase in FORWARD or record.phase is Phase.ROLLING_BACK:
         if not record.policy:
             return f"phase {record.phase} without a pinned policy"
@@ -240,6 +243,23 @@ def _impossible(record: Record, status: Mapping[str, Any]) -> str:
             return "phase Batch in stage 0"
         return _at_odds_with_policy(record)
     return ""
+
+
+def _times(record: Record) -> Iterator[float]:
+    """The times that are shown to people, or reckoned with."""
+    yield from (
+        record.since,
+        record.written,
+        record.latest,
+        record.stage_since,
+        record.started,
+        record.moving_since or 0,
+    )
+    yield from (entry.at for entry in record.decisions)
+    if record.held is not None:
+        yield from (record.held.since, record.held.until or 0.0)
+    if record.watch is not None:
+        yield from (record.watch.since, record.watch.until)
 
 
 def _at_odds_with_policy(record: Record) -> str:

@@ -56,6 +56,10 @@ def test_a_hold_that_only_a_person_ends_is_read_back_too() -> None:
     assert read_record(written(record, over=written(a_full_record()))) == record
 
 
+def _entry(**edit: Any) -> dict[str, Any]:
+    return {"at": NOW, "kind": "Advance", "because": "", "phase": "Canary", "stage": 0, **edit}
+
+
 def test_a_release_without_a_status_is_queued() -> None:
     assert read_record({}) == Record()
     assert read_record(None).phase is Phase.QUEUED
@@ -76,6 +80,11 @@ def test_a_release_without_a_status_is_queued() -> None:
         (lambda s: s["record"].update(policy=""), "pinned policy"),
         (lambda s: s["record"].update(observing=[{"start": "yesterday"}]), "observing"),
         (lambda s: s["record"].update(version=0), "version 0"),
+        (lambda s: s["record"].update(started=1e300), "a time that no calendar has"),
+        (lambda s: s["record"].update(latest=-1e18), "a time that no calendar has"),
+        (lambda s: s["record"].update(since="nan"), "a time that no calendar has"),
+        (lambda s: s["record"].update(held={"reason": "Manual", "since": 1.0, "until": 3e11}), "no calendar"),
+        (lambda s: s["record"].update(decisions=[_entry(at="inf")]), "a time that no calendar has"),
         (lambda s: s.update(record=[1, 2]), "status.record"),
     ],
 )
