@@ -293,7 +293,7 @@ def _traces(
     elif curve is not None:
         counts = share_evidences(between(curve, spans.begin, spans.end), deltas)
     else:
-        counts = _ln_share(sums, spans, deltas[0], noises.many[0].rho, worse)
+        counts = ln_share(sums, spans.begin, spans.end, deltas[0], noises.many[0].rho, worse)
     mixed = spans.mixed(np.concatenate([pods, further, counts]))
     pods, further, counts = np.split(mixed, 3)
     return Traces(pods, further, counts, noises.many[0].temper)
@@ -315,12 +315,15 @@ def _directed(
     return found[0] if len(found) == 1 else np.logaddexp(*found) - math.log(2.0)
 
 
-def _ln_share(sums: Sums, spans: _Spans, delta: float, rho: float, worse: Worse) -> FloatArray:
-    """B over spans, shape (releases, spans). A decrease is an increase with the sides exchanged: θ changes its sign."""
+def ln_share(sums: Sums, begin: IntArray, end: IntArray, delta: float, rho: float, worse: Worse) -> FloatArray:
+    """B over spans of windows [begin, end), shape (releases, spans).
+
+    A decrease is an increase with the sides exchanged: θ changes its sign.
+    """
 
     def one(sign: float) -> FloatArray:
         values = share_log_likelihood(sums.ours, sums.theirs, sums.odds, sign * points_beyond(delta), rho)
-        return share_evidence(between(running(values), spans.begin, spans.end), delta)
+        return share_evidence(between(running(values), begin, end), delta)
 
     if worse is Worse.HIGHER:
         return one(1.0)

@@ -98,6 +98,23 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Onset:
+    """When the harm began, where that was not at the first window, and what both sides did since; see `analysis.onset`.
+
+    at: when it began; first, last: beginning and end of all windows that were counted; seconds since the epoch.
+    requests, rates: contender and incumbent since `at`, as in `Exposure` and `Effect`. ratio: None without incumbent
+    events since then.
+    """
+
+    at: float
+    first: float
+    last: float
+    requests: tuple[float, float]
+    rates: tuple[float, float]
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """How much was seen, in windows in which both sides reported."""
 
@@ -133,10 +150,11 @@ class Evidence:
 
     log_evidence / threshold: natural log of the evidence against "no change" and what it must exceed.
     margin_evidence / margin_threshold: the same against "inside the margin". Degraded needs both, or a broken limit.
-    leaning: the evidence is above the threshold at which a release stops going on by itself. could_hide: the largest
-    harm that is not ruled out, in the gate's own measure (a ratio of error rates, of latencies, of throughputs); None
-    when nothing is ruled out. boundary, quantiles: latency only, in seconds; quantiles is ((name, contender,
-    incumbent), ...). windows: those that were counted, None where there is no usable one; no part of what is stored.
+    onset: of Degraded, where the harm began later than the observation. leaning: the evidence is above the threshold at
+    which a release stops going on by itself. could_hide: the largest harm that is not ruled out, in the gate's own
+    measure (a ratio of error rates, of latencies, of throughputs); None when nothing is ruled out. boundary, quantiles:
+    latency only, in seconds; quantiles is ((name, contender, incumbent), ...). windows: those that were counted, None
+    where there is no usable one; no part of what is stored.
     """
 
     verdict: Verdict
@@ -145,6 +163,7 @@ class Evidence:
     exposure: Exposure = Exposure()
     freshness: Freshness = Freshness()
     effect: Effect | None = None
+    onset: Onset | None = None
     log_evidence: float = 0.0
     threshold: float = 0.0
     margin_evidence: float = 0.0
@@ -190,6 +209,15 @@ class Evidence:
             }
             if self.effect.measure != SHARE:
                 out["measure"] = self.effect.measure
+        if self.onset is not None:
+            began = self.onset
+            out["onset"] = {
+                "at": round(began.at),
+                "span": [round(began.first), round(began.last)],
+                "requests": [_round(each) for each in began.requests],
+                "rates": [_round(each) for each in began.rates],
+                "ratio": _round(began.ratio),
+            }
         if self.freshness.last_contender_end is not None:
             out["lastSample"] = round(self.freshness.last_contender_end, 3)
         if self.no_data is not None:

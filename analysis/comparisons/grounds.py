@@ -24,7 +24,7 @@ from analysis.learned import Learned, LearnedCounts, LearnedLatency, Noise, NotL
 from analysis.question import Settings
 from analysis.rates import ln_above_limit, rate_upper_bound
 from analysis.samples import Frame, Tally, lately
-from analysis.verdict import Absence, Effect, Evidence, Exposure, NoData, Verdict
+from analysis.verdict import Absence, Effect, Evidence, Exposure, NoData, Onset, Verdict
 
 L = TypeVar("L", LearnedCounts, LearnedLatency)
 
@@ -209,6 +209,18 @@ def shares_told(total: Exposure, seen: Look) -> str:
         f"{percent(ours)} of {number(total.contender_requests)} contender requests against {percent(theirs)} of "
         f"{number(total.incumbent_requests)}" + ("" if seen.ratio is None else f": {seen.ratio:.3g}x")
     )
+
+
+def told_since(began: Onset | None, *, per: str = "") -> str:
+    """Both sides since the harm began, for a sentence, or "" where it was there all along; per: what rates are of."""
+    if began is None:
+        return ""
+    show = percent if not per else number
+    ours, theirs = (f"{show(rate)}{per}" for rate in began.rates)
+    if not per:
+        ours, theirs = (f"{rate} of {number(n)}" for rate, n in zip((ours, theirs), began.requests, strict=True))
+    ratio = "" if began.ratio is None else f": {began.ratio:.3g}x"
+    return f"; in the last {number((began.last - began.at) / 60.0)} min {ours} against {theirs}{ratio}"
 
 
 def limit_broken(

@@ -25,6 +25,7 @@ from analysis.comparisons.grounds import (
     pod_to_blame,
     shares_told,
     stale_side,
+    told_since,
     what_is_missing,
     worse_lately,
 )
@@ -33,6 +34,7 @@ from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, look, look_each
 from analysis.held import Bars, Held
 from analysis.learned import Learned, LearnedLatency, NotLearned
+from analysis.onset import onset
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Histogram, Tally
 from analysis.verdict import Absence, Evidence, Exposure, NoData, Verdict, blind
@@ -167,11 +169,11 @@ class _Judged:
             self.seen, contender_events=float(slower[ours].sum()), incumbent_events=float(slower[~ours].sum())
         )
 
-    def evidence(self, verdict: Verdict, because: str, would_change: str, place: int) -> Evidence:
+    def evidence(self, verdict: Verdict, because: str, would_change: str, place: int, since: str = "") -> Evidence:
         bound, one, total = self.bounds[place], self.looks[place], self.above(place)
         told = self.held.evidence(
             verdict,
-            f"slower than {bound.seconds:g} s: {shares_told(total, one)}; {because}",
+            f"slower than {bound.seconds:g} s: {shares_told(total, one)}{since}; {because}",
             would_change,
             exposure=total,
             freshness=self.histogram.tally.freshness,
@@ -184,8 +186,10 @@ class _Judged:
         place = self.carrier
         margin, noise = Margin(math.exp(self.watches[place].delta)), self.watches[place].noise
         blame = pod_to_blame(self.counts[place], lambda rest: not over(look(rest, margin, noise)))
-        because = self.held.exceeded(f"{self.settings.margin.ratio:.3g}x", blame)
-        return replace(self.evidence(Verdict.DEGRADED, because, self.held.undone, place), blame=blame)
+        began = onset(self.histogram.above(self.bounds[place].index), self.counts[place], noise)
+        exceeded = self.held.exceeded(f"{self.settings.margin.ratio:.3g}x", blame)
+        told = self.evidence(Verdict.DEGRADED, exceeded, self.held.undone, place, since=told_since(began))
+        return replace(told, blame=blame, onset=began)
 
     def verdict(self) -> Evidence:
         harm, place = self.settings.harm_ratio, self.open_boundary

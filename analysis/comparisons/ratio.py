@@ -18,6 +18,7 @@ from analysis.comparisons.grounds import (
     pod_to_blame,
     shares_told,
     stale_side,
+    told_since,
     what_is_missing,
     worse_lately,
 )
@@ -25,6 +26,7 @@ from analysis.counting import count_events
 from analysis.engine import ASSUMED_NOISE, Look, look
 from analysis.held import Bars, Held
 from analysis.learned import Guarantee, Learned, LearnedCounts, NotLearned, Standing
+from analysis.onset import onset
 from analysis.permutation import Exact, exact
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
@@ -111,11 +113,12 @@ class _Judged:
         noise = self.counted.noise
         blame = pod_to_blame(self.counted.weighed, lambda rest: not over(look(rest, margin, noise)))
         words = f"{100.0 * margin.points:.3g}pp" if margin.points else f"{margin.ratio:.3g}x"
-        because = f"{self.rates()}; {self.held.exceeded(words, blame)}"
+        began = onset(self.counted.tally, self.counted.weighed, noise)
+        because = f"{self.rates()}{told_since(began)}; {self.held.exceeded(words, blame)}"
         told = self.evidence(Verdict.DEGRADED, because, self.held.undone)
         if confirmed is not None and confirmed.degraded:
             told = replace(told, standing=Standing(Guarantee.EXACT, confirmed.level))
-        return replace(told, blame=blame)
+        return replace(told, blame=blame, onset=began)
 
     def verdict(self) -> Evidence:
         harm, high, negligible = self.settings.harm_ratio, self.look.high, self.settings.negligible

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparisons.counted import Counted, inclined, obstacles, over
-from analysis.comparisons.grounds import missing_side, number, shown, since_settled, stale_side
+from analysis.comparisons.grounds import missing_side, number, shown, since_settled, stale_side, told_since
 from analysis.counting import count_rate
 from analysis.engine import Look, Worse, look_at_rates
 from analysis.held import Held
 from analysis.learned import Learned, NotLearned
+from analysis.onset import onset
 from analysis.question import ComparisonInput, Settings
 from analysis.samples import Frame, Tally
 from analysis.verdict import PER_SECOND, Absence, Effect, Evidence, Exposure, NoData, Verdict, blind
@@ -97,8 +98,11 @@ class _Judged:
 
     def degradation(self) -> Evidence:
         blame = self.pod_to_blame()
-        because = f"{self.rates()}; {self.held.exceeded(f'{self.settings.margin.ratio:.3g}x', blame)}"
-        return replace(self.evidence(Verdict.DEGRADED, because, self.held.undone), blame=blame)
+        seen = self.counted
+        began = onset(seen.tally, seen.weighed, seen.noise, self.settings.worse, PER_SECOND)
+        exceeded = self.held.exceeded(f"{self.settings.margin.ratio:.3g}x", blame)
+        because = f"{self.rates()}{told_since(began, per=' events/s')}; {exceeded}"
+        return replace(self.evidence(Verdict.DEGRADED, because, self.held.undone), blame=blame, onset=began)
 
     def verdict(self) -> Evidence:
         harm = self.settings.harm_ratio
