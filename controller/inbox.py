@@ -132,7 +132,10 @@ def _first(one: float | None, other: float | None) -> float | None:
 
 
 def cut(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
-    """The labels as an inbox keeps them: those that were asked for whole, the others within bounds."""
-    first = {name: labels[name] for name in sorted(set(wanted)) if name in labels}
-    rest = {name: value[:_LONGEST_VALUE] for name, value in sorted(labels.items()) if name not in first}
-    return dict(list({**first, **rest}.items())[: max(_MOST_LABELS, len(first))])
+    """The labels as an inbox keeps them, within bounds; those that were asked for first.
+
+    A policy asks for values of 253 characters at most, so a longer one is as little asked for when it is cut.
+    """
+    kept = {name: value[:_LONGEST_VALUE] for name, value in sorted(labels.items()) if len(name) <= _LONGEST_VALUE}
+    first = {name: kept[name] for name in sorted(set(wanted)) if name in kept}
+    return dict(list({**first, **kept}.items())[: max(_MOST_LABELS, len(first))])

@@ -133,7 +133,7 @@ class _One:
         try:
             _judged.decode(body)
             return _plain.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Failure(FailureKind.UNAVAILABLE, f"the answer is no list of alerts: {wire.one_line(str(error))}")
 
     def _get(self, match: Labels) -> tuple[int, bytes]:

@@ -73,12 +73,12 @@ def read_post(body: bytes, received: float) -> Post | Malformed:
         found = _post.decode(body)
     except msgspec.ValidationError as error:
         return _malformed(str(error))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Malformed("body", f"no JSON: {one_line(str(error), 160)}")
     if found.version != VERSION:
         return Malformed("version", f"found {one_line(found.version, 20)!a}, and this receiver knows {VERSION}")
     for index, each in enumerate(found.alerts):
-        if not each.fingerprint:
+        if not each.fingerprint.strip():
             return Malformed(f"alerts[{index}].fingerprint", "empty")
         if not each.labels:
             return Malformed(f"alerts[{index}].labels", "no label")
@@ -90,7 +90,7 @@ def _posted(alert: _Alert, received: float) -> Posted:
     notes = alert.annotations
     return Posted(
         fingerprint=one_line(alert.fingerprint, 64),
-        name=alert.labels.get("alertname", ""),
+        name=one_line(alert.labels.get("alertname", ""), 128),
         labels=alert.labels,
         since=since,
         # endsAt says nothing more: 0001-01-01 while it fires, or when it will be taken for over unless told again.

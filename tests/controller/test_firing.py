@@ -180,6 +180,11 @@ def test_a12_labels_are_kept_within_bounds_and_those_that_matter_whole() -> None
     assert len(kept) == 24 and max(map(len, kept.values())) == 256
 
 
+def test_a12_what_no_policy_can_ask_for_is_no_burden_to_the_inbox() -> None:
+    kept = cut({"alertname": "x" * 900_000, "z" * 900_000: "", "service": "checkout"}, ["alertname", "service"])
+    assert kept == {"alertname": "x" * 256, "service": "checkout"}
+
+
 def test_a5_a_post_that_alertmanager_did_not_confirm_never_counts_by_itself() -> None:
     replayed = a_told(confirmed=False)
     assert with_inbox(Level(), (PAGE,), [replayed]).active == ()
@@ -257,3 +262,15 @@ def test_a13_in_a_storm_a_decision_is_charged_to_the_same_few_at_every_tick() ->
 def test_a_sentence_is_bounded_whatever_an_alert_says() -> None:
     loud = replace(a_firing(), labels={f"l{n}": "x" * 900 for n in range(60)}, summary="y" * 9000)
     assert len(described([loud] * 9, NOW)) < 1200
+    assert len(described([replace(a_firing(), name="x" * 9000)] * 9, NOW)) < 1200
+
+
+def test_y24_a_sentence_is_one_line_whatever_an_alert_says() -> None:
+    (found,) = seen(
+        an_item(
+            labels={**LABELS, "alertname": "Odd\x1b[2J\nName", "path": "a\u2028b"},
+            annotations={"description": "too many errors\n  VALUE = 3\r\n  \u202eLABELS = x"},
+        )
+    ).active
+    assert described([found], NOW).isprintable() and found.name.isprintable()
+    assert "too many errors   VALUE = 3" in described([found], NOW)

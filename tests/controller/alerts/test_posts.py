@@ -94,6 +94,7 @@ def _without(name: str) -> Change:
         (lambda post: post["alerts"][0].update(labels={"service": 3}), "alerts[0].labels[]"),
         (lambda post: post["alerts"][0].update(labels={}), "alerts[0].labels"),
         (lambda post: post["alerts"][0].update(fingerprint=""), "alerts[0].fingerprint"),
+        (lambda post: post["alerts"][0].update(fingerprint=" \n"), "alerts[0].fingerprint"),
     ],
 )
 def test_a15_what_is_no_post_is_refused_with_its_field(change: Change, field: str) -> None:
@@ -105,7 +106,10 @@ def test_a15_what_is_no_post_is_refused_with_its_field(change: Change, field: st
     assert found.because.isprintable() and len(found.because) <= 160
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"version": "4"' + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"version": "4"' + b"[" * 100_000, b'{"version": "\xff", "alerts": []}'],
+)
 def test_a15_what_is_no_json_is_refused(body: bytes) -> None:
     assert isinstance(read_post(body, NOW), Malformed)
 
