@@ -40,16 +40,26 @@ def resembles(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
     return any(quarantines(each) and each.record.asked == attempt.asked for each in attempts)
 
 
+def keeper(attempts: Sequence[Attempt], digest: str) -> Attempt | None:
+    """The newest release that keeps a version in quarantine."""
+    return next((each for each in reversed(attempts) if speaks_against(each) == digest and quarantines(each)), None)
+
+
 def of_version(attempts: Sequence[Attempt], digest: str) -> Refusal | None:
-    """Why a version may not be tried now: the newest release that speaks against it, and how to lift that."""
-    against = next((each for each in reversed(attempts) if speaks_against(each) == digest and quarantines(each)), None)
+    """Why a version may not be tried now, and how to lift that."""
+    against = keeper(attempts, digest)
     if against is None:
         return None
     return Refusal(
         f"version {digest} is in quarantine: release {against.name} turned back from it ({_why(against.record)}). "
-        f"Release another version, or run `nightferry lift {against.name} --reason WHY`",
+        f"Release another version, or run {lifting(against)}",
         Cause.QUARANTINED,
     )
+
+
+def lifting(against: Attempt) -> str:
+    """The command that lifts what a release keeps in quarantine."""
+    return f"`nightferry lift {against.name} --reason WHY`"
 
 
 def speaks_against(attempt: Attempt) -> str:

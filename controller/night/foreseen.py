@@ -1,7 +1,8 @@
 """What its hour will bring to a release that waits for it, told while it waits: its version is in quarantine.
 
-Such a release stays in the queue and keeps its place: a lift lets it leave at its hour, and without one preflight ends
-it then. It rests on the cache, as every hold does; what ends a release for good is asked anew at its hour.
+Such a release stays in the queue and keeps its place: a lift lets it leave at its hour. Without one preflight ends it
+then, or the train that it rides passes it over. It rests on the cache, as every hold does; what ends a release for good
+is asked anew at its hour.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from controller.release.vocabulary import HoldReason, Phase
 from controller.requests.failure import Failure
 from controller.slots import template_digest
 
-_THEN = "Cancelled, unless somebody lifts it"
-
 
 def foreseen(case: Case, stay: Hold) -> Reading[Hold | Failure]:
     """The hold of a release that waits as `stay` says; the same, where nothing keeps it from leaving afterwards."""
@@ -31,10 +30,14 @@ def foreseen(case: Case, stay: Hold) -> Reading[Hold | Failure]:
     cast = casting(case, seen)
     if isinstance(cast, Refusal):
         return stay
-    refusal = quarantine.of_version(case.attempts, template_digest(cast[1]))
-    if refusal is None:
+    digest = template_digest(cast[1])
+    refusal, against = quarantine.of_version(case.attempts, digest), quarantine.keeper(case.attempts, digest)
+    if refusal is None or against is None:
         return stay
-    return Hold(HoldReason.QUARANTINED, f"{refusal.because}; it waits: {stay.because}", stay.until, _THEN)
+    then = f"it does not leave unless somebody runs {quarantine.lifting(against)}"
+    # A train that has passed it over says the same by now.
+    waits = "" if then in stay.because else f"; it waits: {stay.because}"
+    return Hold(HoldReason.QUARANTINED, f"{refusal.because}{waits}", stay.until, then)
 
 
 def _any(attempts: Sequence[Attempt]) -> bool:

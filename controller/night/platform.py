@@ -1,4 +1,4 @@
-"""What a train sees of the cluster: its own object, the policies that are its cars, and the releases of these.
+"""What a train sees of the cluster: its own object, and the policies that are its cars.
 
 Everything is read leniently: a train that is refused, or whose status somebody edited, is a value too. Nothing leaves
 with either of them.
@@ -7,29 +7,23 @@ with either of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from pydantic_core import PydanticCustomError
 
-from controller.night.hours import own_hours, zone_of
-from controller.night.train import Departed, Rider, Seat, TrainNight, Waiting
-from controller.night.windows import wall
+from controller.night.train import Departed, Seat, TrainNight, Waiting
 from controller.record import rfc3339
-from controller.release.vocabulary import Phase
 from controller.requests import Answer, objects_in
 from controller.requests.failure import Failure, FailureKind
 from policies.load import PolicyRefused, authored, from_object, train_from_object
 from policies.schema import ReleasePolicy
 from policies.train import ReleaseTrainSpec, cycle
 from policies.translate import meant
-from policies.windows import Instant
 
 Object = Mapping[str, Any]
-_PHASES = frozenset(each.value for each in Phase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,70 +153,6 @@ def _seat(name: str, after: tuple[str, ...], policy: ReleasePolicy | None) -> Se
     said = "on_undecided" in policy.spec.observe.model_fields_set
     lacks = "" if said else "its policy does not say observe.onUndecided, and at night nobody is there to go on"
     return Seat(name, after, least.seconds, lacks)
-
-
-# ----------------------------------------------------------------------------------------------- the releases
-
-
-def riders_of(
-    objects: Sequence[Object],
-    seats: Sequence[Seat],
-    policies: Mapping[str, tuple[ReleasePolicy | None, Object]],
-    now: float,
-) -> tuple[Rider, ...]:
-    """The releases of the cars, the oldest first."""
-    cars = {seat.policy for seat in seats}
-    found = [_rider(obj) for obj in objects if (obj.get("spec") or {}).get("policy") in cars]
-    return tuple(
-        sorted((_with_hours(*each, policies, now) for each in found), key=lambda each: (each.created, each.name))
-    )
-
-
-def _rider(obj: Object) -> tuple[Rider, Object, float]:
-    metadata, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
-    record = status.get("record")
-    record = record if isinstance(record, Mapping) else {}
-    phase = str(status.get("phase") or Phase.QUEUED.value)
-    turned = record.get("turned") or status.get("cause") or ""
-    rider = Rider(
-        name=str(metadata.get("name", "")),
-        uid=str(metadata.get("uid", "")),
-        policy=str(spec.get("policy", "")),
-        created=_at(metadata.get("creationTimestamp")) or 0.0,
-        phase=Phase(phase) if phase in _PHASES else Phase.NEEDS_HUMAN,
-        cause=str(turned),
-        held=str(status.get("heldReason") or ""),
-        paused=spec.get("paused") is True,
-        urgent=bool(spec.get("now")),
-        deleting="deletionTimestamp" in metadata,
-        back=str(spec.get("rollbackOf") or spec.get("restoreOf") or ""),
-    )
-    written = record.get("latest") or record.get("written")
-    return rider, spec, float(written) if isinstance(written, int | float) else 0.0
-
-
-def _with_hours(
-    rider: Rider,
-    spec: Object,
-    written: float,
-    policies: Mapping[str, tuple[ReleasePolicy | None, Object]],
-    now: float,
-) -> Rider:
-    policy = policies[rider.policy][0]
-    if policy is None or not rider.waits:
-        return rider
-    hold = own_hours(policy.spec, _not_before(spec), now, written)
-    if hold is None:
-        return rider
-    when = f" until {wall(zone_of(policy.spec), hold.until)}" if hold.until is not None else ""
-    return replace(rider, shut=f"{hold.reason.value} by its own policy{when}", opens=hold.until)
-
-
-def _not_before(spec: Object) -> float | None:
-    try:
-        return Instant.read(spec["notBefore"]).seconds if "notBefore" in spec else None
-    except PydanticCustomError:
-        return None  # its own tick refuses it
 
 
 # ------------------------------------------------------------------------------------------------- the status

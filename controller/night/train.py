@@ -102,7 +102,9 @@ class Rider:
     """A release of a car as the train sees it.
 
     shut: why its own policy does not let it leave now, or ""; opens: when that ends. urgent: sent off by a person.
-    back: the release that it takes back, or "".
+    back: the release that it takes back, or "". seen: whether its app was looked at since it was asked for.
+    quarantined: what its own hold says of the quarantine of its version, or "". behind: whether it asks in the same
+    words as one that keeps its version in quarantine: its app examines it after whatever else is asked for.
     """
 
     name: str
@@ -118,6 +120,9 @@ class Rider:
     back: str = ""
     shut: str = ""
     opens: float | None = None
+    seen: bool = True
+    quarantined: str = ""
+    behind: bool = False
 
     @property
     def moving(self) -> bool:
@@ -213,11 +218,13 @@ def _queue(
 
 
 def _wish(night: TrainNight, policy: str, riders: Sequence[Rider]) -> Rider | None:
+    """The release that the app itself would begin with: the newest, or the first of those that are examined last."""
     waiting = [
         each
         for each in riders
         if each.policy == policy and each.waits and not (each.urgent or each.back or each.deleting)
     ]
+    waiting = [each for each in waiting if not each.behind] or waiting[:1]
     newest = max(waiting, key=lambda each: (each.created, each.name), default=None)
     return newest if newest is not None and not night.lists(newest.uid) else None
 
@@ -240,6 +247,10 @@ def _barred(night: TrainNight, seat: Seat, rider: Rider, frozen: str, now: float
         return "a person paused it"
     if rider.shut:
         return rider.shut
+    if not rider.seen:
+        return "it is looked at first"
+    if rider.quarantined:
+        return f"its version is in quarantine: {rider.quarantined}"
     if ends - now < seat.least:
         return f"too little of the night is left: its shortest release takes {span(seat.least)}"
     return ""
@@ -264,7 +275,8 @@ def _not_yet(night: TrainNight, seats: Sequence[Seat], policy: str, riders: Sequ
             return f"{policy} is about to leave"
     wish = _wish(night, policy, riders)
     if wish is not None and not (wish.shut and (wish.opens is None or wish.opens >= night.closes)):
-        return f"{policy} goes first, and waits itself"
+        kept = f"; the version of {policy} is in quarantine: {wish.quarantined}" if wish.quarantined else ""
+        return f"{policy} goes first, and waits itself{kept}"
     tonight = [each for each in night.departed if each.policy == policy]
     if tonight and tonight[-1].ended != Phase.SUCCEEDED:
         return f"{policy} ended {tonight[-1].ended or 'without a record'} tonight"

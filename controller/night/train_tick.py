@@ -26,11 +26,11 @@ from controller.night.platform import (
     Train,
     night_status,
     policies_of,
-    riders_of,
     seats_of,
     train_of,
     trains_of,
 )
+from controller.night.riders import riders_of
 from controller.night.train import (
     Departed,
     Recall,

@@ -55,7 +55,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "trains": Part(
         planted.TRAINS,
-        ["tests/controller/night/test_train.py", "tests/controller/night/test_ride.py"],
+        [f"tests/controller/night/test_{name}.py" for name in ("train", "train_quarantine", "ride")],
         [["tests/simulation/test_trains.py"], ["tests/kernel/test_train_faults.py"]],
     ),
     "watches": Part(

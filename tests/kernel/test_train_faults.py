@@ -22,7 +22,13 @@ from tests.kernel.faults import EXHAUSTIVE, Trial, every_fault
 from tests.simulation.trains import Night, read
 
 TEXTS = Path(__file__).parent.parent / "scenarios" / "trains"
-STORIES = ("three-cars", "stop-the-line", "roll-back-all")
+STORIES = (
+    "three-cars",
+    "stop-the-line",
+    "roll-back-all",
+    "quarantine",
+    *(("quarantine-behind",) if EXHAUSTIVE else ()),
+)
 HOURS = 0.75
 APART = 200  # requests between two forks of a night
 USUAL = 30  # nights of a story in every run of the tests; all of them with NIGHTFERRY_EXHAUSTIVE=1

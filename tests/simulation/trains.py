@@ -11,7 +11,8 @@
     left payments-v2, checkout-v2
     payments-v2 Succeeded
 
-The night opens a minute after the beginning. A version called `bad` answers with errors, `slow` is never ready.
+The night opens a minute after the beginning. A version called `bad` answers with errors until it is mended, `slow` is
+never ready. What is asked for once more has a name of its own: `ask payments bad as second`.
 """
 
 from __future__ import annotations
@@ -105,13 +106,17 @@ class Night:
 
     def _play(self, what: str) -> None:
         world = self.world
-        if match := re.fullmatch(r"ask (\S+) (\S+)", what):
-            app, version = match.groups()
-            world.create(manifests.release(app, f"{app}-{version}", version))
+        if match := re.fullmatch(r"ask (\S+) (\S+)(?: as (\S+))?", what):
+            app, version, name = match.groups()
+            world.create(manifests.release(app, name or f"{app}-{version}", version))
         elif match := re.fullmatch(r"controller killed", what):
             self.driver.start("a", 30.0)
         elif match := re.fullmatch(r"pause (\S+)", what):
             world.edit("Release", match[1], {"spec": {"paused": True}})
+        elif match := re.fullmatch(r"mend (\S+)", what):
+            world.behave(match[1], errors=0.0)
+        elif match := re.fullmatch(r"lift (\S+)", what):
+            world.edit("Release", match[1], {"spec": {"lift": {"reason": "mended"}}})
         elif match := re.fullmatch(r"abort (\S+)", what):
             world.edit("Release", match[1], {"spec": {"abort": {"reason": "enough"}}})
         else:

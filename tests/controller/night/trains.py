@@ -218,6 +218,8 @@ class Yard:
             if any(self.phase(each["metadata"]["name"]) not in ("Queued", *ENDS) for each in own):
                 return
             if not spec.get("rollbackOf") and spec.get("now") is None:
+                if "status" not in obj:
+                    self._become(name, "Queued")  # the app's first look
                 train = ride.train_for(trains, spec["policy"], {})
                 if train is not None and not isinstance(ride.ticket(train, uid, 0.0, self.now, begun=False), Boarded):
                     return
