@@ -220,7 +220,8 @@ def told_since(began: Onset | None, *, per: str = "") -> str:
     if not per:
         ours, theirs = (f"{rate} of {number(n)}" for rate, n in zip((ours, theirs), began.requests, strict=True))
     ratio = "" if began.ratio is None else f": {began.ratio:.3g}x"
-    return f"; in the last {number((began.last - began.at) / 60.0)} min {ours} against {theirs}{ratio}"
+    late, whole = (number((began.last - begin) / 60.0) for begin in (began.at, began.first))
+    return f"; in the last {late} of {whole} min {ours} against {theirs}{ratio}"
 
 
 def limit_broken(

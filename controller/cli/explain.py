@@ -215,20 +215,28 @@ def _verdict_line(verdict: GateVerdict) -> RenderableType:
 
 def _numbers(verdict: GateVerdict) -> Facts:
     """The evidence of a verdict: effect and interval, exposure, thresholds, what would have changed it."""
+    from controller.morning.gauged import onset_of
+
     found = verdict.evidence
+    onset = onset_of(found)
     if no_data := found.get("noData"):
         yield "no data", f"{no_data}: {found.get('because', '')}"
     if effect := found.get("effect"):
         low, high = _interval(effect.get("interval"))
         ours, theirs = _pair(effect.get("rates"))
         ratio = _times(effect.get("ratio")) if effect.get("ratio") is not None else "no ratio yet"
-        yield "effect", f"{ratio}, interval {_times(low)} to {_times(high) if high is not None else 'unbounded'}"
+        whole = ", of the whole observation" if onset is not None else ""
+        ends = f"{_times(low)} to {_times(high) if high is not None else 'unbounded'}"
+        yield "effect", f"{ratio}, interval {ends}{whole}"
         over = f" slower than {_time(found['boundary'])}" if found.get("boundary") is not None else ""
         if found.get("measure") == "history":
             yield "rates", f"now {_number(ours)}, {_number(theirs)} by history"
         else:
             rates = [_rate(value, found.get("measure")) for value in (ours, theirs)]
             yield "rates", f"contender {rates[0]}{over}, incumbent {rates[1]}"
+    if onset is not None:
+        since = f"{_clock(onset.at)}: " + (f"{_times(onset.ratio)}, " if onset.ratio is not None else "")
+        yield "harm since", f"{since}contender {onset.contender}, incumbent {onset.incumbent}"
     for name, pair in (found.get("quantiles") or {}).items():
         ours, theirs = _pair(pair)
         yield name, f"contender {_time(ours)}, incumbent {_time(theirs)}"

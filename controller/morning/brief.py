@@ -14,6 +14,7 @@ from controller.morning.words import (
     next_steps,
     outcome,
     ride_notes,
+    since,
     span,
     what,
 )
@@ -53,6 +54,9 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
         yield f"   asked by {asked(one)}"
     elif one.outcome != Phase.SUCCEEDED:
         yield f"   {one.because}"
+        for gate in one.turning.gates if one.turning is not None else ():
+            if gate.onset is not None:
+                yield f"   gate {gate.gate} {since(gate.onset, report)}"
     for note in (*next_steps(one, report), *one.doors, *(f"not told: {each}" for each in one.untold)):
         yield f"   {note}"
 

@@ -9,10 +9,10 @@ from operator import attrgetter
 from typing import Any
 
 from controller.morning.figures import figures
-from controller.morning.value import GROUPS, Decided, Gauged, Group, Journey, Report, TrainRide
-from controller.morning.words import number, percent
+from controller.morning.gauged import gauged
+from controller.morning.value import GROUPS, Decided, Group, Journey, Report, TrainRide
 from controller.record import RecordInvalid, RecordTooNew, read_record
-from controller.release.record import Entry, GateVerdict, Record
+from controller.release.record import Entry, Record
 from controller.release.vocabulary import ENDS, HoldReason, Phase
 
 Object = Mapping[str, Any]
@@ -192,39 +192,7 @@ def _doors(spec: Object) -> Iterable[str]:
 
 def _decided(entry: Entry) -> Decided:
     stage = "canary" if entry.phase is Phase.CANARY else f"batch {entry.stage}" if entry.phase is Phase.BATCH else ""
-    return Decided(entry.at, entry.kind, entry.because, stage, tuple(_gauged(each) for each in entry.verdicts))
-
-
-def _gauged(verdict: GateVerdict) -> Gauged:
-    effect = verdict.evidence.get("effect") or {}
-    interval = list(effect.get("interval") or ())
-    rates = [_rate(each, verdict.evidence.get("measure")) for each in effect.get("rates") or ()]
-    ours, theirs = rates if len(rates) == 2 else ("", "")
-    boundary = _number(verdict.evidence.get("boundary"))
-    ours += f" slower than {boundary:g} s" if ours and boundary is not None else ""
-    return Gauged(
-        gate=verdict.gate,
-        verdict=verdict.verdict.value,
-        because=verdict.because,
-        required=verdict.required,
-        ratio=_number(effect.get("ratio")),
-        low=_number(interval[0]) if interval else None,
-        high=_number(interval[1]) if len(interval) > 1 else None,
-        contender=ours,
-        incumbent=theirs,
-    )
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _rate(value: Any, measure: Any) -> str:
-    if not isinstance(value, int | float):
-        return ""
-    if measure in ("level", "history"):
-        return number(value)
-    return f"{number(value)}/s" if measure == "perSecond" else percent(value)
+    return Decided(entry.at, entry.kind, entry.because, stage, tuple(gauged(each) for each in entry.verdicts))
 
 
 def ride_of(train: Object, since: float, until: float) -> TrainRide | None:

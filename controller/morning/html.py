@@ -10,24 +10,28 @@ import re
 from collections.abc import Iterator
 from html import escape
 
-from controller.morning.chart import scale_of, strip, timeline
-from controller.morning.markdown import interval, ratio
+from controller.morning.chart import course, scale_of, strip, timeline
 from controller.morning.style import STYLE
-from controller.morning.value import GROUPS, Decided, Journey, Report, TrainRide
+from controller.morning.value import GROUPS, Decided, Gauged, Journey, Report, TrainRide
 from controller.morning.words import (
     HEADINGS,
     asked,
     clock,
     day,
+    interval,
     measures,
     next_steps,
     outcome,
+    ratio,
     ride_notes,
+    sides,
+    since,
     span,
     summary,
     turn,
     what,
 )
+from controller.plot.axes import Scale
 
 _COMMAND = re.compile(r"`([^`]*)`")
 _OPEN = frozenset({"person", "back"})  # groups whose decisions are shown at once
@@ -156,19 +160,51 @@ def _decision(told: Decided, report: Report, *, known: bool) -> Iterator[str]:
         scale = scale_of(told.gates)
         yield '<div class="gates">'
         for one in told.gates:
-            numbers = f"{ratio(one.ratio)} ({interval(one)})" if one.ratio is not None or one.low is not None else ""
-            rates = f"{one.contender} against {one.incumbent}" if one.contender else ""
             watched = "" if one.required else " <small>watched only</small>"
             yield f'<div class="gate {_id(one.verdict).lower()}">'
             yield f'<p class="name">{_text(one.gate)} <b>{_text(one.verdict)}</b>{watched}</p>'
-            words = f"{one.gate}: contender against incumbent {ratio(one.ratio)}, interval {interval(one)}"
-            yield strip(one, scale, escape(words)) if one.low is not None else '<p class="blank">no comparison</p>'
-            yield f'<p class="numbers">{_text(numbers)} <span>{_text(rates)}</span></p>'
+            yield from _pictures(one, scale, report)
+            yield from _numbers(one, report)
             yield "</div>"
         yield "</div>"
     elif told.gates:
         yield '<p class="same">on the same numbers</p>'
     yield "</li>"
+
+
+def _pictures(one: Gauged, scale: Scale, report: Report) -> Iterator[str]:
+    """The interval of a gate, and below it when its harm began, where that was in the middle of the observation."""
+    if one.low is None:
+        yield '<p class="blank">no comparison</p>'
+        return
+    words = f"{one.gate}: contender against incumbent {ratio(one.ratio)}, interval {interval(one)}"
+    if one.onset is None:
+        yield strip(one, scale, escape(words))
+        return
+    later = since(one.onset, report)
+    labels = clock(one.onset.first, report), clock(one.onset.at, report), clock(one.onset.last, report)
+    told = f"{one.gate}: observed from {labels[0]} to {labels[2]}, harm since {labels[1]}"
+    yield f"<div>{strip(one, scale, escape(f'{words}; {later}'))}{course(one.onset, labels, escape(told))}</div>"
+
+
+def _numbers(one: Gauged, report: Report) -> Iterator[str]:
+    """The same in words; where the harm began later, its numbers first, each beside its mark in the picture."""
+    numbers = f"{ratio(one.ratio)} ({interval(one)})" if one.ratio is not None or one.low is not None else ""
+    whole = f"{_text(numbers)} <span>{_unbroken(sides(one))}</span>"
+    if one.onset is None:
+        yield f'<p class="numbers">{whole}</p>'
+        return
+    times = f": {ratio(one.onset.ratio)}" if one.onset.ratio is not None else ""
+    later = f"since {clock(one.onset.at, report)}{times} <span>{_unbroken(sides(one.onset))}</span>"
+    yield '<div class="numbers">'
+    yield f'<p class="harm"><i aria-hidden="true">◇</i> {later}</p>'
+    yield f'<p><i aria-hidden="true">●</i> whole observation: {whole}</p>'
+    yield "</div>"
+
+
+def _unbroken(words: str) -> str:
+    """Words in which no line ends between a number and its percent sign."""
+    return _text(words).replace(" %", "&nbsp;%")
 
 
 def _text(words: str) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from controller.morning.value import GROUPS, Decided, Gauged, Journey, Report
+from controller.morning.value import GROUPS, Decided, Journey, Report
 from controller.morning.words import (
     HEADINGS,
     asked,
     clock,
     day,
+    interval,
     measures,
     next_steps,
     outcome,
+    ratio,
     ride_notes,
+    since,
     span,
     summary,
     turn,
@@ -22,7 +25,6 @@ from controller.morning.words import (
 )
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
-_TOLD = frozenset({"RollBack", "NeedsHuman", "Cancelled"})
 
 
 def markdown(report: Report) -> str:
@@ -75,7 +77,7 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
     if notes:
         yield ""
         yield from (f"- {note}" for note in notes)
-    told = next((each for each in one.decisions if each.kind in _TOLD), None)
+    told = one.turning
     if told is not None and told.gates:
         yield ""
         yield from _decision(told, report)
@@ -90,16 +92,12 @@ def _decision(told: Decided, report: Report) -> Iterator[str]:
     for one in told.gates:
         cells = (one.gate, one.verdict, one.contender or "–", one.incumbent or "–", ratio(one.ratio), interval(one))
         yield "| " + " | ".join(_text(cell) for cell in cells) + " |"
-
-
-def ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}x"
-
-
-def interval(one: Gauged) -> str:
-    if one.low is None:
-        return "–"
-    return f"{ratio(one.low)} to {ratio(one.high) if one.high is not None else 'unbounded'}"
+    late = [(one.gate, one.onset) for one in told.gates if one.onset is not None]
+    if late:
+        yield ""
+        yield "The table has the whole observation; the harm began in the middle of it:"
+        yield ""
+        yield from (f"- {_text(gate)} {_text(since(onset, report))}" for gate, onset in late)
 
 
 def _text(words: str) -> str:

@@ -13,7 +13,9 @@ from controller.morning.words import summary
 from controller.record import rfc3339
 
 VERSION = 1
-_TIMES = frozenset({"since", "until", "made", "asked", "began", "turned", "ended", "at", "opened", "closes"})
+_TIMES = frozenset(
+    {"since", "until", "made", "asked", "began", "turned", "ended", "at", "first", "last", "opened", "closes"}
+)
 
 
 def to_json(report: Report) -> str:

@@ -17,8 +17,26 @@ GROUPS: tuple[Group, ...] = ("person", "back", "way", "waits", "arrived", "nothi
 
 
 @dataclass(frozen=True, slots=True)
+class Onset:
+    """When the harm that a gate found began, where that was in the middle of the observation, first <= at < last.
+
+    ratio: contender against incumbent since then; None without incumbent events.
+    """
+
+    at: float
+    first: float
+    last: float
+    ratio: float | None
+    contender: str  # its rate since then, and of how many, in words
+    incumbent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gauged:
-    """What one gate said at a decision. ratio: contender against incumbent, with its interval; None where unknown."""
+    """What one gate said at a decision. ratio: contender against incumbent, with its interval; None where unknown.
+
+    All of these are of the whole observation, also where the harm began later, as `onset` says.
+    """
 
     gate: str
     verdict: str
@@ -29,6 +47,7 @@ class Gauged:
     high: float | None = None
     contender: str = ""  # its rate, in words
     incumbent: str = ""
+    onset: Onset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,11 @@ class Journey:
     doors: tuple[str, ...] = ()  # what a person set aside, such as the gates, and why
     decisions: tuple[Decided, ...] = ()
     untold: tuple[str, ...] = ()  # notices that were given up
+
+    @property
+    def turning(self) -> Decided | None:
+        """The decision that ended its way forward, if there was one."""
+        return next((each for each in self.decisions if each.kind in ("RollBack", "NeedsHuman", "Cancelled")), None)
 
     @property
     def took_back(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from controller.morning.value import Figures, Group, Journey, Report, TrainRide
+from controller.morning.value import Figures, Gauged, Group, Journey, Onset, Report, TrainRide
 from controller.release.vocabulary import Phase
 
 HEADINGS: Mapping[Group, str] = {
@@ -130,6 +130,27 @@ def next_steps(one: Journey, report: Report) -> Iterator[str]:
         place = f"-n {one.namespace}"
         yield f"`nightferry explain {one.release} {place}` tells more"
         yield f"once its reason is gone, `nightferry restore {one.app} {place}` gives the old version all its pods"
+
+
+def ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}x"
+
+
+def interval(one: Gauged) -> str:
+    if one.low is None:
+        return "–"
+    return f"{ratio(one.low)} to {ratio(one.high) if one.high is not None else 'unbounded'}"
+
+
+def since(onset: Onset, report: Report) -> str:
+    """From when on a gate found harm, and how much: since 02:14: 20.5x, 4.1 % of 3,000 against 0.2 % of 3,000."""
+    times = f"{ratio(onset.ratio)}, " if onset.ratio is not None else ""
+    return f"since {clock(onset.at, report)}: {times}{sides(onset)}"
+
+
+def sides(one: Gauged | Onset) -> str:
+    """Both rates in words, or "" where there is none."""
+    return f"{one.contender} against {one.incumbent}" if one.contender else ""
 
 
 def ride_notes(ride: TrainRide) -> Iterator[str]:

@@ -149,7 +149,7 @@ def test_a_verdict_beside_an_interval_with_no_change_in_it_says_when_the_harm_be
     assert told.effect.low < 1.0
     assert told.onset.at == instant(34)
     assert told.onset.rates[0] > 3.0 * told.onset.rates[1]
-    assert "in the last 3 min" in told.because
+    assert "in the last 3 of 20 min 2.33 % of 5,400 against 0.619 % of 12,600: 3.77x" in told.because
     written = told.to_dict()["onset"]
     assert written == {
         "at": instant(34),
@@ -196,7 +196,7 @@ def test_latency_tells_it_at_the_boundary_that_it_names() -> None:
     assert told.onset.at == instant(22)
     assert told.onset.requests == (3 * 8 * 300.0, 7 * 8 * 300.0)
     assert told.onset.rates[0] > told.effect.contender_rate > told.onset.rates[1]
-    assert "in the last 4 min" in told.because
+    assert "in the last 4 of 15 min" in told.because
 
 
 def test_throughput_tells_a_decrease_in_events_of_a_pod() -> None:
@@ -210,4 +210,4 @@ def test_throughput_tells_a_decrease_in_events_of_a_pod() -> None:
     assert told.onset.at == instant(30)
     assert told.onset.rates == pytest.approx((2.0, 10.0))
     assert told.onset.ratio == pytest.approx(0.2)
-    assert "in the last 5 min 2 events/s against 10 events/s: 0.2x" in told.because
+    assert "in the last 5 of 20 min 2 events/s against 10 events/s: 0.2x" in told.because

@@ -30,6 +30,22 @@ LATENCY = GateVerdict(
     "slower than 0.5 s: 0.4 % against 0.4 %: 1x",
     evidence={"effect": {"ratio": 1.0, "interval": [0.7, 1.4], "rates": [0.004, 0.004]}, "boundary": 0.5},
 )
+TIMEOUTS = GateVerdict(
+    "timeouts",
+    Verdict.DEGRADED,
+    "errors 0.819 % of 36,000 contender requests against 0.54 % of 84,000: 1.52x; in the last 3 of 12.5 min 2.33 % of "
+    "5,400 against 0.619 % of 12,600: 3.77x; evidence 6.9 above 4.6",
+    evidence={
+        "effect": {"ratio": 1.516, "interval": [0.971, 1.961], "rates": [0.008194, 0.005405]},
+        "onset": {
+            "at": MIDNIGHT + 71.5 * MINUTE,
+            "span": [MIDNIGHT + 62 * MINUTE, MIDNIGHT + 74.5 * MINUTE],
+            "requests": [5400, 12600],
+            "rates": [0.02333, 0.00619],
+            "ratio": 3.769,
+        },
+    },
+)
 MEMORY = GateVerdict("memory", Verdict.BLIND, "no usable data", required=False, evidence={"noData": "Empty"})
 
 
@@ -55,7 +71,7 @@ def a_release(
         record = noted(replace(record, started=at), "Advance", "to the canary: 10 pods", at)
     if turned is not None:
         at = MIDNIGHT + MINUTE * turned
-        record = replace(record, phase=Phase.BATCH, stage=2, verdicts=(ERRORS, LATENCY, MEMORY))
+        record = replace(record, phase=Phase.BATCH, stage=2, verdicts=(ERRORS, TIMEOUTS, LATENCY, MEMORY))
         record = noted(record, "RollBack", "gate errors: 20.5x", at)
     record = replace(record, phase=phase, cause=cause, because=because, held=held)
     if ended is not None:

@@ -6,18 +6,24 @@ After a change of the pages, `NIGHTFERRY_REWRITE=1` writes the golden files anew
 from __future__ import annotations
 
 import json
+import math
 import os
+from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from analysis.verdict import Verdict
 from controller.morning import (
     Report,
     brief,
     html,
+    journey,
     markdown,
     payload_of,
     report_from,
@@ -25,11 +31,14 @@ from controller.morning import (
     report_of_train,
     to_json,
 )
+from controller.morning.chart import WIDTH, course, scale_of
 from controller.morning.style import _DARK, _LIGHT
+from controller.morning.value import Gauged, Onset
 from controller.plot.page import DARK_TONES, LIGHT_TONES
-from controller.record import rfc3339
+from controller.record import rfc3339, to_status
+from controller.release.record import GateVerdict, Record
 from controller.release.vocabulary import Cause, Phase
-from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, a_release, arrived, came_back
+from tests.controller.morning.builders import MIDNIGHT, MINUTE, TIMEOUTS, a_night, a_release, arrived, came_back
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "report"
 PAGES = [("night.md", markdown), ("night.html", html), ("night.json", to_json), ("night.txt", brief)]
@@ -242,3 +251,99 @@ def test_words_stand_out_from_their_ground(page: dict[str, str], tones: tuple[st
         for words in (page["ink"], page["muted"], *tones):
             low, high = sorted((_light(ground), _light(words)))
             assert (high + 0.05) / (low + 0.05) >= 4.5, (words, ground)
+
+
+# ------------------------------------------------------------------------------------- harm that began later
+
+
+def gauged(evidence: dict[str, Any]) -> Gauged:
+    verdict = GateVerdict("timeouts", Verdict.DEGRADED, "because", evidence=evidence)
+    record = to_status(Record(verdicts=(verdict,)), generation=1, policy_name="checkout")["record"]
+    record["decisions"] = [{"at": 1.0, "kind": "RollBack", "because": "", "phase": "Batch", "stage": 1,
+                            "verdicts": record["verdicts"]}]  # fmt: skip
+    release = {"metadata": {"name": "x", "namespace": "shop"}, "status": {"phase": "Queued", "record": record}}
+    return journey(release).decisions[0].gates[0]
+
+
+def test_a_gate_says_when_its_harm_began_and_an_older_record_does_not() -> None:
+    evidence = dict(TIMEOUTS.evidence)
+    onset = gauged(evidence).onset
+    assert onset == Onset(MIDNIGHT + 71.5 * MINUTE, MIDNIGHT + 62 * MINUTE, MIDNIGHT + 74.5 * MINUTE, 3.769,
+                          "2.33 % of 5,400", "0.619 % of 12,600")  # fmt: skip
+    throughput = gauged({**evidence, "measure": "perSecond"}).onset
+    assert throughput is not None and throughput.contender == "0.0233/s"
+    latency = gauged({**evidence, "boundary": 0.5}).onset
+    assert latency is not None and latency.contender == "2.33 % of 5,400 slower than 0.5 s"
+    del evidence["onset"]
+    assert gauged(evidence) == replace(gauged(dict(TIMEOUTS.evidence)), onset=None)
+
+
+# An API server drops the null of a ratio; what a hand has changed is not believed, and takes no other release along.
+@pytest.mark.parametrize(
+    "edited",
+    [None, "early", {}, {"at": 5.0}, {"span": [1.0]}, {"rates": [0.1]}, {"rates": [0.1, None]}, {"at": "noon"},
+     {"at": MIDNIGHT + 90 * MINUTE}, {"span": [MIDNIGHT + 71.5 * MINUTE] * 2},
+     {"span": [-1.0, MIDNIGHT + 75.0 * MINUTE]}, {"span": [0.0, 1e300]}],
+)  # fmt: skip
+def test_a_beginning_that_cannot_be_is_none(edited: Any) -> None:
+    known = TIMEOUTS.evidence["onset"]
+    onset = {**known, **edited} if isinstance(edited, dict) and edited else edited
+    assert gauged({**TIMEOUTS.evidence, "onset": onset}).onset is None
+    without = gauged({**TIMEOUTS.evidence, "onset": {key: known[key] for key in known if key != "ratio"}}).onset
+    assert without is not None and without.ratio is None
+    assert gauged({"effect": "large"}).ratio is None
+    assert gauged({"effect": {"interval": 5, "rates": 0.1, "ratio": 2.0}}).low is None
+    endless = gauged({**TIMEOUTS.evidence, "onset": {**known, "requests": [math.inf, 1.0]}}).onset
+    assert endless is not None and endless.contender == "2.33 %"
+
+
+def test_every_form_tells_when_the_harm_began_on_the_clock_of_the_report() -> None:
+    found = replace(the_report(), zone="Europe/Berlin")
+    words = "since 02:11: 3.77x, 2.33 % of 5,400 against 0.619 % of 12,600"
+    assert f"- timeouts {words}" in markdown(found)
+    assert f"gate timeouts {words}" in brief(found)
+    assert escape(words) in html(found)
+    told = json.loads(to_json(found))
+    checkout = next(one for one in told["journeys"] if one["release"] == "checkout-v42")
+    onset = checkout["decisions"][1]["gates"][1]["onset"]
+    assert (onset["first"], onset["at"]) == ("2026-03-01T01:02:00Z", "2026-03-01T01:11:30Z")
+
+
+def test_a_report_that_an_older_version_has_sent_is_read() -> None:
+    sent = json.loads(json.dumps(payload_of(the_report())))
+    for told in sent["report"]["journeys"]:
+        for decided in told["decisions"]:
+            for gate in decided["gates"]:
+                del gate["onset"]
+    read = report_from(sent)
+    assert "whole observation" not in html(read)
+    assert len(read.journeys) == len(the_report().journeys)
+
+
+@pytest.mark.parametrize("labels", [("01:02", "01:11", "01:14"), ("01 Mar 01:02", "01 Mar 01:11", "01 Mar 01:14")])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.5, 0.76, 0.97])
+def test_the_beginning_stands_at_its_place_and_no_time_stands_on_another(
+    labels: tuple[str, str, str], share: float
+) -> None:
+    onset = Onset(1000.0 + 600.0 * share, 1000.0, 1600.0, 2.0, "", "")
+    picture = ElementTree.fromstring(course(onset, labels, "words"))
+    before, since = (float(one.get("width", "")) for one in picture.iter("rect"))
+    assert before / (before + since) == pytest.approx(share, abs=0.011)
+    extents = []
+    for one in picture.iter("text"):
+        half, at = 3.0 * len(one.text or ""), float(one.get("x", ""))
+        middle = at + {"middle": 0.0, "end": -half}.get(one.get("text-anchor", ""), half)
+        extents.append((middle - half, middle + half))
+    ordered = sorted(extents)
+    assert labels[1] in [one.text for one in picture.iter("text")]
+    assert ordered[0][0] >= 0.0 and ordered[-1][1] <= WIDTH
+    assert all(left[1] < right[0] for left, right in pairwise(ordered))
+
+
+def test_a_ratio_since_then_is_on_the_scale_and_an_open_end_has_room() -> None:
+    late = gauged(dict(TIMEOUTS.evidence))
+    scale = scale_of([late])
+    assert scale.low <= 0.971 and scale.high >= 3.769
+    assert scale_of([replace(late, onset=None)]).high < 3.0
+    opened = scale_of([Gauged("errors", "Degraded", "", ratio=20.5, low=8.2)])
+    assert opened.at(20.5) < opened.end - 20.0
