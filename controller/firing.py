@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.inbox import Told, instant, stamp
-from controller.jobs import one_line
 from controller.release.observation import Firing
 from controller.release.record import KnownAlert, Record
+from controller.release.words import one_line
 from controller.requests.outside import FiringAlerts, ReadFiring
 from policies.schema import OnAlert
 

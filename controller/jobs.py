@@ -18,6 +18,7 @@ from controller.release.names import GROUP, MADE_BY, Ref
 from controller.release.observation import Observation
 from controller.release.plan import CreateObject
 from controller.release.record import Inquiry, Record
+from controller.release.words import one_line
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.looks import Permission
 from controller.slots import HASH_LABEL, match_labels
@@ -236,9 +237,3 @@ def _seconds(timestamp: object, default: float) -> float:
         return datetime.fromisoformat(str(timestamp).replace("Z", "+00:00")).timestamp()
     except ValueError:
         return default
-
-
-def one_line(text: str, longest: int = 256) -> str:
-    """Somebody else's words on one printable line."""
-    plain = "".join(char if char.isprintable() else " " for char in text)
-    return plain if len(plain) <= longest else plain[: longest - 3] + "..."

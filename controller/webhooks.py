@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.verdict import Verdict
-from controller.jobs import Said, one_line
+from controller.jobs import Said
 from controller.release.names import AppKey
 from controller.release.record import Inquiry, Record
+from controller.release.words import one_line
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.outside import CallWebhook, Spoken
 from policies.schema import Gate, Webhook
