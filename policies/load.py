@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from policies.cars import order_of, wrong_cars
 from policies.errors import PolicyError, PolicyRefused, path_text, shown
 from policies.model import Part
 from policies.pin import digest, tighten, to_object
@@ -349,30 +350,15 @@ def _without_bad_trains(documents: list[Document], errors: list[PolicyError]) ->
         if document.train is None:
             kept.append(document)
             continue
-        namespace = document.train.namespace or ""
-        wrong = list(_wrong_cars(document.train, policies.get(namespace, {})))
-        for index, car in enumerate(document.train.spec.cars):
-            other = riding.setdefault((namespace, car.policy), document) if car.policy is not None else document
+        namespace, train = document.train.namespace or "", document.train.spec
+        beside = policies.get(namespace, {})
+        wrong = list(wrong_cars(train, beside)) if beside else []
+        for name in order_of(train, {each.name: each.metadata.labels for each in beside.values()}):
+            other = riding.setdefault((namespace, name), document)
             if other is not document:
-                found = f"found {car.policy}, which rides {other.value.name} ({other.file}:{other.line})"
-                wrong.append((f"spec.cars[{index}].policy", f"{found}; allowed: one train for each policy"))
+                found = f"found {name}, which rides {other.value.name} ({other.file}:{other.line})"
+                place = next((f"[{at}].policy" for at, car in enumerate(train.cars) if car.policy == name), "")
+                wrong.append((f"spec.cars{place}", f"{found}; allowed: one train for each policy"))
         errors += [PolicyError(document.file, document.line, 1, path, message) for path, message in wrong]
         kept += [document] if not wrong else []
     return kept
-
-
-def _wrong_cars(train: ReleaseTrain, policies: Mapping[str, ReleasePolicy]) -> Iterator[tuple[str, str]]:
-    """(path, message) of cars that no policy stands for, and of policies that may not ride."""
-    for index, car in enumerate(train.spec.cars):
-        policy = policies.get(car.policy or "")
-        if policies and car.policy is not None and policy is None:
-            found = f"found {car.policy}, and no such policy in the files that were read"
-            known = sorted(policies)
-            yield f"spec.cars[{index}].policy", f"{found}; allowed: {', '.join(known)}{_hint(car.policy, known)}"
-        labels = car.policies.items() if car.policies is not None else None
-        for each in [policy] if policy is not None else policies.values():
-            rides = each is policy or (labels is not None and labels <= each.metadata.labels.items())
-            if rides and "on_undecided" not in each.spec.observe.model_fields_set:
-                found = f"found {each.name}, which does not say observe.onUndecided"
-                allowed = "policies that say pause, advance or rollBack: at night nobody is there to go on"
-                yield f"spec.cars[{index}]", f"{found}; allowed: {allowed}"

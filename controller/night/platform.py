@@ -18,9 +18,10 @@ from controller.night.train import Departed, Seat, TrainNight, Waiting
 from controller.record import rfc3339
 from controller.requests import Answer, objects_in
 from controller.requests.failure import Failure, FailureKind
+from policies.cars import disorder, never_fits, order_of
 from policies.load import PolicyRefused, authored, from_object, train_from_object
 from policies.schema import ReleasePolicy
-from policies.train import ReleaseTrainSpec, cycle
+from policies.train import ReleaseTrainSpec
 from policies.translate import meant
 
 Object = Mapping[str, Any]
@@ -116,43 +117,28 @@ def seats_of(
 ) -> tuple[tuple[Seat, ...], str]:
     """The cars of a train with their policies, and why the train cannot leave, or "". `others` as `trains_of` sorts."""
     assert train.spec is not None
-    named = {car.policy for car in train.spec.cars}
-    after: dict[str, tuple[str, ...]] = {}
     for index, car in enumerate(train.spec.cars):
-        found = [car.policy] if car.policy is not None else []
         if car.policy is not None and car.policy not in policies:
-            known = sorted(policies)
-            return (), f"spec.cars[{index}].policy: found {car.policy}, and no such policy in the namespace" + meant(
-                car.policy, known
-            )
-        if car.policies is not None:
-            labels = car.policies.items()
-            found = [name for name, (_, has) in sorted(policies.items()) if labels <= has.items() and name not in named]
-        for name in found:
-            after.setdefault(name, tuple(each for each in car.after if each != name))
-    for name, first in after.items():
-        if missing := [each for each in first if each not in after]:
-            return (
-                (),
-                f"spec.cars: {name} after {missing[0]}, which is no car of this train{meant(missing[0], list(after))}",
-            )
-    if ring := cycle(after):
-        return (), f"spec.cars: a cycle: {' after '.join(ring)}"
+            found = f"spec.cars[{index}].policy: found {car.policy}, and no such policy in the namespace"
+            return (), found + meant(car.policy, sorted(policies))
+    after = order_of(train.spec, {name: labels for name, (_, labels) in policies.items()})
+    if wrong := disorder(after):
+        return (), f"spec.cars: {wrong}"
     for older in others:
         if (older.created, older.name) >= (train.created, train.name):
             continue
         if twice := [name for name in after if older.carries(name, policies[name][1])]:
             return (), f"spec.cars: {twice[0]} rides the train {older.name} already; one train for each policy"
-    return tuple(_seat(name, first, policies[name][0]) for name, first in after.items()), ""
+    return tuple(_seat(train.spec, name, first, policies[name][0]) for name, first in after.items()), ""
 
 
-def _seat(name: str, after: tuple[str, ...], policy: ReleasePolicy | None) -> Seat:
+def _seat(train: ReleaseTrainSpec, name: str, after: tuple[str, ...], policy: ReleasePolicy | None) -> Seat:
     if policy is None:
         return Seat(name, after, lacks="its policy is refused")
     least, _ = policy.spec.strategy.moves.shortest(policy.spec.observe.at_least)
     said = "on_undecided" in policy.spec.observe.model_fields_set
     lacks = "" if said else "its policy does not say observe.onUndecided, and at night nobody is there to go on"
-    return Seat(name, after, least.seconds, lacks)
+    return Seat(name, after, least.seconds, lacks or never_fits(train, policy))
 
 
 # ------------------------------------------------------------------------------------------------- the status

@@ -32,7 +32,9 @@ def test_a_bad_policy_is_refused_with_these_messages(case: Path, monkeypatch: py
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_nothing_of_a_bad_policy_is_believed(case: Path) -> None:
     good = {"many-documents": ["payments"], "syntax-second-document": ["checkout"],
-            "train-unknown-policy": ["checkout"], "train-undecided": ["checkout"],
+            "train-unknown-policy": ["checkout"], "train-undecided": ["checkout"], "train-short-night": ["search"],
+            "train-cycle-by-labels": ["orders", "search"], "train-after-no-label": ["orders", "search"],
+            "train-two-by-labels": ["nightly", "orders"],
             "train-two": ["nightly"]}  # fmt: skip
     assert [document.value.name for document in load_paths([case])[0]] == good.get(case.stem, [])
 
