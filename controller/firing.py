@@ -103,7 +103,15 @@ def with_inbox(seen: Level, alerts: Sequence[OnAlert], inbox: Sequence[Told]) ->
             continue
         if _graver(matching) == "rollBack":
             active[told.fingerprint] = Firing(
-                told.fingerprint, told.name, told.labels, told.since, "rollBack", True, told.summary, told.heard
+                told.fingerprint,
+                told.name,
+                told.labels,
+                told.since,
+                "rollBack",
+                True,
+                told.summary,
+                told.heard,
+                over=True,
             )
     return replace(seen, active=ordered(active.values()))
 
@@ -118,16 +126,20 @@ def _with_post(firing: Firing, inbox: Sequence[Told]) -> Firing:
 # ------------------------------------------------------------------------------------------- what counts
 
 
-def counting(firing: Iterable[Firing], record: Record) -> tuple[Firing, ...]:
+def counting(firing: Iterable[Firing], record: Record, now: float) -> tuple[Firing, ...]:
     """What counts against a release under way: what did not fire before it began."""
-    return tuple(each for each in firing if not _before(each, record))
+    return tuple(each for each in firing if not _before(each, record, now))
 
 
-def _before(firing: Firing, record: Record) -> bool:
-    if firing.heard and firing.heard < record.started and firing.since < record.started:
-        return True  # its post came before there was a release
-    if firing.since < record.started - LEAD:
+def _before(firing: Firing, record: Record, now: float) -> bool:
+    if now < record.started and not firing.over:
+        # The clock was set back behind the beginning: what has just begun by it, and fires, began after the release.
+        if firing.since < now - LEAD:
+            return True
+    elif firing.since < record.started - LEAD:
         return True
+    elif firing.heard and firing.heard < record.started and firing.since < record.started:
+        return True  # its post came before there was a release
     # `alreadyFiring: ignore` is about one firing; an alert that was over and fires again is another one.
     known = [each for each in record.alerts if each.part == "before" and each.fingerprint == firing.fingerprint]
     return any(firing.since <= each.since + _SAME for each in known)

@@ -68,7 +68,7 @@ def with_alerts(
     """The observation with what counts against this release; in mode observe nothing does."""
     if not concerned(record, policy) or policy.mode == "observe":
         return seen
-    counting: tuple[Firing, ...] | None = firing.counting(heard.active, record)
+    counting: tuple[Firing, ...] | None = firing.counting(heard.active, record, seen.now)
     if heard.unheard and not counting:
         counting = None
     return replace(seen, firing=counting, unheard=heard.unheard, others=others)
@@ -82,7 +82,7 @@ def noted_alerts(record: Record, heard: Level, policy: ReleasePolicySpec, now: f
         ("late", heard.late, "the release is going back already"),
         ("idle", idle, "mode observe decides nothing"),
     ):
-        told = firing.graver(firing.counting(found, record))
+        told = firing.graver(firing.counting(found, record, now))
         new = [each for each in told if not firing.is_known(record, each, part)]
         new = [each for each in new if part != "late" or not firing.is_known(record, each, "charged")]
         if new:

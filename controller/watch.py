@@ -227,11 +227,11 @@ def judged(
     if gates.lacking and not any(each.kind == "WatchOutlook" for each in after.decisions):
         names = ", ".join(gates.lacking)
         after = noted(after, "WatchOutlook", f"no harm is seen by {names}: no limit, and no learned history", now)
-    alarms = [each for each in firing.counting(level.active, after) if each.then == "rollBack"]
+    alarms = [each for each in firing.counting(level.active, after, now) if each.then == "rollBack"]
     if alarms:
         after = firing.remembered(after, alarms, "charged", now)
         return after, Danger(Cause.ALERT, firing.described(alarms, now))
-    pausing = [each for each in firing.counting(level.active, after) if not firing.is_known(after, each, "idle")]
+    pausing = [each for each in firing.counting(level.active, after, now) if not firing.is_known(after, each, "idle")]
     if pausing:
         after = firing.remembered(after, pausing, "idle", now)
         after = noted(after, "Alert", f"{firing.described(pausing, now)}; nothing is left to pause", now)

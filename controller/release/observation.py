@@ -112,7 +112,7 @@ class Firing:
     """One alert that fires at this instant and matches the policy.
 
     then: what the policy wants of it. since: epoch seconds at which it began. told: whether the receiver had it.
-    heard: when it had it, 0 for never.
+    heard: when it had it, 0 for never. over: whether a post alone says so, and the level not any more.
     """
 
     fingerprint: str
@@ -123,6 +123,7 @@ class Firing:
     told: bool = False
     summary: str = ""
     heard: float = 0.0
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
