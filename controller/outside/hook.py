@@ -17,6 +17,7 @@ from controller.requests.outside import Deliver
 
 _LATER = frozenset({408, 425, 429, *range(500, 600)})  # statuses by which a server says that it could take it later
 MOST_TEXT = 30_000  # characters of a text that chats take
+_MORE = "\n(cut here; `nightferry report` and `nightferry explain` have the rest)"
 _BEGUN = re.compile(r"&[a-z]*\Z")  # `&amp;` and its like, cut short
 
 
@@ -76,5 +77,5 @@ def _address(secret: bytes) -> str:
 
 
 def _cut(text: str) -> str:
-    """What a chat takes of a text, not ending within the three to five characters that one stands for."""
-    return text if len(text) <= MOST_TEXT else _BEGUN.sub("", text[:MOST_TEXT])
+    """What a chat takes of a text, not cut within the characters that stand for one, and saying that it was cut."""
+    return text if len(text) <= MOST_TEXT else _BEGUN.sub("", text[: MOST_TEXT - len(_MORE)]) + _MORE

@@ -306,13 +306,15 @@ def test_a_chat_gets_a_text_in_which_nobody_can_be_called() -> None:
     assert "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt; @\u200ball app@sha256:1" in asked.json["text"]
 
 
-def test_a_text_that_is_cut_for_a_chat_is_not_cut_within_a_character() -> None:
+def test_a_text_that_is_cut_for_a_chat_says_so_and_is_not_cut_within_a_character() -> None:
     for pad in range(6):
         with serving(plain(b"ok")) as server:
             template = Template(text="x" * pad + "&" * MOST_TEXT)
             assert hook(server, format="slack", template=template).send(NOTICE).state == "sent"
         (asked,) = server.asked
-        assert asked.json["text"].endswith("&amp;") and MOST_TEXT - 5 < len(asked.json["text"]) <= MOST_TEXT
+        said, end = asked.json["text"].rsplit("\n", 1)
+        assert said.endswith("&amp;") and end.startswith("(cut here")
+        assert MOST_TEXT - 5 < len(asked.json["text"]) <= MOST_TEXT
 
 
 def test_an_address_that_is_a_secret_is_read_from_its_file_and_never_told(tmp_path: Path) -> None:
