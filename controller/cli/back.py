@@ -135,7 +135,7 @@ def _ask(
     from controller.cli.waiting import wait_for_end
 
     _known(access, app)
-    told = {"reason": reason} if reason is not None else {}
+    told = {"reason": reason} if reason else {}
     made = access.create_release(asked(access, app, {**spec, **told}))
     of = next(iter(spec.values()))
     say(f"release {access.namespace}/{name_of(made)} asked for: {'restore' if restore else 'rollback'} of {of}")

@@ -43,7 +43,7 @@ def home(
         say(f"app {access.namespace}/{app} is at home: {first} is its only Deployment")
         return
     if _pods(second) > 0:
-        told = {"reason": reason} if reason is not None else {}
+        told = {"reason": reason} if reason else {}
         made = access.create_release(asked(access, app, {"home": True, **told}))
         say(f"release {access.namespace}/{name_of(made)} asked for: home to {first}")
         if not wait:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def lift(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="The release that turned back from the version.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; recorded and reported.")],
+    reason: Annotated[
+        str,
+        typer.Option("--reason", metavar="TEXT", help="Why; recorded and reported.", callback=options.on_one_line),
+    ],
     namespace: options.Namespace = None,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
@@ -25,8 +28,7 @@ def lift(
     from controller.cli.explain import release_named
     from controller.cli.screen import say
 
-    told = reason.strip()
-    if not told:
+    if not reason:
         raise Refusal('--reason: found ""; allowed: a text, such as "the database was upgraded"')
     access = Access.open(namespace, kubeconfig, context)
     name = name_of(release_named(access, release))
@@ -36,7 +38,7 @@ def lift(
         nonlocal changed, digest
         digest = _version(one)
         changed = not (one.get("spec") or {}).get("lift")
-        return {"lift": {"reason": told}} if changed else None
+        return {"lift": {"reason": reason}} if changed else None
 
     access.patch_release(name, wanted)
     done = "may be tried again" if changed else "was free to be tried again already"

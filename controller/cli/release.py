@@ -61,9 +61,9 @@ def release(
     seconds = patience(timeout, wait=wait)
     if not (image or env or template or config):
         raise Refusal("a release changes something: give --image, --env, --template or --config")
-    if skip_gates and not (reason or "").strip():
+    if skip_gates and not reason:
         raise Refusal("--skip-gates needs --reason: it is recorded and reported")
-    if now and not (reason or "").strip():
+    if now and not reason:
         raise Refusal("--now needs --reason: it is recorded and reported")
     patch = _template(template) if template is not None else None
     access = Access.open(namespace, kubeconfig, context)
@@ -71,7 +71,7 @@ def release(
     spec = _spec(access, policy, image or [], env or [], patch)
     if config:
         spec["config"] = "live"
-    if reason is not None:
+    if reason:
         spec["reason"] = reason
     if skip_gates:
         spec["skipGates"] = {"reason": reason}

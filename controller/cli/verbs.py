@@ -92,7 +92,7 @@ def abort(
     from controller.cli.access import Access
 
     access = Access.open(namespace, kubeconfig, context)
-    told = (reason or "").strip() or f"asked by {access.user}"
+    told = reason or f"asked by {access.user}"
 
     def wanted(release: Object) -> Object | None:
         turning = (release.get("status") or {}).get("phase") == "RollingBack"

@@ -253,6 +253,23 @@ def test_lift_needs_a_reason(app: ApiServer, nightferry: Nightferry) -> None:
     assert app.writes == []
 
 
+def test_a_reason_of_several_lines_is_recorded_as_one(app: ApiServer, nightferry: Nightferry) -> None:
+    has_release(app, "checkout-1", turned_back(Cause.GATE))
+    assert nightferry("lift", "checkout-1", "--reason", "upgraded\n\n\tat \x1b[31mnoon\u2028 ").code == 0
+    assert wish(app) == {"lift": {"reason": "upgraded at [31mnoon"}}
+
+
+def test_a_reason_that_is_too_long_is_refused_before_anything_is_written(
+    app: ApiServer, nightferry: Nightferry
+) -> None:
+    has_release(app, "checkout-1", moving(2))
+    said = nightferry("abort", "checkout", "--reason", "x" * 1025)
+    assert "found 1025 characters; allowed: a text of 1 to 1024" in said.refusal
+    assert app.writes == []
+    assert nightferry("abort", "checkout", "--reason", "latency is up\nsee the ticket").code == 0
+    assert wish(app) == {"abort": {"reason": "latency is up see the ticket"}}
+
+
 def test_lift_refuses_a_release_that_keeps_no_version_out(app: ApiServer, nightferry: Nightferry) -> None:
     has_release(app, "checkout-1", turned_back(Cause.BLIND))
     has_release(app, "checkout-2", SUCCEEDED)
