@@ -48,6 +48,8 @@ def report(
 
     if everywhere and namespace is not None:
         raise Refusal("--all-namespaces and --namespace exclude each other")
+    if everywhere and train is not None:
+        raise Refusal("--all-namespaces and --train exclude each other: a train is of one namespace")
     length = _length(since)
     _known_zone(zone)
     form = form_of(output) if output is not None and format is None else format

@@ -55,6 +55,7 @@ def test_a_terminal_shows_it_drawn_and_a_file_or_a_pipe_gets_markdown(
         (("--output", "/nowhere/night.md"), "/nowhere/night.md: No such file or directory"),
         (("--train", "nightly"), "no train nightly in namespace shop; its trains: none"),
         (("-A", "-n", "shop"), "--all-namespaces and --namespace exclude each other"),
+        (("-A", "--train", "nightly"), "--all-namespaces and --train exclude each other: a train is of one namespace"),
     ],
 )
 def test_a_refusal_is_one_line(app: ApiServer, nightferry: Nightferry, words: tuple[str, ...], line: str) -> None:
