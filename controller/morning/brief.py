@@ -10,6 +10,7 @@ from controller.morning.words import (
     asked,
     clock,
     day,
+    left_out,
     measures,
     next_steps,
     outcome,
@@ -39,6 +40,9 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"*{HEADINGS[group]}*"
         for one in found:
             yield from _journey(one, report)
+    if more := left_out(report):
+        yield ""
+        yield more
     if report.unread:
         yield ""
     for problem in report.unread:

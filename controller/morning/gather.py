@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -54,6 +55,7 @@ def report_of(
         zone=zone,
         figures=figures(journeys, since, until),
         journeys=tuple(told[:MOST_JOURNEYS]),
+        omitted=_counted(told[MOST_JOURNEYS:]),
         trains=tuple(ride for each in trains if (ride := ride_of(each, since, until)) is not None),
         unread=tuple(sorted(unread)),
     )
@@ -89,6 +91,11 @@ def report_of_train(train: Object, releases: Iterable[Object], made: float, zone
         zone=zone or str((spec.get("window") or {}).get("zone") or "UTC"),
         only=concerned,
     )
+
+
+def _counted(journeys: Sequence[Journey]) -> tuple[tuple[Group, int], ...]:
+    found = Counter(each.group for each in journeys if not each.took_back)
+    return tuple((group, found[group]) for group in GROUPS if found[group])
 
 
 def _linked(one: Journey, back: Mapping[tuple[str, str], Journey]) -> Journey:

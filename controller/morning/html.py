@@ -19,6 +19,7 @@ from controller.morning.words import (
     clock,
     day,
     interval,
+    left_out,
     measures,
     next_steps,
     outcome,
@@ -73,6 +74,8 @@ def _page(report: Report) -> Iterator[str]:
             for one in found:
                 yield from _journey(one, report)
             yield "</section>"
+    if more := left_out(report):
+        yield f"<p>{_text(more)}</p>"
     if report.unread:
         yield '<section aria-labelledby="unread"><h2 id="unread">Not in this report</h2><ul>'
         yield from (f"<li>{_text(problem)}</li>" for problem in report.unread)

@@ -12,6 +12,7 @@ from controller.morning.words import (
     clock,
     day,
     interval,
+    left_out,
     measures,
     next_steps,
     outcome,
@@ -54,6 +55,9 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"## {HEADINGS[group]} ({len(found)})"
         for one in found:
             yield from _journey(one, report)
+    if more := left_out(report):
+        yield ""
+        yield _text(more)
     for problem in report.unread:
         yield ""
         yield f"Not in this report, because its record cannot be read: {_text(problem)}"

@@ -155,6 +155,7 @@ class Report:
     figures: Figures = Figures()
     journeys: tuple[Journey, ...] = ()
     trains: tuple[TrainRide, ...] = ()
+    omitted: tuple[tuple[Group, int], ...] = ()  # how many of a group found no room on the page
     unread: tuple[str, ...] = ()  # releases whose record cannot be read, and why
 
     def of(self, group: Group) -> tuple[Journey, ...]:

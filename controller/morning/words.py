@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -89,16 +90,24 @@ def day(at: float, report: Report) -> str:
 
 def summary(report: Report) -> str:
     """The night in one line: 3 arrived, 1 turned back, 1 needs a person."""
-    told = (("arrived", "arrived"), ("back", "turned back"), ("person", "for a person"), ("way", "under way"),
-            ("waits", "waiting"), ("nothing", "never began"))  # fmt: skip
-    groups: dict[str, int] = {}
+    groups = Counter(dict(report.omitted))
     # What took a release back is told beside it: they are one thing that happened.
-    for each in report.journeys:
-        if each.took_back:
-            continue
-        groups[each.group] = groups.get(each.group, 0) + 1
-    parts = [f"{groups[key]} {words}" for key, words in told if key in groups]
-    return ", ".join(parts) or "no release"
+    groups.update(each.group for each in report.journeys if not each.took_back)
+    return _counts(groups) or "no release"
+
+
+def left_out(report: Report) -> str:
+    """What found no room on the page, or ""."""
+    told = _counts(dict(report.omitted))
+    return f"not shown here, but counted above: {told}; ask for a shorter time or for one namespace" if told else ""
+
+
+def _counts(groups: Mapping[Group, int]) -> str:
+    told: tuple[tuple[Group, str], ...] = (
+        ("arrived", "arrived"), ("back", "turned back"), ("person", "for a person"), ("way", "under way"),
+        ("waits", "waiting"), ("nothing", "never began"),
+    )  # fmt: skip
+    return ", ".join(f"{groups[key]} {words}" for key, words in told if groups.get(key))
 
 
 def measures(found: Figures) -> tuple[tuple[str, str, str], ...]:

@@ -32,6 +32,7 @@ from controller.morning import (
     to_json,
 )
 from controller.morning.chart import WIDTH, course, scale_of
+from controller.morning.gather import MOST_JOURNEYS
 from controller.morning.style import _DARK, _LIGHT
 from controller.morning.value import Gauged, Onset
 from controller.plot.page import DARK_TONES, LIGHT_TONES
@@ -167,6 +168,19 @@ def test_a_record_that_cannot_be_read_is_said_and_counts_nowhere() -> None:
     assert [one.release for one in found.journeys] == ["checkout-v42"]
     assert found.unread == ("shop/search-v8: record version 99, this controller knows 1: upgrade the controller again",)
     assert "search-v8" in markdown(found) and "search-v8" in html(found)
+
+
+def test_what_finds_no_room_on_the_page_is_counted_and_said() -> None:
+    many = [arrived("search", f"search-v{n}", ended=36.0 + n / 100.0) for n in range(MOST_JOURNEYS + 7)]
+    found = report_of([*many, came_back()], since=MIDNIGHT, until=MORNING, made=MORNING)
+    assert len(found.journeys) == MOST_JOURNEYS and found.journeys[0].release == "checkout-v42"
+    assert found.omitted == (("arrived", 8),)
+    assert found.figures.arrived == MOST_JOURNEYS + 7
+    for page in (markdown, html, brief):
+        assert f"{MOST_JOURNEYS + 7} arrived, 1 turned back" in page(found) or page is brief
+        assert "not shown here, but counted above: 8 arrived" in page(found)
+    assert json.loads(to_json(found))["summary"] == f"{MOST_JOURNEYS + 7} arrived, 1 turned back"
+    assert report_from(json.loads(json.dumps(payload_of(found)))) == found
 
 
 def test_an_empty_night_is_a_page_too() -> None:
