@@ -326,14 +326,25 @@ def objects_of(kind: EntranceKind, service: str) -> Iterator[dict[str, Any]]:
 
 
 def delete_route(world: World, namespace: str, service: str) -> None:
-    """Somebody deletes the object that carries the app's requests; callers inside the cluster go on."""
-    entrance = world.entrances.pop((namespace, service))
+    """Somebody deletes the object that carries the app's requests; callers inside the cluster go on.
+
+    Raises ValueError where there is none.
+    """
+    entrance = _entrance(world, namespace, service)
+    del world.entrances[namespace, service]
     world.delete(entrance.kind, entrance.name, namespace=namespace)
 
 
 def set_route_back(world: World, namespace: str, service: str, manager: str) -> None:
-    """A tool writes the route as it stands in its own source."""
-    entrance = world.entrances[namespace, service]
+    """A tool writes the route as it stands in its own source. Raises ValueError where there is none."""
+    entrance = _entrance(world, namespace, service)
     kind = next(kind for kind in _ENTRANCES.values() if kind == entrance.kind)
     wanted = next(obj for obj in objects_of(kind, service) if obj["kind"] == kind)
     world.edit(entrance.kind, entrance.name, {"spec": wanted["spec"]}, namespace=namespace, manager=manager)
+
+
+def _entrance(world: World, namespace: str, service: str) -> Ref:
+    entrance = world.entrances.get((namespace, service))
+    if entrance is None:
+        raise ValueError(f"no route leads to {namespace}/{service} (any more)")
+    return entrance

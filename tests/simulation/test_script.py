@@ -81,6 +81,9 @@ def test_a_fault_is_one_line_with_its_place(text: str, where: str) -> None:
         ("policy {speed: fast}\n", "a.txt:2: "),
         ("after 1m: rollback\n", "a.txt:3: no release is there for rollbackOf"),
         ("after 1m: recreate contender; delete contender; delete contender\n", "a.txt:3: "),
+        ("after 1m: route deleted\n", "a.txt:3: no route leads to shop/checkout"),
+        ("after 1m: route set back\n", "a.txt:3: no route leads to shop/checkout"),
+        ("after 1m: autoscaler set back to 4 every 30s\n", "a.txt:3: HorizontalPodAutoscaler shop/checkout does not"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_too(change: str, where: str) -> None:
