@@ -16,6 +16,7 @@ from policies.openings import changes, local_date, narrowest, opening_of
 from policies.windows import Freeze, Window, known_zones
 from tests.controller.night.walk import (
     DAY,
+    HOUR,
     days_around,
     minutes,
     near,
@@ -53,7 +54,7 @@ def test_y12_every_opening_is_what_a_walk_over_the_clock_on_the_wall_finds(part:
     for key, zone in _KINDS[part::8]:
         for changed in days_around(key) or [date(2027, 2, 28)]:
             instants = minutes(changed - timedelta(days=4), 9)
-            shown = instants + offsets(zone, instants)
+            shown = instants + offsets(zone, instants, HOUR)
             for hours in HOURS:
                 window = a_window(*hours, zone)
                 for day in near(changed):
@@ -69,7 +70,7 @@ def test_y12_it_is_open_at_a_minute_only_while_the_clock_on_the_wall_says_so_and
     for key, zone in _KINDS[part::4]:
         for changed in days_around(key)[:4]:
             instants = minutes(changed - timedelta(days=1), 3)
-            shown = instants + offsets(zone, instants)
+            shown = instants + offsets(zone, instants, HOUR)
             for hours in HOURS[:4]:
                 window = a_window(*hours, zone)
                 begin, end = window.opens.minutes, window.closes.minutes
@@ -147,7 +148,7 @@ def test_the_day_that_samoa_left_out() -> None:
     """2011-12-30 does not exist in Apia: Thursday's midnight is Saturday."""
     night = a_window("22:00", "06:00", "Pacific/Apia")
     instants = minutes(date(2011, 12, 28), 6)
-    shown = instants + offsets("Pacific/Apia", instants)
+    shown = instants + offsets("Pacific/Apia", instants, HOUR)
     for day in (date(2011, 12, 28), date(2011, 12, 29), date(2011, 12, 30), date(2011, 12, 31)):
         found = opening_of(night, day)
         assert found is not None
@@ -187,7 +188,7 @@ def test_a_freeze_holds_on_its_dates_and_on_no_other(key: tuple[tuple[str, int, 
     for changed in (days_around(key) or [date(2027, 2, 28)])[:6]:
         days = {"from": changed.isoformat(), "to": (changed + timedelta(days=1)).isoformat()}
         instants = minutes(changed - timedelta(days=2), 6)
-        shown = (instants + offsets(zone, instants)) // DAY
+        shown = (instants + offsets(zone, instants, HOUR)) // DAY
         first = (changed - date(1970, 1, 1)).days
         dated = (first <= shown) & (shown <= first + 1)
         held = np.array([frozen([a_freeze(**days)], zone, float(at)) is not None for at in instants[::13]])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,6 +17,7 @@ from policies.windows import Window, known_zones
 
 MINUTE = 60
 DAY = 1440 * MINUTE
+HOUR, WEEK = 60, 7  # strides over minutes and over noons
 YEARS = (2024, 2040)
 
 
@@ -23,11 +25,25 @@ def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> floa
     return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()
 
 
-def offsets(zone: str, instants: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Seconds that the wall clock is ahead of UTC at each instant."""
+def offsets(zone: str, instants: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
+    """Seconds that the wall clock is ahead of UTC at each instant.
+
+    The clock is read at each `stride`-th instant, and at every one between two that differ: no zone changes its clocks
+    and takes that back within a stride, of an hour of minutes or of a week of noons.
+    """
     clock = ZoneInfo(zone)
-    ahead = (datetime.fromtimestamp(int(at), clock).utcoffset() for at in instants)
-    return np.array([round(each.total_seconds()) for each in ahead if each is not None], dtype=np.int64)
+
+    def read(some: NDArray[np.int64]) -> list[int]:
+        ahead = (datetime.fromtimestamp(at, clock).utcoffset() for at in some.tolist())
+        return [round(each.total_seconds()) for each in ahead if each is not None]
+
+    out = np.empty(len(instants), dtype=np.int64)
+    coarse = [*range(0, len(instants) - 1, stride), len(instants) - 1]
+    seen = read(instants[coarse])
+    for (begin, end), (before, after) in zip(pairwise(coarse), pairwise(seen), strict=True):
+        out[begin:end] = before if before == after else read(instants[begin:end])
+    out[-1] = seen[-1]
+    return out
 
 
 def minutes(first: date, days: int) -> NDArray[np.int64]:
@@ -60,7 +76,7 @@ def zones_with_changes() -> dict[tuple[tuple[str, int, int], ...], str]:
     noons = np.arange(int(utc(YEARS[0], 1, 1, 12)), int(utc(YEARS[1] + 1, 1, 1, 12)), DAY, dtype=np.int64)
     found: dict[tuple[tuple[str, int, int], ...], str] = {}
     for zone in sorted(known_zones()):
-        ahead = offsets(zone, noons)
+        ahead = offsets(zone, noons, WEEK)
         places = np.flatnonzero(ahead[1:] != ahead[:-1])
         key = tuple(
             (datetime.fromtimestamp(int(noons[n]), UTC).date().isoformat(), int(ahead[n]), int(ahead[n + 1]))
