@@ -85,11 +85,13 @@ def one_line(text: str) -> str:
 
 
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
+_LINK = re.compile(r"\](?=\s*[(\[:])")  # of Markdown, which some chats know
 
 
 def chat(text: str) -> str:
     """The text as a chat shows it: what it could read as a mention, or as a link under other words, is only text."""
-    return _MENTION.sub("@\u200b", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = _LINK.sub("]\u200b", _MENTION.sub("@\u200b", text))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _values(notice: Deliver) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -334,6 +335,23 @@ def test_an_address_that_is_a_secret_is_read_from_its_file_and_never_told(tmp_pa
         assert said == Outcome("refused", f"{file} holds no address that begins with https:// or http://")
     file.write_text("")
     assert "holds no secret" in secret.send(NOTICE).because
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[our wiki](https://evil.example)", "![](https://evil.example/seen.png)", "[our wiki][1] [1]: https://evil.example",
+        "[a[b](https://evil.example)",
+    ],
+)  # fmt: skip
+def test_no_value_is_a_link_under_other_words_in_a_chat_that_knows_markdown(words: str) -> None:
+    with serving(plain(b"ok")) as server:
+        told = {**TOLD, "because": words, "reason": words}
+        assert hook(server, format="slack").send(replace(NOTICE, payload=told)).state == "sent"
+    (asked,) = server.asked
+    said = asked.json["text"]
+    assert not re.search(r"\]\s*[(\[:]", said)
+    assert said.replace("\u200b", "").count(words) == 2
 
 
 @pytest.mark.parametrize(
