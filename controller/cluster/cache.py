@@ -145,12 +145,14 @@ class Cache:
         return [one for one in found if names_policy(one, policy)] if policy else found
 
     def pods(self, namespace: str, labels: tuple[tuple[str, str], ...]) -> PodList | Failure:
-        """The pods that carry all these labels; a Failure while one of the namespace's pods cannot be read."""
+        """The pods that carry all these labels and have not ended; a Failure while one of the namespace's pods cannot
+        be read."""
         if odd := self._pods.odd(namespace):
             return Failure(FailureKind.UNAVAILABLE, f"the API server's answer for pod {odd[0]} cannot be decoded")
         version = self._pods.version
         wanted = set(labels)
-        found = tuple(pod for pod in self._pods.read_all(namespace) if wanted <= pod.labels.items())
+        there = self._pods.read_all(namespace)
+        found = tuple(pod for pod in there if not pod.ended and wanted <= pod.labels.items())
         return PodList(found, version)
 
 

@@ -247,7 +247,7 @@ class Looks:
         if isinstance(listed, Failed):
             return listed.failure
         self._times.note_read(began)
-        return PodList(tuple(pods), listed.resource_version)
+        return PodList(tuple(pod for pod in pods if not pod.ended), listed.resource_version)
 
     def _read_replica_sets(self, namespace: str, labels: tuple[tuple[str, str], ...]) -> Answer:
         began = self._clock.monotonic()

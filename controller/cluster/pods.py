@@ -67,6 +67,7 @@ class _Spec(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Status(msgspec.Struct, gc=False, rename="camel"):
+    phase: str = ""
     conditions: list[_Condition] | None = None
     container_statuses: list[_Container] | None = None
     init_container_statuses: list[_Container] | None = None
@@ -118,6 +119,7 @@ def pod_state(pod: SlimPod) -> PodState:
         ready=ready is not None and ready.status == "True",
         ready_since=_seconds(ready.last_transition_time) if ready is not None else 0.0,
         terminating=pod.metadata.deletion_timestamp is not None,
+        ended=pod.status.phase in ("Failed", "Succeeded"),
         restarts=sum(container.restart_count for container in containers),
         restarted_at=_restart_times(containers),
         waiting=reason,

@@ -14,13 +14,17 @@ CLOCK_SET_BACK = 60.0  # seconds; a pod that became ready that far in the future
 
 @dataclass(frozen=True, slots=True)
 class PodState:
-    """One pod as the API server shows it. `ready_since` is the Ready condition's last transition."""
+    """One pod as the API server shows it. `ready_since` is the Ready condition's last transition.
+
+    ended: phase Failed or Succeeded, as an evicted pod stays for days. Its ReplicaSet has replaced it.
+    """
 
     name: str
     replica_set: str
     ready: bool = False
     ready_since: float = 0.0
     terminating: bool = False
+    ended: bool = False
     restarts: int = 0
     restarted_at: tuple[float, ...] = ()
     waiting: str = ""  # the reason of a waiting container, such as ImagePullBackOff
@@ -37,7 +41,7 @@ class PodState:
 
 @dataclass(frozen=True, slots=True)
 class PodList:
-    """A complete list of pods and the resourceVersion at which it was true."""
+    """A complete list of pods, without those that have ended, and the resourceVersion at which it was true."""
 
     items: tuple[PodState, ...]
     resource_version: str = ""

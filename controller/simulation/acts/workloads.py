@@ -103,13 +103,14 @@ def _delete_autoscaler(scene: Scene, _words: Words) -> None:
 def _autoscaler_set_back(scene: Scene, words: Words) -> None:
     """A tool applies the autoscaler of its source again and again: without what it does not know."""
     bare = {"spec": {"behavior": None, "minReplicas": int(words["least"])}}
-    kind, namespace, name = "HorizontalPodAutoscaler", scene.namespace, scene.deployment
-    if (kind, namespace, name) not in scene.world.objects.items:
-        raise ValueError(f"{kind} {namespace}/{name} does not exist")
+    namespace, name = scene.namespace, scene.deployment
+    key = ("HorizontalPodAutoscaler", namespace, name)
+    if key not in scene.world.objects.items:
+        raise ValueError(f"HorizontalPodAutoscaler {namespace}/{name} does not exist")
 
     def revert(_: object) -> None:
-        if (kind, namespace, name) in scene.world.objects.items:
-            scene.world.edit(kind, name, bare, namespace=namespace, manager="kustomize-controller")
+        if key in scene.world.objects.items:
+            scene.world.edit("HorizontalPodAutoscaler", name, bare, namespace=namespace, manager="kustomize-controller")
 
     every, lasts = _every(words)
     scene.world.add_actor(every, revert, until=scene.world.now + lasts)

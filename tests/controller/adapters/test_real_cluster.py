@@ -299,6 +299,23 @@ def test_pods_in_the_cache_and_pods_of_a_quorum_read_are_the_same(cluster: Clust
     assert all(before - 2 <= at <= time.time() + 2 for at in pod.restarted_at)
 
 
+# The kubelet fails a pod where its node runs out of memory or disk, or is shut down. The object stays for days.
+def test_a_pod_that_was_evicted_is_counted_no_more_than_its_replica_set_counts_it(cluster: Cluster, site: Site) -> None:
+    site.deploy(replicas=3)
+    labels = (("app", "checkout"),)
+
+    def names() -> list[set[str]]:
+        answers = [cluster.perform(ReadPods(site.name, labels, fresh=fresh)) for fresh in (True, False)]
+        return [{pod.name for pod in one.items if pod.ready} for one in answers if isinstance(one, PodList)]
+
+    eventually(lambda: all(len(one) == 3 for one in names()), within=15, what="three pods are ready")
+    victim = min(names()[0])
+    evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    site.api.patch(f"{site.path('pods')}/{victim}/status", {"status": evicted})
+    eventually(lambda: all(len(one) == 3 and victim not in one for one in names()), within=15, what="it is replaced")
+    assert site.api.read(f"{site.path('pods')}/{victim}")["status"]["phase"] == "Failed"
+
+
 def test_a_pod_whose_image_is_missing_says_so(cluster: Cluster, site: Site) -> None:
     site.deploy(image="registry.test/missing:v2", replicas=1, wait=False)
 

@@ -168,6 +168,16 @@ def test_a_look_asks_the_server_nothing() -> None:
     assert found.resource_version == "10"
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_pod_that_has_ended_is_no_pod_of_the_app_any_more(fresh: bool) -> None:
+    ended = [{**a_pod(f"checkout-1-{phase}"), "status": {"phase": phase}} for phase in ("Failed", "Succeeded")]
+    others = [{**a_pod(f"checkout-1-{phase}"), "status": {"phase": phase}} for phase in ("Pending", "Running")]
+    with a_shop(pods=[*ended, *others]) as shop:
+        found = shop.do(ReadPods("shop", (("app", "checkout"),), fresh=fresh))
+    assert isinstance(found, PodList)
+    assert [pod.name for pod in found.items] == ["checkout-1-Pending", "checkout-1-Running"]
+
+
 @pytest.mark.parametrize(
     "request_",
     [
