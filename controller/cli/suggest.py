@@ -94,7 +94,7 @@ def _policy(app: str, namespace: str, source: str, labels: Labels, found: Sugges
         )
         if value != usual
     }
-    spec: dict[str, Any] = {"target": {"deployment": app}, "strategy": {"twin": {"canary": 1, "batches": 4}}}
+    spec: dict[str, Any] = {"target": {"deployment": app}, "strategy": {"rolling": {"canary": 1, "batches": 4}}}
     if metrics:
         spec["metrics"] = metrics
     spec["gates"] = [dict(gate) for gate in found.gates]
