@@ -1,4 +1,4 @@
-"""The ways back after a release has ended: `rollback` to the warm version, `restore` where a person was needed."""
+"""The ways back after a release has ended: `rollback` to the version before, `restore` where a person was needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rollback(
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
 ) -> None:
-    """After a success: bring the version before it back, which is still warm. Asks no gate."""
+    """After a success: bring the version before it back, as a release of its own. Asks no gate."""
     from controller.cli.access import Access, name_of, phase
     from controller.cli.ends import Refusal
     from controller.cli.waiting import patience

@@ -121,7 +121,9 @@ def _run(given: Sequence[str]) -> int:
         return _said(ends.FAILED, f"{error.who} does not answer: {error}")
     except _UsageError as error:
         message = getattr(error, "format_message", error.__str__)()
-        return _said(ends.REFUSED, f"{message.rstrip('.')} (see `nightferry --help`)")
+        # The command that was said wrongly knows its own way to help; "nightferry" where none was recognized.
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "nightferry"
+        return _said(ends.REFUSED, f"{message.rstrip('.')} (see `{command} --help`)")
     except typer.Exit as end:
         return end.exit_code
     except typer.Abort:

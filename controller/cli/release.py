@@ -120,7 +120,7 @@ def known_policy(access: Access, app: str) -> Object:
     policy = access.policy(app)
     if policy is None:
         names = sorted(name_of(one) for one in access.policies())
-        known = f"its policies: {', '.join(names)}" if names else "it has no policies"
+        known = f"its policies: {', '.join(names)}" if names else "it has none: say -n NAMESPACE, or apply one"
         raise Refusal(f"no policy {app} in namespace {access.namespace}; {known}{meant(app, names)}")
     return policy
 

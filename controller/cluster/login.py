@@ -55,6 +55,9 @@ def _file(kubeconfig: str | None) -> str:
 
 
 def _setup_fault(error: Exception) -> str:
+    # The client's words for a file that does not exist, is empty, or could not be looked for.
+    if isinstance(error, ConfigException) and "No configuration found" in str(error):
+        return "there is none; say --kubeconfig FILE, or set KUBECONFIG to a file that kubectl can use"
     match error:
         case yaml.MarkedYAMLError(problem=problem, problem_mark=mark) if mark is not None:
             # Not the whole message: it may show the line, and with it a token.

@@ -196,7 +196,8 @@ class Past:
             return Unfetched(
                 Why.NO_SERIES,
                 f"gate {gate}: the store has {elsewhere} series of {name}, none with {want} in label "
-                f"{scope.pod_label}; set spec.metrics.pod and spec.metrics.namespace to the labels that it has",
+                f"{scope.pod_label}; set spec.metrics.pod and spec.metrics.namespace to the labels that it has, "
+                "unless the app is only minutes old",
             )
         if name.endswith("_bucket"):
             base = name.removesuffix("_bucket")

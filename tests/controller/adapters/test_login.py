@@ -57,6 +57,8 @@ def test_a_kubeconfig_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(ConnectionSetupError) as refused:
             connect(RealClock(), kubeconfig=path)
         assert "\n" not in str(refused.value)
+    with pytest.raises(ConnectionSetupError, match=r"missing: there is none; say --kubeconfig FILE, or set KUBECONFIG"):
+        connect(RealClock(), kubeconfig=str(tmp_path / "missing"))
     with pytest.raises(ConnectionSetupError):
         connect(RealClock(), kubeconfig=kubeconfig(tmp_path / "config"), context="noon")
     with pytest.raises(ConnectionSetupError, match="no context named noon"):

@@ -81,7 +81,7 @@ def test_the_emergency_door_is_written_with_its_reason(app: ApiServer, nightferr
         (["release", "checkout", "--image", "b", "--wait", "--timeout", "soon"], "--timeout: found 'soon'"),
         (["release", "checkout", "--template", "/nowhere.yaml"], "No such file"),
         (["release", "checkout", "--wrong"], "--wrong"),
-        (["release"], "Missing argument 'APP'"),
+        (["release"], "Missing argument 'APP' (see `nightferry release --help`)"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_and_nothing_is_written(
