@@ -8,7 +8,7 @@ Kubernetes API conventions (core/v1 `patchMergeKey`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 MERGE_KEYS = {
@@ -87,10 +87,16 @@ def changed(
     for container, image in images.items():
         named[container]["image"] = image
     for container, variables in env.items():
-        wanted = [{"name": name, "value": value} for name, value in variables.items()]
-        kept = [old for old in named[container].get("env") or () if old.get("name") not in variables]
-        named[container]["env"] = kept + wanted
+        named[container]["env"] = _with_variables(named[container].get("env") or (), variables)
     return result
+
+
+def _with_variables(before: Iterable[Mapping[str, Any]], variables: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each variable in the place where it stood: one below it may refer to it as $(NAME), and only to those above."""
+    wanted = {name: {"name": name, "value": value} for name, value in variables.items()}
+    kept = [dict(wanted.get(str(old.get("name")), old)) for old in before]
+    names = {each.get("name") for each in kept}
+    return kept + [each for name, each in wanted.items() if name not in names]
 
 
 def images(template: Mapping[str, Any]) -> dict[str, str]:

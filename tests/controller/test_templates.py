@@ -40,6 +40,20 @@ def test_an_image_is_changed_in_its_container_alone() -> None:
     assert before == a_rich_template()
 
 
+def test_a_variable_keeps_its_place_for_those_that_refer_to_it() -> None:
+    before = a_rich_template()
+    before["spec"]["containers"][0]["env"] = [
+        {"name": "HOST", "value": "a"},
+        {"name": "URL", "value": "http://$(HOST)/"},
+    ]
+    after = changed(before, images={}, env={"app": {"HOST": "b", "MORE": "c"}}, patch=None)
+    assert after["spec"]["containers"][0]["env"] == [
+        {"name": "HOST", "value": "b"},
+        {"name": "URL", "value": "http://$(HOST)/"},
+        {"name": "MORE", "value": "c"},
+    ]
+
+
 def test_environment_variables_are_set_and_others_kept() -> None:
     after = changed(a_rich_template(), images={}, env={"app": {"B": "2", "C": "3"}}, patch=None)
     assert after["spec"]["containers"][0]["env"] == [
