@@ -195,7 +195,11 @@ def _match_problem(rule: Rule, dialect: Dialect, ref: Ref) -> str:
 def _unseen(rules: Rules) -> str:
     route = rules.own
     generation = int((route.get("metadata") or {}).get("generation") or 0)
+    # The status of a gateway that the route has been taken from may stay behind, and says nothing ever after.
+    parents = {ref.get("name") for ref in (route.get("spec") or {}).get("parentRefs") or ()}
     for parent in (route.get("status") or {}).get("parents") or ():
+        if (parent.get("parentRef") or {}).get("name") not in parents:
+            continue
         for condition in parent.get("conditions") or ():
             seen = condition.get("observedGeneration")
             if condition.get("type") == "Accepted" and seen is not None and int(seen) < generation:

@@ -25,14 +25,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from controller.findings import Finding, Refusal
+from controller.findings import Finding, Refusal, Wait
 from controller.gitops import owned
 from controller.release.decision import Decision, RollBack
 from controller.release.names import Ref
 from controller.release.observation import Observation, SlotState
 from controller.release.plan import ObjectWrite, PatchSlot, Plan, SlotWrite, moves
 from controller.release.record import Record, Saved, Stage
-from controller.release.vocabulary import Cause, Phase, Role
+from controller.release.vocabulary import Cause, HoldReason, Phase, Role
 from controller.requests.looks import Neighbours, Permission
 from controller.routers import ROUTERS, Gone, Router, Shown
 from controller.routers.sides import ROLES, hash_of
@@ -83,6 +83,10 @@ class Routed(Twin):
             return finding
         if problem := self._router.problems(policy, seen):
             return Refusal(problem)
+        shown = self._router.shows(policy, seen)
+        if isinstance(shown, Shown) and shown.unseen:
+            # A router that does not act shows no weight: neither a batch nor the way back would ever be settled.
+            return Wait(HoldReason.NOT_OBSERVED, shown.unseen)
         for ref, field, group in self._router.borrows(policy):
             obj = seen.objects.get(ref)
             if obj is not None and (finding := owned(obj, (("spec", field),), group=group)):

@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pytest
 import yaml
 
+from controller.findings import Wait
 from controller.release.names import Ref
+from controller.requests.looks import Neighbours
 from controller.routers import Gone, Shown
 from controller.routers.sides import RELEASE_ANNOTATION, side_name
+from controller.strategies.routed import Routed
 from tests.controller.routers.objects import DESTINATION_RULE, HTTP_ROUTE, INGRESS, VIRTUAL_SERVICE
 from tests.controller.routers.store import Object, Store
 from tests.controller.routers.test_golden import CASES
@@ -159,6 +162,22 @@ def test_a_gateway_that_has_not_acted_yet_does_not_show_it() -> None:
     assert isinstance(found, Shown) and found.unseen
     status(4)
     assert shown(store) == Shown(40, True, pinned=True)
+    status(3)
+    elsewhere = {"parentRefs": [{"name": "another"}]}
+    edit(store, OWN[GATEWAY], lambda obj: obj["spec"].update(elsewhere))
+    assert shown(store) == Shown(40, True, pinned=True), "the route has been taken from that gateway"
+
+
+def test_a_route_that_its_gateway_does_not_act_upon_is_waited_for_before_anything_moves() -> None:
+    store = a_store(GATEWAY)
+    store.contenders = 0
+    strategy = Routed("gatewayAPI")
+    assert strategy.problems(store.policy, store.seen, Neighbours()) is None
+    parent = {"parentRef": {"name": "public"}, "conditions": [{"type": "Accepted", "observedGeneration": 3}]}
+    edit(store, OWN[GATEWAY], lambda obj: obj["metadata"].update(generation=4))
+    edit(store, OWN[GATEWAY], lambda obj: obj.update(status={"parents": [parent]}))
+    finding = strategy.problems(store.policy, store.seen, Neighbours())
+    assert isinstance(finding, Wait) and "gateway public has not acted" in finding.because
 
 
 # ------------------------------------------------------------------------------------------- other people's rules
