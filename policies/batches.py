@@ -156,10 +156,26 @@ class BatchStrategy(Part):
         """Ready pods that may be missing from `desired`; a percent is rounded down, as a Deployment does."""
         return min(desired, self.max_unavailable.rounded_down(desired))
 
+    def standstill(self, desired: int) -> str:
+        """Why of so many pods none could ever move, and what to do; "" where one can."""
+        if self.surge(desired) + self.unavailable(desired) > 0:
+            return ""
+        return (
+            f"maxSurge {self.max_surge} and maxUnavailable {self.max_unavailable} both mean 0 of {desired} pods: "
+            "nothing could ever move; set one of them to a number of pods"
+        )
+
     def merged(self, desired: int) -> list[str]:
-        """One line for a canary that is cut to the app's size, and for each batch that means no more than the stage
-        before it."""
+        """One line for a canary that is cut to the app's size, for each batch that means no more than the stage
+        before it, and for a size below which nothing could move."""
         lines, targets = [], self.targets(desired)
+        share = self.max_unavailable.percent
+        least = share.first_pod if share is not None and self.max_surge.is_zero else 1
+        if least > 1:
+            lines.append(
+                f"maxSurge {self.max_surge} and maxUnavailable {self.max_unavailable} mean 0 of fewer than {least} "
+                "pods: scaled down so far in mid-release, nothing moves"
+            )
         if self.canary.pods is not None and self.canary.pods > desired > 0:
             lines.append(f"the canary ({self.canary}) is more than the app's {desired} pods: it is all of them")
         for index in range(1, len(targets)):

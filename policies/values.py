@@ -157,6 +157,11 @@ class Percent(Written):
         """The share as a number from 0 to 1."""
         return self.millionths / _MILLION
 
+    @property
+    def first_pod(self) -> int:
+        """The least number of pods of which this share is one whole pod; the share must be above 0 %."""
+        return -(-_MILLION // self.millionths)
+
     def rounded_up(self, desired: int) -> int:
         return -(-desired * self.millionths // _MILLION)
 

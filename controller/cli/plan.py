@@ -65,6 +65,8 @@ def _tell(
     observe = policy.spec.observe
     shortest, longest = lengths(policy, stages)
     say(f"{policy.name} in {namespace}: {stages[0].pods} pods lately")
+    for line in told_beforehand(policy, stages[0].pods):
+        say(f"  {line}")
     for stage in stages:
         alone = "" if stage.compared else "  no incumbent left: its own history only"
         watched = f"{observe.at_least} to {observe.at_most}"
@@ -140,6 +142,15 @@ def spread_of(one: Reach) -> tuple[str, str, str]:
     )
 
 
+def told_beforehand(policy: ReleasePolicy, pods: int) -> list[str]:
+    """What people should know of a release of so many pods: that it would be refused, or which stages are one."""
+    from controller.strategies import strategy_of
+
+    batched = policy.spec.strategy.twin or policy.spec.strategy.rolling
+    refused = batched.standstill(pods) if batched is not None else ""
+    return [f"would be refused: {refused}"] if refused else strategy_of(policy.spec).merged(policy.spec, pods)
+
+
 def lengths(policy: ReleasePolicy, stages: Sequence[Stage]) -> tuple[float, float]:
     """Shortest and longest observation of all stages, in seconds."""
     observe = policy.spec.observe
@@ -197,6 +208,7 @@ def _print_json(
         "policy": policy.name,
         "namespace": namespace,
         "pods": stages[0].pods,
+        "notes": told_beforehand(policy, stages[0].pods),
         "stages": [
             {"name": stage.name, "contender": stage.contender, "pods": stage.pods, "compared": stage.compared}
             for stage in stages

@@ -108,12 +108,8 @@ class Rolling:
                 f"Deployment {slot.name} keeps no old ReplicaSet (revisionHistoryLimit: 0), so there would be no way "
                 "back: set it to 1 or more"
             )
-        sizes = _sizes(policy)
-        if sizes.surge(replicas_of(slot)) + sizes.unavailable(replicas_of(slot)) == 0:
-            return Refusal(
-                f"maxSurge {sizes.max_surge} and maxUnavailable {sizes.max_unavailable} both mean 0 of "
-                f"{replicas_of(slot)} pods: nothing could ever move; set one of them to a number of pods"
-            )
+        if why := _sizes(policy).standstill(replicas_of(slot)):
+            return Refusal(why)
         if spec.get("minReadySeconds") == NEVER_AVAILABLE and rolling_fields.borrowed(Record(), slot) is None:
             return Refusal(
                 f"Deployment {slot.name} still has the minReadySeconds of a held release, nobody knows from what: "

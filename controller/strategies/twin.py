@@ -132,7 +132,8 @@ class Twin:
         for slot in filter(None, (live, spare)):
             if finding := owned(slot.raw, (("spec", "replicas"), ("spec", "template")), group="apps"):
                 return finding
-        return cannot_move(_twin(policy), live.replicas)
+        why = _twin(policy).standstill(live.replicas)
+        return Refusal(why) if why else None
 
     def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:
         stopped = next((slot for slot in (seen.contender, seen.incumbent) if slot is not None and slot.paused), None)
@@ -297,16 +298,6 @@ def _twin(policy: ReleasePolicySpec) -> TwinPolicy:
     if twin is None:
         raise TypeError("this policy's strategy is not twin")
     return twin
-
-
-def cannot_move(sizes: TwinPolicy, desired: int) -> Finding:
-    """A refusal where surge and unavailability both round to nothing."""
-    if sizes.surge(desired) + sizes.unavailable(desired) > 0:
-        return None
-    return Refusal(
-        f"maxSurge {sizes.max_surge} and maxUnavailable {sizes.max_unavailable} both mean 0 of {desired} pods: "
-        "nothing could ever move; set one of them to a number of pods"
-    )
 
 
 def _removable(want: int, available: int, unready: int, available_total: int, floor: int) -> int:

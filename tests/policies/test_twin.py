@@ -77,6 +77,20 @@ def test_merged_batches_are_named() -> None:
     assert a_twin(batches=4).merged(10) == []
 
 
+@pytest.mark.parametrize(("share", "least"), [("25%", 4), ("30%", 4), ("34%", 3), ("1%", 100), ("50%", 2)])
+def test_a_size_below_which_nothing_could_move_is_named(share: str, least: int) -> None:
+    twin = a_twin(maxSurge=0, maxUnavailable=share, batches=1)
+    assert twin.standstill(least) == ""
+    assert f"both mean 0 of {least - 1} pods" in twin.standstill(least - 1)
+    assert any(f"0 of fewer than {least} pods" in line for line in twin.merged(200))
+
+
+def test_a_size_that_always_moves_is_not_mentioned() -> None:
+    assert a_twin(maxSurge=0, maxUnavailable="100%").merged(10) == []
+    assert a_twin(maxSurge=0, maxUnavailable=1).merged(10) == []
+    assert a_twin(maxSurge="25%", maxUnavailable="25%").merged(10) == []
+
+
 amounts = st.one_of(st.integers(1, 50), st.integers(1, 100).map("{}%".format))
 plans = st.one_of(
     st.integers(1, 100),

@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from controller.baseline import Baseline, learning_digest, restored
+from controller.cli.plan import told_beforehand
 from policies.load import from_object
 from tests.controller.adapters.server import Server, hang_up, obj, serving
 from tests.controller.apiserver import ApiServer
+from tests.controller.builders import a_policy
 from tests.controller.cli.store import Fleet, Store, store_of, told
 from tests.controller.cli.world import NOW, Nightferry, has_release, moving
 
@@ -186,7 +188,7 @@ def test_a_store_that_does_not_answer_is_said_in_one_line_a_gate(
         said = nightferry(command, file, "--prometheus", server.url)
     assert said.code == 2
     assert said.out == ""
-    assert said.err.startswith("nightferry: the metric store does not help: gate errors: source default: ")
+    assert said.err.startswith("nightferry: the metric store does not help: source default: ")
 
 
 # --------------------------------------------------------------------------------------------------------- plan
@@ -251,6 +253,14 @@ def test_a_plan_reads_as_a_table(nightferry: Nightferry, file: str, url: str) ->
     assert "100 %" in rows["x10"]
     assert "never" in rows["x1.25"]
     assert "not learned: NoSeries" in said.out
+
+
+def test_a_plan_says_beforehand_what_a_release_would_be_refused_for() -> None:
+    strategy = {"rolling": {"canary": 1, "batches": [1, "100%"], "maxSurge": 0, "maxUnavailable": "25%"}}
+    (refused,) = told_beforehand(a_policy(strategy=strategy), 3)
+    assert refused.startswith("would be refused: ") and "0 of 3 pods" in refused
+    lasts, merged = told_beforehand(a_policy(strategy=strategy), 8)
+    assert "fewer than 4 pods" in lasts and "is merged with" in merged
 
 
 def test_a_plan_without_history_is_refused_with_each_reason(nightferry: Nightferry, file: str) -> None:
