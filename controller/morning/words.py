@@ -80,12 +80,19 @@ def clock(at: float | None, report: Report) -> str:
     if at is None:
         return "–"
     form = "%H:%M" if report.until - report.since <= 86400.0 and report.since <= at <= report.until else "%d %b %H:%M"
-    return datetime.fromtimestamp(at, zone_of(report.zone)).strftime(form)
+    return _shown(at, report, form)
 
 
 def day(at: float, report: Report) -> str:
     """Date and time, to the minute."""
-    return datetime.fromtimestamp(at, zone_of(report.zone)).strftime("%Y-%m-%d %H:%M")
+    return _shown(at, report, "%Y-%m-%d %H:%M")
+
+
+def _shown(at: float, report: Report, form: str) -> str:
+    """A time on the report's own clock; in the hour that comes twice it says which of both it is."""
+    moment = datetime.fromtimestamp(at, zone_of(report.zone))
+    twice = moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
+    return moment.strftime(f"{form} %Z" if twice else form)
 
 
 def summary(report: Report) -> str:

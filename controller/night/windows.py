@@ -64,8 +64,13 @@ def frozen(freezes: Sequence[Freeze], zone: str, now: float) -> Frozen | None:
 
 
 def wall(zone: str, at: float) -> str:
-    """An instant as the clock on the wall of a zone shows it, such as `Mon 2026-11-23 01:00 Asia/Shanghai`."""
-    return datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone)).strftime(f"%a %Y-%m-%d %H:%M {zone}")
+    """An instant as the clock on the wall of a zone shows it, such as `Mon 2026-11-23 01:00 Asia/Shanghai`.
+
+    In the hour that comes twice it says which of both it is: `Sun 2026-10-25 02:30 CET Europe/Berlin`.
+    """
+    moment = datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone))
+    twice = moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
+    return moment.strftime(f"%a %Y-%m-%d %H:%M{' %Z' if twice else ''} {zone}")
 
 
 def _near(window: Window, now: float) -> Iterator[Opening]:

@@ -9,6 +9,7 @@ import json
 import math
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -35,6 +36,7 @@ from controller.morning.chart import WIDTH, course, scale_of
 from controller.morning.gather import MOST_JOURNEYS
 from controller.morning.style import _DARK, _LIGHT
 from controller.morning.value import Gauged, Onset
+from controller.morning.words import clock, day
 from controller.plot.page import DARK_TONES, LIGHT_TONES
 from controller.record import rfc3339, to_status
 from controller.release.record import GateVerdict, Record
@@ -168,6 +170,14 @@ def test_a_record_that_cannot_be_read_is_said_and_counts_nowhere() -> None:
     assert [one.release for one in found.journeys] == ["checkout-v42"]
     assert found.unread == ("shop/search-v8: record version 99, this controller knows 1: upgrade the controller again",)
     assert "search-v8" in markdown(found) and "search-v8" in html(found)
+
+
+def test_y12_in_the_hour_that_comes_twice_a_time_says_which_one_it_is() -> None:
+    night = datetime(2026, 10, 25, tzinfo=UTC).timestamp()
+    found = report_of([], since=night - 3600.0, until=night + 4 * 3600.0, made=night, zone="Europe/Berlin")
+    told = [clock(night + 1800.0 * half, found) for half in range(-1, 5)]
+    assert told == ["01:30", "02:00 CEST", "02:30 CEST", "02:00 CET", "02:30 CET", "03:00"]
+    assert day(night + 3600.0, found) == "2026-10-25 02:00 CET"
 
 
 def test_what_finds_no_room_on_the_page_is_counted_and_said() -> None:

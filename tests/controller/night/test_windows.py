@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.night.windows import closing, frozen, next_opening, opening, openings_from
+from controller.night.windows import closing, frozen, next_opening, opening, openings_from, wall
 from policies.openings import changes, local_date, narrowest, opening_of
 from policies.windows import Freeze, Window, known_zones
 from tests.controller.night.walk import (
@@ -135,6 +135,17 @@ def test_a_window_in_a_repeated_hour_opens_once() -> None:
     assert once is not None
     assert once.length == 1800
     assert opening(window, once.opens + 3600) is None
+
+
+def test_an_instant_in_a_repeated_hour_says_which_one_it_is() -> None:
+    night = 1_792_886_400.0  # 2026-10-25T00:00Z
+    told = [wall("Europe/Berlin", night + 1800.0 * half) for half in (-1, 1, 3, 4)]
+    assert told == [
+        "Sun 2026-10-25 01:30 Europe/Berlin",
+        "Sun 2026-10-25 02:30 CEST Europe/Berlin",
+        "Sun 2026-10-25 02:30 CET Europe/Berlin",
+        "Sun 2026-10-25 03:00 Europe/Berlin",
+    ]
 
 
 def test_a_window_that_a_clock_jumps_over_stays_shut_and_the_next_one_is_found() -> None:
