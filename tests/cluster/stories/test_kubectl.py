@@ -40,7 +40,8 @@ def test_kubectl_shows_explains_and_waits(story: Story, tmp_path: Path) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     kubectl = Kubectl(story, tmp_path)
     release = story.asks_for("v2")
-    kubectl("wait", "--for=condition=Ready", f"release/{release}", "--timeout=150s")
+    kubectl("wait", "--for=condition=Reconciling=False", f"release/{release}", "--timeout=150s")
+    kubectl("wait", "--for=condition=Ready", f"release/{release}", "--timeout=1s")
     story.judge_end(release, "Succeeded", tag="v2")
 
     header, line = kubectl("get", "releases").splitlines()
