@@ -103,7 +103,11 @@ def _story(release: Object, record: Record, problem: str) -> Iterator[Renderable
     yield Text("\nDecisions", style="bold")
     first = record.decisions[0].at
     shown: tuple[GateVerdict, ...] = ()
-    for entry in record.decisions:
+    days = [_day(entry.at) for entry in record.decisions]
+    for number, entry in enumerate(record.decisions):
+        # A release that waits for its hours, or is parked, has more than one day.
+        if days[0] != days[-1] and (number == 0 or days[number] != days[number - 1]):
+            yield Text(days[number], style="dim")
         yield from _decision(entry, first, known=entry.verdicts == shown)
         shown = entry.verdicts or shown
     if record.held is not None or not record.ended or record.watched:
@@ -188,10 +192,10 @@ def _now(record: Record) -> Iterator[RenderableType]:
     facts = [("because", record.because)]
     if record.held is not None:
         held = record.held
-        until = f"; at {_clock(held.until)}: {held.then}" if held.until is not None else f"; {held.then}"
-        facts += [("held", f"{held.reason.value} since {_clock(held.since)}{until}"), ("", held.because)]
+        until = f"; at {_when(held.until, record)}: {held.then}" if held.until is not None else f"; {held.then}"
+        facts += [("held", f"{held.reason.value} since {_when(held.since, record)}{until}"), ("", held.because)]
     if record.watch is not None:
-        facts.append(("watch", record.watch.over or f"watching until {_clock(record.watch.until)}"))
+        facts.append(("watch", record.watch.over or f"watching until {_when(record.watch.until, record)}"))
     yield _facts(iter(facts), indent=0)
     for verdict in record.verdicts:
         yield _verdict_line(verdict)
@@ -335,6 +339,17 @@ def _clock(at: float) -> str:
     from datetime import datetime
 
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def _day(at: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().strftime("%a %Y-%m-%d")
+
+
+def _when(at: float, record: Record) -> str:
+    """A time with its date, unless it is the day on which the record was written last."""
+    return _clock(at) if _day(at) == _day(record.written) else f"{_day(at)} {_clock(at)}"
 
 
 def _after(seconds: float) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from analysis.verdict import Verdict
-from controller.record import applied, rfc3339
+from controller.applying import applied
+from controller.record import rfc3339
 from controller.release.decision import Advance, Finish, Hold, RollBack
 from controller.release.record import GateVerdict, Record, Watching
 from controller.release.vocabulary import Cause, HoldReason, Phase
@@ -216,6 +218,22 @@ def test_explain_takes_the_name_of_an_app_too_and_shows_what_it_waits_for(
     assert "rollBack" in out
     assert "no data" in out
     assert "Unreachable: down" in out
+
+
+def test_explain_of_a_release_of_several_days_says_which_day_it_speaks_of(
+    app: ApiServer, nightferry: Nightferry
+) -> None:
+    opens = T0 + 3 * 86400.0
+    parked = Hold(HoldReason.WINDOW_CLOSED, "the window is closed: parked", opens, "it goes on")
+    has_release(app, "checkout-1", replace(applied(moving(1), parked, (), T0 + 300.0), written=T0 + 400.0))
+    again = replace(applied(moving(1), parked, (), T0 + 300.0), written=T0 + 400.0)
+    has_release(app, "checkout-2", applied(again, Advance(2, "it opens"), (), opens))
+    day = lambda at: datetime.fromtimestamp(at).astimezone().strftime("%a %Y-%m-%d")  # noqa: E731
+    out = nightferry("explain", "checkout-1").out
+    assert f"; at {day(opens)} " in out
+    assert f"since {day(T0 + 300.0)}" not in out and f"\n{day(T0)}\n" not in out
+    out = nightferry("explain", "checkout-2").out
+    assert out.index(f"\n{day(T0)}\n") < out.index("HoldWindowClosed") < out.index(f"\n{day(opens)}\n")
 
 
 def test_explain_hides_the_values_of_variables(app: ApiServer, nightferry: Nightferry) -> None:
