@@ -236,14 +236,14 @@ class _Asker:
                 stretch = fetch_plan.stretch(fetch_plan.aligned(bounds, _PRESENCE_STEP), _PRESENCE_STEP, _PRESENCE_STEP)
                 found = self._subject.store.presence(FetchPresence(self._scope, gate.name, selector, stretch))
                 if isinstance(found, Unfetched):
-                    trouble = trouble or _untaught(found)
+                    trouble = trouble or _untaught(found, gate)
                 elif found.pods:
                     return found
                 else:
                     why = self._subject.store.diagnose(
                         self._scope, gate.name, selector, stretch.end, self._subject.source.window
                     )
-                    trouble = trouble or (_untaught(why) if why is not None else None)
+                    trouble = trouble or (_untaught(why, gate) if why is not None else None)
         return trouble or NotLearned("NoSeries", "the store has no series of any pod of the app")
 
     def incidents(self, bounds: Span) -> tuple[Excluded, ...]:
@@ -263,7 +263,7 @@ class _Asker:
                 continue  # a service without a failure has no series of them
             why = self._subject.store.diagnose(self._scope, gate.name, selector, at, _PRESENCE_STEP)
             if why is not None:
-                return GateHistory(gate, trouble=_untaught(why))
+                return GateHistory(gate, trouble=_untaught(why, gate))
         counted: list[Counted] = []
         lost: list[Unfetched] = []
         for number, span in enumerate(segments, 1):
@@ -271,7 +271,7 @@ class _Asker:
             if isinstance(found, Unfetched):
                 lost.append(found)
                 if found.why in _HOPELESS or len(lost) > max(1.0, _MOST_LOST * len(segments)):
-                    return GateHistory(gate, trouble=_untaught(found))
+                    return GateHistory(gate, trouble=_untaught(found, gate))
             elif found is not None:
                 counted.append(found[0])
         rollouts: list[tuple[Counted, Mapping[str, float]]] = []
@@ -286,7 +286,7 @@ class _Asker:
         self._step(f"gate {gate.name}: its usual course")
         begin, end = fetch_plan.aligned(bounds, fetch_plan.BAND_STEP)
         found = self._subject.store.totals(totals_of(self._subject, gate, begin, end))
-        return _untaught(found) if isinstance(found, Unfetched) else found
+        return _untaught(found, gate) if isinstance(found, Unfetched) else found
 
     def _counted(self, gate: Gate, span: Span, doing: str) -> tuple[Counted, Mapping[str, float]] | Unfetched | None:
         """One stretch of one gate and the births of pods in it; None where there was nothing."""
@@ -375,8 +375,9 @@ def _witnesses(gate: Gate) -> Iterator[Selector]:
             yield Selector(metric)
 
 
-def _untaught(found: Unfetched) -> NotLearned:
-    return NotLearned(found.why.value, found.detail)
+def _untaught(found: Unfetched, gate: Gate) -> NotLearned:
+    """Without the name of the gate: whoever tells it says for which gate."""
+    return NotLearned(found.why.value, found.detail.removeprefix(f"gate {gate.name}: "))
 
 
 __all__ = [
