@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from controller.applying import applied
 from controller.case import Case
 from controller.pinned import pin
-from controller.record import applied
 from controller.release.decision import Advance, RollBack
 from controller.release.observation import Observation, SlotState
 from controller.release.record import Record, SlotRecord

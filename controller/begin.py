@@ -12,6 +12,7 @@ from dataclasses import replace
 from controller import preflight, quarantine, reliance
 from controller.accompanied import Accompanied
 from controller.admission import admitted, admitted_restore, bound, restoring
+from controller.applying import applied, worth_writing
 from controller.attempt import SOON, Attempt, Reading, TickResult, carry_out, look, parsed, seconds
 from controller.case import Case
 from controller.casting import Template, casting, known_before
@@ -21,7 +22,7 @@ from controller.night.departure import asks, departure, missed
 from controller.night.foreseen import foreseen
 from controller.night.platform import Train, trains_in
 from controller.preflight import LEARNING_PATIENCE
-from controller.record import applied, noted, worth_writing
+from controller.record import noted
 from controller.release.decision import Decision, Finish, Hold, Proceed, RollBack
 from controller.release.names import AppKey
 from controller.release.observation import Observation

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from controller import firing, outlook
 from controller.accompanied import Accompanied
+from controller.applying import applied, worth_writing
 from controller.asking import Told, ask_gates
 from controller.attempt import SOON, Attempt, Reading, Seen, TickResult, carry_out, look, observation, reread
 from controller.decide import decide
@@ -22,7 +23,7 @@ from controller.night.under_way import night
 from controller.overwritten import keep
 from controller.pinned import effective_policy, pin
 from controller.progress import STILL
-from controller.record import applied, noted, worth_writing
+from controller.record import noted
 from controller.release.decision import Advance, Decision, Finish, Hold, Proceed, RollBack
 from controller.release.names import AppKey
 from controller.release.observation import Observation

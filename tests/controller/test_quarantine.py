@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from controller.applying import applied
 from controller.attempt import Attempt, parsed
 from controller.notices import event_of
 from controller.quarantine import AGAINST_THE_VERSION, MOST_KEPT, lifted_since, of_version, quarantines, resembles
-from controller.record import applied, to_status
+from controller.record import to_status
 from controller.release.decision import Finish, RollBack
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause, Origin, Phase

@@ -9,17 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.verdict import Verdict
-from controller.record import (
-    EVIDENCE_EVERY,
-    MOST_ENTRIES,
-    RecordInvalid,
-    RecordTooNew,
-    applied,
-    noted,
-    read_record,
-    to_status,
-    worth_writing,
-)
+from controller.applying import EVIDENCE_EVERY, applied, worth_writing
+from controller.record import MOST_ENTRIES, RecordInvalid, RecordTooNew, noted, read_record, to_status
 from controller.release.decision import Advance, Finish, Hold, Proceed, RollBack
 from controller.release.record import GateVerdict, Record
 from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DECIDE, TWIN, REVISE, RECORD = (f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record"))
+DECIDE, TWIN, REVISE, RECORD, APPLYING = (
+    f"controller/{name}.py" for name in ("decide", "strategies/twin", "revise", "record", "applying")
+)
 CLAIMS, SCALER = "controller/strategies/claims.py", "controller/companions/autoscaler.py"
 FORWARD, PROGRESS, ACCOMPANIED = (f"controller/{name}.py" for name in ("forward", "progress", "accompanied"))
 DRIVE, ATTEMPT, PINNED, KEEPING = (f"controller/{name}.py" for name in ("drive", "attempt", "pinned", "housekeeping"))
@@ -66,10 +68,10 @@ RELEASES = (
     Mutant("settled time never ends", REVISE, "    record = closed(record, seen.now)\n    return record if",
            "    return record if"),
     Mutant("settled time from an old now", REVISE, "max(seen.now, record.stage_since)", "seen.now"),
-    Mutant("same epoch for ever", RECORD, "epoch=record.epoch + 1", "epoch=max(1, record.epoch)"),
-    Mutant("ends may be left", RECORD, "phase=moved(record.phase, phase)", "phase=phase",
+    Mutant("same epoch for ever", APPLYING, "epoch=record.epoch + 1", "epoch=max(1, record.epoch)"),
+    Mutant("ends may be left", APPLYING, "phase=moved(record.phase, phase)", "phase=phase",
            "the table is a second lock: nothing asks for an illegal move while `decide` is right"),
-    Mutant("holds without excuse", RECORD,
+    Mutant("holds without excuse", APPLYING,
            "excused = reason in EXCUSED and record.phase in FORWARD", "excused = False"),
     Mutant("record unbounded", RECORD, "MOST_BYTES = 60 * 1024", "MOST_BYTES = 60 * 1024 * 1024"),
     Mutant("one look is enough", DRIVE, "if _kind(glance.decision) != _kind(leap.decision):",
@@ -112,7 +114,7 @@ WINDOWS = (
     Mutant("a freeze advances", ENDING, "    if not night.frozen:", "    if True:"),
     Mutant("every batch is the last", ENDING, "    return all(\n", "    return True or all(\n"),
     Mutant("a freeze outlasts the deadline", ENDING, "night.thaws < deadline:", "night.thaws > 0:"),
-    Mutant("a park is charged", RECORD, "HoldReason.MANUAL, HoldReason.WINDOW_CLOSED})", "HoldReason.MANUAL})"),
+    Mutant("a park is charged", APPLYING, "HoldReason.MANUAL, HoldReason.WINDOW_CLOSED})", "HoldReason.MANUAL})"),
 )  # fmt: skip
 TRAINS = (
     Mutant("leaves after the line was stopped", TRAIN,
@@ -162,7 +164,7 @@ ALERTS = (
     Mutant("an alert holds nothing", ALARM, "if not holding or seen.wishes", "if True or seen.wishes"),
     Mutant("goes on unheard", ALARM, "    if seen.firing is not None:", "    if True:"),
     Mutant("what fired before the start counts", FIRING,
-           "    if firing.since < record.started - LEAD:", "    if False:"),
+           "    elif firing.since < record.started - LEAD:", "    elif False:"),
     Mutant("a post that nobody confirmed counts", FIRING, " or not told.confirmed or", " or"),
     Mutant("a silenced alert counts", FIRING, "(active if counting else muted)[", "active["),
     Mutant("an alert that is over holds", FIRING, 'if _graver(matching) == "rollBack":', "if True:"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.record import applied
+from controller.applying import applied
 from controller.release.decision import Finish, Hold, RollBack
 from controller.release.names import CLAIM_ANNOTATION
 from controller.release.observation import Claim

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.record import applied, noted, to_status
+from controller.applying import applied
+from controller.record import noted, to_status
 from controller.release.decision import Advance, Finish
 from controller.release.record import Record, SlotRecord
 from controller.release.vocabulary import Phase
