@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from controller.findings import Finding, Refusal
+from controller.gitops import owned
 from controller.release.names import GROUP, MADE_BY, Ref
 from controller.release.observation import Observation
 from controller.release.plan import CreateObject, DeleteObject, ObjectWrite
@@ -164,7 +165,9 @@ class Config:
             there = seen.objects.get(Ref("ConfigMap", wanted))
             if there is not None and (not _is_ours(there) or copy_name(name, app, there) != wanted):
                 return Refusal(f"ConfigMap {wanted} exists and is not the copy of {name} that it says: delete it")
-        return None
+        # A source names the original: a tool that writes it again in mid-release makes a third version.
+        slot = seen.contender or seen.incumbent
+        return owned(slot.raw, (("spec", "template"),), group="apps") if slot is not None else None
 
     def notes(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
         """Lines for the plan."""

@@ -145,6 +145,19 @@ def test_what_is_missing_or_in_the_way_is_refused_beforehand() -> None:
     assert isinstance(found, Refusal) and "longer than 253" in found.because
 
 
+@pytest.mark.parametrize("manager", ["kubectl-set", "argocd-controller"])
+def test_a_tool_that_would_write_the_name_of_the_original_again_is_refused(manager: str) -> None:
+    there = seen(live=CONTENT)
+    assert there.contender is not None
+    entry = {"manager": manager, "time": "2026-11-22T01:00:00Z", "fieldsV1": {"f:spec": {"f:template": {}}}}
+    raw = {**there.contender.raw, "metadata": {"name": "checkout", "managedFields": [entry]}}
+    found = CONFIG.problems(SPEC, replace(there, contender=replace(there.contender, raw=raw)), Neighbours())
+    assert (found is not None) is (manager == "argocd-controller")
+    assert found is None or (
+        isinstance(found, Refusal) and "owns spec.template of Deployment checkout" in found.because
+    )
+
+
 def test_people_are_told_what_the_incumbent_reads() -> None:
     assert "reads ConfigMap checkout-settings itself" in CONFIG.notes(SPEC, seen(live=CONTENT))[0]
     assert CONFIG.notes(SPEC, seen(live=CONTENT, incumbent=OLD)) == ()
