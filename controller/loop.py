@@ -85,6 +85,11 @@ class _Round:
     writes: deque[float] = field(default_factory=deque)
 
 
+def rest_after(times: int, interval: float) -> float:
+    """Seconds of rest after so many identical faults in a row; after days they are thousands."""
+    return min(interval * 2.0 ** min(times - SAME + 1, 16), LONGEST_BACKOFF)
+
+
 class Loop:
     """Ticks every app of a roster.
 
@@ -365,7 +370,7 @@ class Loop:
         """Seconds without a tick after identical exceptions: doubled each time, so that nothing loops hot."""
         if one.times < SAME:
             return None
-        rest = min(self._settings.interval * 2.0 ** (one.times - SAME + 1), LONGEST_BACKOFF)
+        rest = rest_after(one.times, self._settings.interval)
         one.rest_until = self._clock.monotonic() + rest
         return rest
 

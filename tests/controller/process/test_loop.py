@@ -10,7 +10,7 @@ import pytest
 
 from controller.attempt import TickResult
 from controller.cluster.cache import Kind
-from controller.loop import MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock
+from controller.loop import LONGEST_BACKOFF, MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock, rest_after
 from controller.release.names import AppKey
 from controller.release.record import Record
 from controller.report import Report
@@ -60,6 +60,11 @@ def test_an_exception_in_one_app_leaves_the_ticks_of_the_others_alone() -> None:
     assert len(broken) <= times.count(SEARCH) / 2
     if len(broken) > SAME + 1:
         assert broken[SAME + 1] - broken[SAME] > 1.5 * (broken[1] - broken[0])
+
+
+def test_a_fault_that_lasts_for_days_has_its_longest_rest() -> None:
+    rests = [rest_after(times, 10.0) for times in (SAME, SAME + 1, SAME + 2, 20, 5000)]
+    assert rests == [20.0, 40.0, 80.0, LONGEST_BACKOFF, LONGEST_BACKOFF]
 
 
 def test_an_app_whose_fault_passes_ticks_as_before() -> None:
