@@ -53,10 +53,11 @@ def release(
 
     With --wait: exit code 0 succeeded, 3 rolled back, 4 needs a person, 5 still running, 2 refused.
     """
-    from controller.cli.access import Access, current, ended, name_of
+    from controller.cli.access import Access, current, ended, name_of, phase
     from controller.cli.ends import Refusal
     from controller.cli.screen import say
     from controller.cli.waiting import patience, wait_for_end
+    from controller.release.vocabulary import Phase
 
     seconds = patience(timeout, wait=wait)
     if not (image or env or template or config):
@@ -84,7 +85,9 @@ def release(
     made = access.create_release(manifest)
     say(f"release {access.namespace}/{name_of(made)} asked for")
     if before is not None and not ended(before):
-        say(f"release {name_of(before)} is under way: it is turned back first")
+        waits = phase(before) == Phase.QUEUED
+        what = "waits: this one takes its place" if waits else "is under way: it is turned back first"
+        say(f"release {name_of(before)} {what}")
     if not now and (told := _waits(policy, manifest, access.clock.now())):
         say(told)
     if wait:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,12 +41,12 @@ def train(
     else:
         from controller.cli.screen import console, print_plain, say
 
-        trains = _trains(access, name)
-        if not trains:
+        look = _look(access, name)
+        if not look.trains:
             say(f"no trains in namespace {access.namespace}")
             return
         screen = console()
-        print_plain(screen, _drawn(trains, _releases(access, name), screen.width, one=name is not None))
+        print_plain(screen, _drawn(look, screen.width, one=name is not None))
 
 
 def _trains(access: Access, name: str | None) -> list[Object]:
@@ -63,9 +64,31 @@ def _trains(access: Access, name: str | None) -> list[Object]:
     return one
 
 
-def _releases(access: Access, name: str | None) -> Sequence[Object]:
-    """The releases, where one train is looked at."""
-    return access.releases() if name is not None else ()
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The trains; and where it is one, the releases of its namespace, and the policies that ride."""
+
+    trains: Sequence[Object]
+    releases: Sequence[Object] = ()
+    riders: frozenset[str] = frozenset()
+
+
+def _look(access: Access, name: str | None) -> _Look:
+    trains = _trains(access, name)
+    return _Look(trains) if name is None else _Look(trains, access.releases(), _riders(access, trains[0]))
+
+
+def _riders(access: Access, train: Object) -> frozenset[str]:
+    """The policies that ride a train, also by their labels; none of one that is refused."""
+    from controller.cli.access import name_of
+    from policies.cars import order_of
+    from policies.load import PolicyRefused, train_from_object
+
+    try:
+        spec = train_from_object(train).spec
+    except PolicyRefused:
+        return frozenset()
+    return frozenset(order_of(spec, {name_of(one): one["metadata"].get("labels") or {} for one in access.policies()}))
 
 
 def _print_json(access: Access, name: str | None) -> None:
@@ -90,36 +113,35 @@ def _watch(access: Access, name: str | None, output: Output) -> None:
     if output is Output.JSON or not screen.is_terminal:
         while True:
             try:
-                trains, releases = _trains(access, name), _releases(access, name)
+                look = _look(access, name)
             except Unanswered as error:
                 warn(f"nightferry: the cluster does not answer: {error}")
                 access.clock.wait(never, 2.0)
                 continue
-            seen = [(each.get("status"), each["metadata"].get("uid")) for each in trains]
+            seen = [(each.get("status"), each["metadata"].get("uid")) for each in look.trains]
             if seen != last:
                 last = seen
                 if output is Output.JSON:
                     _print_json(access, name)
                 else:
-                    print_plain(screen, _drawn(trains, releases, screen.width, one=name is not None))
+                    print_plain(screen, _drawn(look, screen.width, one=name is not None))
             access.clock.wait(never, 2.0)
     with Live(console=screen, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
         while True:
             try:
-                drawn = _drawn(_trains(access, name), _releases(access, name), screen.width, one=name is not None)
-                live.update(drawn, refresh=True)
+                live.update(_drawn(_look(access, name), screen.width, one=name is not None), refresh=True)
             except Unanswered as error:
                 live.update(f"the cluster does not answer: {error}", refresh=True)
             access.clock.wait(never, 1.0)
 
 
-def _drawn(trains: Sequence[Object], releases: Sequence[Object], width: int, *, one: bool) -> Group:
+def _drawn(look: _Look, width: int, *, one: bool) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    lines = [_heading(each, one=one) for each in trains]
+    lines = [_heading(each, one=one) for each in look.trains]
     if one:
-        return Group(*lines, *_below(_because(trains[0]), width), Text(), *_cars(trains[0], releases, width))
+        return Group(*lines, *_below(_because(look.trains[0]), width), Text(), *_cars(look, width))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)
@@ -145,12 +167,16 @@ def _because(train: Object) -> str:
     return str((train.get("status") or {}).get("because") or "waits for the controller")
 
 
-def _cars(train: Object, releases: Sequence[Object], width: int) -> Iterator[Text]:
-    """Two lines for each release of the night: those that have left in their order, then those that wait."""
+def _cars(look: _Look, width: int) -> Iterator[Text]:
+    """Two lines for each release of the night: those that have left in their order, then those that wait.
+
+    What is asked for by day stands in no night yet; it waits all the same.
+    """
     from rich.text import Text
 
     from controller.cli.screen import PHASE_COLOURS
 
+    train, releases = look.trains[0], look.releases
     night: Object = (train.get("status") or {}).get("night") or {}
     zone = str(((train.get("spec") or {}).get("window") or {}).get("zone") or "UTC")
     known = {str(each["metadata"].get("uid")): each.get("status") or {} for each in releases}
@@ -162,6 +188,10 @@ def _cars(train: Object, releases: Sequence[Object], width: int) -> Iterator[Tex
         rows.append(((each["policy"], each["release"], _clock(each["at"], zone), stands), because))
     for each in night.get("waiting") or ():
         rows.append(((each["policy"], each["release"], "-", "waits"), each["because"]))
+    listed = {each["uid"] for key in ("departed", "waiting") for each in night.get(key) or ()}
+    for each in reversed(releases):
+        if each["metadata"].get("uid") not in listed and _waits(each, look.riders):
+            rows.append(((each["spec"]["policy"], str(each["metadata"]["name"]), "-", "waits"), _standing(each)))
     if len(rows) == 1:
         yield Text("nothing has left, and nothing waits", style="dim")
         return
@@ -174,6 +204,21 @@ def _cars(train: Object, releases: Sequence[Object], width: int) -> Iterator[Tex
         text.truncate(width, overflow="ellipsis")
         yield text
         yield from _below(because, width)
+
+
+def _waits(release: Object, riders: frozenset[str]) -> bool:
+    """Whether a release is to leave with the train: ways back and what is sent off at once ask none."""
+    from controller.cli.access import phase
+    from controller.release.vocabulary import Phase
+
+    spec: Object = release.get("spec") or {}
+    asks = not any(spec.get(key) for key in ("rollbackOf", "restoreOf", "now"))
+    return asks and spec.get("policy") in riders and phase(release) == Phase.QUEUED
+
+
+def _standing(release: Object) -> str:
+    status: Object = release.get("status") or {}
+    return str((status.get("held") or status).get("because") or "waits for the controller")
 
 
 def _below(words: str, width: int) -> Iterator[Text]:

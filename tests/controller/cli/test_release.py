@@ -243,6 +243,12 @@ def test_a_release_under_way_is_told_that_it_goes_back(app: ApiServer, nightferr
     assert "release checkout-old is under way: it is turned back first" in said.out
 
 
+def test_a_release_that_waits_is_told_that_it_is_replaced(app: ApiServer, nightferry: Nightferry) -> None:
+    app.put("releases", "checkout-old", {"spec": {"policy": "checkout"}, "status": {"phase": "Queued"}})
+    said = nightferry("release", "checkout", "--image", "b")
+    assert "release checkout-old waits: this one takes its place" in said.out
+
+
 def shows(api: ApiServer, key: tuple[str, str, str], record: object) -> None:
     """Writes the status of a record into a stored release."""
     from controller.record import to_status

@@ -84,3 +84,28 @@ def test_a_train_that_nobody_has_looked_at_and_one_that_is_not_there(api: ApiSer
     a_train(api)
     assert "waits for the controller" in nightferry("train", "nightly").out
     assert nightferry("train", "daily").refusal == "no train daily in namespace shop; its trains: nightly"
+
+
+# By day the train has no night yet, or the last one: what was asked for since then waits, and says for what.
+def test_what_is_asked_for_by_day_is_seen_to_wait(api: ApiServer, nightferry: Nightferry) -> None:
+    window = {"days": "Mon-Thu", "from": "01:00", "to": "05:30", "zone": "Asia/Shanghai"}
+    cars = [{"policy": "payments"}, {"policies": {"team": "discovery"}}]
+    api.put(
+        "releasetrains", "nightly", {"apiVersion": "nightferry.dev/v1alpha1", "spec": {"window": window, "cars": cars}}
+    )
+    api.put("releasepolicies", "payments", {})
+    api.put("releasepolicies", "search", {"metadata": {"labels": {"team": "discovery"}}})
+    assert nightferry("train", "nightly").out.splitlines()[-1] == "nothing has left, and nothing waits"
+    held = {"because": "the window is closed; it opens Mon 01:00"}
+    api.put("releases", "payments-1", {"spec": {"policy": "payments"}, "status": {"phase": "Superseded"}})
+    api.put("releases", "payments-2", {"spec": {"policy": "payments"}, "status": {"phase": "Queued", "held": held}})
+    api.put("releases", "search-2", {"spec": {"policy": "search"}})
+    api.put("releases", "search-back", {"spec": {"policy": "search", "rollbackOf": "search-1"}})
+    api.put("releases", "orders-2", {"spec": {"policy": "orders"}})
+    assert nightferry("train", "nightly").out.splitlines()[3:] == [
+        "CAR       RELEASE     LEFT (Asia/Shanghai)  STANDS",
+        "payments  payments-2  -                     waits",
+        "  the window is closed; it opens Mon 01:00",
+        "search    search-2    -                     waits",
+        "  waits for the controller",
+    ]
