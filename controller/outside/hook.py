@@ -48,7 +48,8 @@ class Hook:
             return Outcome("refused", str(error))
         if not url:
             return Outcome("refused", f"{told.url_file} holds no address that begins with https:// or http://")
-        answer = self._line.send(url, body, signed(notice.id, body, secret, self._clock))
+        # A status is all that counts: what was taken must not be sent again for the sake of a long or slow answer.
+        answer = self._line.send(url, body, signed(notice.id, body, secret, self._clock), listens=False)
         if isinstance(answer, Failure):
             return Outcome("later", answer.message)
         if 200 <= answer.status < 300:

@@ -92,8 +92,8 @@ class Line:
         self._ca_file = ca_file
         self._own = threading.local()
 
-    def send(self, url: str, body: bytes, headers: dict[str, str]) -> Spoken | Failure:
-        """The answer as it came, or why there is none."""
+    def send(self, url: str, body: bytes, headers: dict[str, str], *, listens: bool = True) -> Spoken | Failure:
+        """The answer as it came, or why there is none. Who does not listen wants the status alone."""
         try:
             with wire.deadline(self._clock, self._timeout):
                 response = self._session(url).post(
@@ -105,7 +105,7 @@ class Line:
                     allow_redirects=False,
                 )
                 try:
-                    return Spoken(response.status_code, wire.read_body(response.raw, MAX_BODY))
+                    return Spoken(response.status_code, wire.read_body(response.raw, MAX_BODY) if listens else b"")
                 finally:
                     if not response.raw.closed:
                         response.close()

@@ -372,6 +372,19 @@ def test_a_receiver_that_does_not_take_it(answer: Any, expected: Outcome) -> Non
         assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        plain(b"x" * 100_000),
+        lambda _, line: line.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + b"x" * 900, 0.01),
+        lambda _, line: line.drip(b"HTTP/1.1 202 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno", 0.0),
+    ],
+)
+def test_a_receiver_that_has_taken_it_is_not_told_again_whatever_else_it_says(answer: Any) -> None:
+    with serving(answer) as server:
+        assert hook(server, timeout=2.0).send(NOTICE).state == "sent"
+
+
 def test_a_receiver_that_drips_is_left_in_time() -> None:
     with serving(lambda _, line: line.drip(b"HTTP/1.1 200 OK\r\n" * 100, 0.05)) as server:
         assert hook(server, timeout=0.4).send(NOTICE) == Outcome("later", "timed out")
