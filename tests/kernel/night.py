@@ -16,6 +16,7 @@ from controller.simulation.world import Trace, World
 from controller.slots import template_digest
 from tests.kernel.laws import Broken, judge_standing, judge_write
 from tests.kernel.memory import Memory, claim_of, moment, releases, remember
+from tests.kernel.states import Place, State
 
 REST = 46.0  # seconds without a write after which a night has come to rest: three ticks
 IDLE_TICKS = 3
@@ -144,6 +145,11 @@ class Night:
 
     # ------------------------------------------------------------------------------------------------ looking
 
+    @property
+    def place(self) -> Place:
+        """Nights that differ in any of these are not in the same state, or not under the same laws."""
+        return self.world.now, self.world.objects.version, self.memory.lying
+
     def ending(self) -> Ending:
         slots = {}
         ends = {}
@@ -158,26 +164,6 @@ class Night:
             elif kind == "HorizontalPodAutoscaler":
                 beside[name] = repr((obj["spec"], obj["metadata"].get("annotations") or {}))
         return Ending(ends, slots, beside, (self.world.now - self.world.started) / 60.0)
-
-    def same_as(self, other: Night) -> bool:
-        """Whether both worlds are in the same state, so that both nights go on alike."""
-        ours, theirs = self.world, other.world
-        return (
-            ours.now == theirs.now
-            and ours.objects.version == theirs.objects.version
-            and _dues(self.driver) == _dues(other.driver)
-            and ours.objects.items == theirs.objects.items
-            and ours.pods == theirs.pods
-            and ours.due == theirs.due
-            and ours.alerts == theirs.alerts
-            and ours.alerts_fault == theirs.alerts_fault
-            and ours.rng.bit_generator.state == theirs.rng.bit_generator.state
-            and ours.traffic.rng.bit_generator.state == theirs.traffic.rng.bit_generator.state
-        )
-
-
-def _dues(driver: Driver) -> list[tuple[str, list[float]]]:
-    return [(name, list(each.due.values())) for name, each in sorted(driver.controllers.items()) if not each.frozen]
 
 
 def begin(
@@ -201,7 +187,7 @@ class Told:
     ending: Ending
     points: list[Point]
     forks: dict[int, Night]  # by the index of the first request of the tick
-    known: dict[Place, list[tuple[Night, Ending]]] = field(default_factory=dict)  # states whose ending is known
+    known: dict[Place, list[tuple[State, Ending]]] = field(default_factory=dict)  # states whose ending is known
 
     def points_after(self, alike: Ready) -> list[Point]:
         """The requests from the first tick on before which the story was its own."""
@@ -228,46 +214,40 @@ def told(night: Night, minutes: float) -> Told:
     night.stay_idle()
     story = Told(ending, points, forks)
     for fork in forks.values():
+        state = State.of(fork.driver, fork.memory)
         for lying in (False, True):  # it was judged by the stricter laws
-            story.known.setdefault((*_place(fork)[:2], lying), []).append((fork, ending))
+            story.known.setdefault((*fork.place[:2], lying), []).append((state, ending))
     return story
 
 
 def with_faults(story: Told, faults: Mapping[int, Fault], minutes: float) -> tuple[Night, Ending]:
     """Run a night again with faults at these requests -> (the night, its ending).
 
-    Many faults leave the same world. Where a night is, after its last fault, in the very state of one that has been
-    run to its end already (the faultless one, or one with another fault), it ends as that one did.
+    Many faults leave the same world, at once or some ticks later. Where a night is, after its last fault, in the very
+    state of one that has been run to its end already (the faultless one, or one with other faults), it ends as that one
+    did.
     """
     night = story.before(min(faults)).fork(lambda point: faults.get(point.index))
     last = max(faults)
-    mark: list[Night] = []
+    passed: list[tuple[Place, State]] = []
     like: list[Ending] = []
 
     def met(at: Night) -> bool:
         if at.driver.requests <= last or any(each.frozen is not None for each in at.driver.controllers.values()):
             return False
-        like.extend(ending for known, ending in story.known.get(_place(at), ()) if at.same_as(known))
-        if not mark:
-            mark.append(at.fork())
+        place, state = at.place, State.of(at.driver, at.memory)
+        like.extend(ending for known, ending in story.known.get(place, ()) if state == known)
+        if not like:
+            passed.append((place, state))
         return bool(like)
 
     night.run(minutes, met)
-    if like:
-        return night, like[0]
-    ending = night.ending()
-    night.stay_idle()
-    for at in mark:
-        story.known.setdefault(_place(at), []).append((at, ending))
+    ending = like[0] if like else night.ending()
+    if not like:
+        night.stay_idle()
+    for place, state in passed:
+        story.known.setdefault(place, []).append((state, ending))
     return night, ending
-
-
-Place = tuple[float, int, bool]
-
-
-def _place(night: Night) -> Place:
-    """Nights that differ in any of these are not in the same state, or not under the same laws."""
-    return night.world.now, night.world.objects.version, night.memory.lying
 
 
 __all__ = ["Ending", "Night", "Told", "begin", "releases", "told", "with_faults"]
