@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from controller.release.vocabulary import Cause, Phase
 from tests.bench.decisions.rows import clopper_pearson
 from tests.bench.nights.mix import KINDS, Kind
-from tests.bench.nights.night import Told
+from tests.bench.nights.night import NEXT_HOURS, SENT_OFF, STOOD, Told
 from tests.bench.nights.train_night import TrainTold
 
 _BY_KIND: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
@@ -64,6 +64,8 @@ def page(alone: Sequence[Told], trains: Sequence[TrainTold], nights: int, seed: 
     yield ""
     yield from _trains(trains, nights)
     yield ""
+    yield from _parked([one for one in told if one.parked])
+    yield ""
     healthy = [one for one in told if not _BY_KIND[one.kind].harm]
     harmful = [one for one in told if _BY_KIND[one.kind].harm]
     yield _rate("false rollbacks", sum(map(false_rollback, healthy)), len(healthy), "1 % is promised")
@@ -111,7 +113,7 @@ def _trains(trains: Sequence[TrainTold], nights: int) -> Iterator[str]:
         ("arrived", sum(one.arrived for one in trains)),
         ("turned back", sum(one.turned for one in trains)),
         ("arrived, and called back with the train", sum(one.undone for one in trains)),
-        ("parked until the next night", sum(one.parked for one in trains)),
+        ("parked when its own hours ended", sum(one.parked for one in trains)),
         ("left behind", sum(behind.values())),
         *((f"  {why}", times) for why, times in behind.most_common()),
         ("lines stopped", sum(one.stopped for one in trains)),
@@ -120,6 +122,17 @@ def _trains(trains: Sequence[TrainTold], nights: int) -> Iterator[str]:
     )
     for name, number in rows:
         yield f"{name + ':':<46}{number:>12}"
+
+
+def _parked(told: Sequence[Told]) -> Iterator[str]:
+    """What became of those that stood still until their hours came again, or until a person saw them."""
+    heads = f"{'parked when their hours ended':<46}{'releases':>12}{'arrived':>9}{'turned back':>13}"
+    yield heads
+    for how in (NEXT_HOURS, SENT_OFF, STOOD):
+        of = [one for one in told if one.parked == how]
+        arrived = sum(one.phase is Phase.SUCCEEDED for one in of)
+        back = sum(one.phase in (Phase.ROLLED_BACK, Phase.NEEDS_HUMAN) for one in of)
+        yield f"{how + ':':<46}{len(of):>12}{arrived:>9}{back:>13}"
 
 
 def _flaws(alone: Sequence[Told], trains: Sequence[TrainTold]) -> list[tuple[str, ...]]:

@@ -7,14 +7,16 @@ from datetime import date, time
 
 import pytest
 
-from controller import begin
+from controller import begin, drive
 from controller.attempt import Attempt, parsed
+from controller.release.observation import Night
 from controller.release.record import Record
 from controller.release.vocabulary import Cause, Phase
+from tests.bench.nights import night as nights
 from tests.bench.nights.__main__ import dates
-from tests.bench.nights.fleet import Hours, fleet
+from tests.bench.nights.fleet import App, Hours, fleet
 from tests.bench.nights.mix import KINDS
-from tests.bench.nights.night import Told, flaws_of, night
+from tests.bench.nights.night import NEXT_HOURS, SENT_OFF, STOOD, Told, flaws_of, night
 from tests.bench.nights.tally import ZERO, false_rollback, faultless, missed, page
 
 SEED = 5
@@ -50,6 +52,38 @@ def test_a_start_outside_of_the_window_is_counted(monkeypatch: pytest.MonkeyPatc
     told = night(app, SPRING, BY_KIND["good"], SEED)
     assert told is not None and told.flaws[0].startswith("outside: Canary 0 ")
     assert not faultless([told])
+
+
+@pytest.mark.parametrize(("date_of", "how"), [(SPRING, SENT_OFF), (date(2025, 4, 4), NEXT_HOURS)])
+def test_a_release_that_is_parked_is_followed(monkeypatch: pytest.MonkeyPatch, date_of: date, how: str) -> None:
+    monkeypatch.setattr(nights, "LATE", 1.0)
+    told = night(a_parker(), date_of, BY_KIND["good"], SEED)
+    assert told is not None
+    assert (told.parked, told.phase, told.flaws) == (how, Phase.SUCCEEDED, ())
+    assert f"{how + ':':<46}{1:>12}{1:>9}{0:>13}" in list(page([told], [], 1, SEED))
+
+
+def test_a_release_that_is_parked_and_never_goes_on_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nights, "LATE", 1.0)
+    monkeypatch.setattr(nights, "_goes_on", lambda *_, **__: (STOOD, 0.0))
+    told = night(a_parker(), SPRING, BY_KIND["good"], SEED)
+    assert told is not None and [flaw.partition(":")[0] for flaw in told.flaws] == ["stuck"]
+    assert not faultless([told])
+
+
+def test_a_release_that_is_parked_and_goes_on_before_its_hours_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nights, "LATE", 1.0)
+    monkeypatch.setattr(drive, "night", lambda *_: Night())
+    told = night(a_parker(), SPRING, BY_KIND["good"], SEED)
+    assert told is not None and told.flaws[0].startswith("outside: Batch ")
+    assert not faultless([told])
+
+
+def a_parker() -> App:
+    """An app whose releases stand still when its window closes."""
+    hours = Hours("Europe/Berlin", frozenset(range(7)), time(1, 0), time(2, 0))
+    strategy = {"rolling": {"canary": 1, "batches": 3}}
+    return replace(fleet(SEED).alone[1], strategy=strategy, pods=4, load=100.0, hours=hours, on_close="park")
 
 
 def a_release(name: str, back: str = "") -> Attempt:

@@ -22,6 +22,7 @@ from controller.requests.outside import Deliver
 from tests.bench.nights import around
 from tests.bench.nights.fleet import Hours, Line, fleet
 from tests.bench.nights.mix import KINDS
+from tests.bench.nights.night import SENT_OFF
 from tests.bench.nights.tally import ZERO, faultless, page
 from tests.bench.nights.train_night import BEFORE, ROOM, Ask, Evening, TrainTold, a_car, run_night, train_night
 
@@ -38,13 +39,25 @@ def a_line(cars: int = 2) -> Line:
 
 
 def a_night(
-    *kinds: str, after: Sequence[int] = (), late: float = 0.0, stop: int = 0, away: bool = False, **spec: Any
+    *kinds: str,
+    after: Sequence[int] = (),
+    late: float = 0.0,
+    stop: int = 0,
+    away: bool = False,
+    parks_at: time | None = None,
+    **spec: Any,
 ) -> TrainTold:
     """One release of each kind, the first one goes before the others of `after`; nobody is killed.
 
-    `late`: seconds after the closing at which the last one is asked for, where that is not by day.
+    `late`: seconds after the closing at which the last one is asked for, where that is not by day. `parks_at`: when
+    hours of their own end for all of them.
     """
     line = a_line(len(kinds))
+    if parks_at is not None:
+        own = replace(HOURS, closes=parks_at)
+        strategy = {"rolling": {"canary": 1, "batches": 3}}  # sixteen minutes at least
+        cars = tuple(replace(app, strategy=strategy, hours=own, on_close="park") for app in line.cars)
+        line = replace(line, cars=cars)
     opens, closes = HOURS.night(SPRING) or (0.0, 0.0)
     names = [app.name for app in line.cars]
     first = {name: (names[0],) if place in after else () for place, name in enumerate(names)}
@@ -95,6 +108,13 @@ def test_a_train_that_is_rolled_back_whole() -> None:
 def test_a_controller_that_was_away_says_so_to_every_car() -> None:
     told = a_night("good", "good", away=True)
     assert (told.left, told.behind, told.flaws) == (0, (("the controller was away", 2),), ())
+
+
+def test_a_car_that_is_parked_is_sent_off_in_the_morning_and_the_night_ends() -> None:
+    told = a_night("good", parks_at=time(1, 22))
+    assert (told.left, told.arrived, told.parked, told.flaws) == (1, 1, 1, ())
+    assert [one.parked for one in told.cars] == [SENT_OFF]
+    assert f"{'sent off by a person:':<46}{1:>12}{1:>9}{0:>13}" in list(page([], [told], 1, SEED))
 
 
 def test_a_drawn_night_goes_through() -> None:

@@ -21,7 +21,7 @@ from policies.load import from_object
 from tests.bench.nights.around import Kills, surround
 from tests.bench.nights.fleet import SOURCE, App, Line, a_world, remember
 from tests.bench.nights.mix import Kind, kind_of
-from tests.bench.nights.night import LONGEST, TICK, Told, flaws_of, releases_of
+from tests.bench.nights.night import LONGEST, MORNING, SENT_OFF, STOOD, TICK, Told, flaws_of, parked, releases_of
 from tests.bench.nights.train_laws import Rules, TrainLaws
 
 TRAIN, ROOM = TrainKey("shop", "nightly"), "morning-room"
@@ -58,8 +58,9 @@ class Ask:
 class TrainTold:
     """What became of a night of a train.
 
-    undone: cars that had arrived and were taken back with the train. behind: those that did not leave, by why. again:
-    how often its report was told once more after a kill. flaws: as in `Told`.
+    undone: cars that had arrived and were taken back with the train. parked: cars whose own hours ended under way.
+    behind: those that did not leave, by why. again: how often its report was told once more after a kill. flaws: as in
+    `Told`.
     """
 
     line: int
@@ -125,8 +126,8 @@ def run_night(
                     meddle=kills)  # fmt: skip
     if evening.away:
         driver.controllers["a"].due = dict.fromkeys(keys, closes + 600.0)
-    _run(world, driver, laws, evening.asks, closes, rng)
-    return _told(line, day, world, laws, evening, kills)
+    stood = _run(world, driver, laws, evening.asks, closes, rng)
+    return _told(line, day, world, laws, evening, kills, stood)
 
 
 def _train(line: Line, day: date, rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
@@ -181,12 +182,16 @@ def _asks(line: Line, rng: np.random.Generator, opens: float, closes: float) -> 
 
 def _run(
     world: World, driver: Driver, laws: TrainLaws, asks: Sequence[Ask], closes: float, rng: np.random.Generator
-) -> None:
-    """To the end of the night, and until nothing moves any more."""
-    waiting = list(asks)
+) -> Mapping[str, str]:
+    """To the end of the night, and until nothing moves any more -> what became of those that were parked.
+
+    A person sends them off in the morning: their next hours are in another night of the train.
+    """
+    waiting, end = list(asks), closes
+    stood: dict[str, str] = {}
     later = {ask.name: float(rng.uniform(120.0, 2400.0)) for ask in asks if ask.kind.later is not None}
     kinds = {ask.name: (ask.app.name, ask.kind) for ask in asks}
-    while world.now < closes + LONGEST:
+    while world.now < end + LONGEST:
         while waiting and waiting[0].at <= world.now:
             _ask(world, waiting.pop(0), rng)
         for name in [name for name, after in later.items() if world.now >= laws.left.get(name, world.now) + after]:
@@ -195,8 +200,11 @@ def _run(
             kind.later(world, rng, app, name)
             del later[name]
         driver.run_to(world.now + TICK)
-        if world.now > closes + 900.0 and _quiet(world, laws, closes):
-            return
+        if world.now >= closes and _send_off(world, stood, morning=world.now >= closes + MORNING):
+            end = world.now + 2 * 3600.0
+        if world.now > closes + 900.0 and _quiet(world, laws, end):
+            break
+    return stood
 
 
 def _ask(world: World, ask: Ask, rng: np.random.Generator) -> None:
@@ -207,23 +215,31 @@ def _ask(world: World, ask: Ask, rng: np.random.Generator) -> None:
     remember(world, ask.app, ask.name)
 
 
+def _send_off(world: World, stood: dict[str, str], *, morning: bool) -> bool:
+    """Note what is parked -> whether it is the morning, and somebody has sent off what is."""
+    found = [one.name for one, record in releases_of(world) if parked(record) and stood.get(one.name) != SENT_OFF]
+    for name in found:
+        stood[name] = SENT_OFF if morning else STOOD
+        if morning:
+            world.edit("Release", name, {"spec": {"now": {"reason": "seen in the morning"}}})
+    return morning and bool(found)
+
+
 def _quiet(world: World, laws: TrainLaws, closes: float) -> bool:
     """Whether all have ended, or wait for another night, and nobody watches any more."""
     for _, record in releases_of(world):
         if record.phase not in ENDS and record.phase is not Phase.QUEUED:
-            return _parked(record) and world.now > closes + 3600.0
+            return False
     last = world.trace[-1].at if world.trace else world.started
     return (laws.reported is not None and world.now - last > 3000.0) or world.now > closes + 3600.0
-
-
-def _parked(record: Record) -> bool:
-    return record.held is not None and record.held.until is not None and record.phase in (Phase.CANARY, Phase.BATCH)
 
 
 # ------------------------------------------------------------------------------------------------- what came of it
 
 
-def _told(line: Line, day: date, world: World, laws: TrainLaws, evening: Evening, kills: Kills) -> TrainTold:
+def _told(
+    line: Line, day: date, world: World, laws: TrainLaws, evening: Evening, kills: Kills, stood: Mapping[str, str]
+) -> TrainTold:
     found, asks, away = releases_of(world), evening.asks, evening.away
     status = world.objects.items["ReleaseTrain", "shop", TRAIN.train].get("status") or {}
     night = status.get("night") or {}
@@ -246,6 +262,7 @@ def _told(line: Line, day: date, world: World, laws: TrainLaws, evening: Evening
                 max(0.0, record.since - ask.at) / 60.0,
                 excused=frozenset(excused | {Cause.SUPERSEDED} if newer else excused), rode=True,
                 called_back=record.cause is Cause.TRAIN_STOPPED or "-recall-" in back.get(ask.name, ""),
+                parked=stood.get(ask.name, ""),
             )
         )  # fmt: skip
         if record.phase is Phase.QUEUED:
@@ -253,14 +270,13 @@ def _told(line: Line, day: date, world: World, laws: TrainLaws, evening: Evening
             behind[why] += 1
             if not why:
                 flaws.append(f"unexplained: {ask.name} waits: {record.held}")
-    parked = sum(_parked(record) for record in records.values())
-    flaws += _night_flaws(world, night, laws, kills, parked=bool(parked), away=away)
+    flaws += _night_flaws(world, night, laws, kills, away=away)
     left = [records[name] for name in laws.left]
     return TrainTold(
         line.number, day, tuple(cars), len(left),
         sum(record.phase is Phase.SUCCEEDED for record in left),
         sum(record.phase in (Phase.ROLLED_BACK, Phase.NEEDS_HUMAN) for record in left),
-        sum(one.called_back and one.phase is Phase.SUCCEEDED for one in cars), parked,
+        sum(one.called_back and one.phase is Phase.SUCCEEDED for one in cars), len(stood),
         tuple(sorted(behind.items())), bool(night.get("stopped")), bool(night.get("recalled")), len(kills.struck),
         max(0, len(world.couriers.delivered) - 1), tuple(flaws),
     )  # fmt: skip
@@ -276,9 +292,7 @@ def _why(name: str, record: Record, night: dict[str, Any], *, away: bool) -> str
     return next((why for text in told for why, words in BEHIND if words in text), "")
 
 
-def _night_flaws(
-    world: World, night: dict[str, Any], laws: TrainLaws, kills: Kills, *, parked: bool, away: bool
-) -> list[str]:
+def _night_flaws(world: World, night: dict[str, Any], laws: TrainLaws, kills: Kills, *, away: bool) -> list[str]:
     """What is wrong with the end of the night itself."""
     flaws = []
     if away:
@@ -289,7 +303,7 @@ def _night_flaws(
             if record.phase is Phase.QUEUED and missed and not told:
                 flaws.append(f"told nobody: {one.name} missed its night")
         return flaws
-    if not night.get("closed") or not (night.get("over") or parked):
+    if not night.get("closed") or not night.get("over"):
         flaws.append(f"night without end: closed {night.get('closed')}, over {night.get('over')}")
     times = [notice.id for notice in world.couriers.delivered if notice.notifier == f"webhook/{ROOM}"]
     # A controller that is killed after it has told, and before it has noted so, tells once more under the same id.
