@@ -145,7 +145,7 @@ class GatewayApi:
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         rules = _rules(policy, seen)
         if rules is not None:
-            if write := rules.let_go(record, service_of(policy)):
+            if write := rules.let_go(record, seen, service_of(policy)):
                 return write
             if _unseen(rules):
                 return None

@@ -153,8 +153,11 @@ class IngressNginx:
         ingress = seen.objects.get(_own(policy))
         if ingress is not None:
             name, ref = service_of(policy), _own(policy)
-            if write := sides.let_go(ref, ingress, _leading_to(policy, ingress, name), f"{ref} leads to {name}"):
+            led = _leading_to(policy, ingress, name)
+            if write := sides.let_go(ref, ingress, led, f"{ref} leads to {name}", record, seen):
                 return write
+        if ingress is not None and record.origin != "restore" and sides.leader(ingress, seen):
+            return sides.delete_services(policy, seen)  # the canary is another release's by now
         return sides.deletion(seen, _canary(policy)) or sides.delete_services(policy, seen)
 
     def _towards_canary(

@@ -185,7 +185,7 @@ class Istio:
 
     def hand_back(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
         rules = _rules(policy, seen)
-        released = rules.let_go(record, service_of(policy)) if rules is not None else None
+        released = rules.let_go(record, seen, service_of(policy)) if rules is not None else None
         return released or self._without_subsets(policy, record, seen)
 
     def _without_subsets(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
@@ -199,7 +199,7 @@ class Istio:
         if not subsets and _SAVED_SUBSETS in sides.saved_fields(record, ref):
             subsets = None  # there was no such field
         changed = {"subsets": subsets} if subsets != found else {}
-        return sides.let_go(ref, rule, changed, f"{ref} without our subsets")
+        return sides.let_go(ref, rule, changed, f"{ref} without our subsets", record, seen)
 
 
 def is_host(host: str, service: str, namespace: str) -> bool:

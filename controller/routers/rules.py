@@ -55,9 +55,10 @@ class Rules:
         said = f"{self.ref} at weight {weight}"
         return sides.led(self.ref, self.own, {self.part: rules}, str(weight), record, seen, said)
 
-    def let_go(self, record: Record, service: str) -> ObjectWrite | None:
+    def let_go(self, record: Record, seen: Observation, service: str) -> ObjectWrite | None:
         """The write that leads the rules to the app's Service again; None where they do."""
-        return sides.let_go(self.ref, self.own, {self.part: self.joined(record)}, f"{self.ref} leads to {service}")
+        told = f"{self.ref} leads to {service}"
+        return sides.let_go(self.ref, self.own, {self.part: self.joined(record)}, told, record, seen)
 
     @property
     def _saved_at(self) -> str:

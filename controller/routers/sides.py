@@ -106,12 +106,23 @@ def fence(record: Record, seen: Observation, shows: str = "") -> dict[str, str]:
 
 def shown_by_us(obj: Object, seen: Observation) -> str:
     """What the object showed after our last write, by its fence; "" where it has none of this release."""
+    data = _fence_of(obj)
+    return str(data.get("shows", "")) if data.get("uid") == seen.uid else ""
+
+
+def leader(obj: Object, seen: Observation) -> str:
+    """The release whose fence an object carries, where it is another one; else ""."""
+    data = _fence_of(obj)
+    return str(data.get("release", "")) if data.get("uid") not in (None, seen.uid) else ""
+
+
+def _fence_of(obj: Object) -> Mapping[str, Any]:
     text = ((obj.get("metadata") or {}).get("annotations") or {}).get(CLAIM_ANNOTATION)
     try:
         data = json.loads(text) if isinstance(text, str) else {}
     except ValueError:
-        return ""
-    return str(data.get("shows", "")) if isinstance(data, dict) and data.get("uid") == seen.uid else ""
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def reversal(ref: Ref, obj: Object | None, seen: Observation, shows: str) -> tuple[str, ...]:
@@ -136,15 +147,18 @@ def led(
     return PatchObject(ref, version_of(obj), patch, summary) if patch else None
 
 
-def let_go(ref: Ref, obj: Object, spec: Mapping[str, Any], summary: str) -> PatchObject | None:
+def let_go(
+    ref: Ref, obj: Object, spec: Mapping[str, Any], summary: str, record: Record, seen: Observation
+) -> PatchObject | None:
     """The patch that gives an object these fields of its spec and takes our fence away; None where neither is needed.
 
-    A None in `spec` takes the field away.
+    A None in `spec` takes the field away. The fence of another release stays, unless this one restores.
     """
     patch: dict[str, Any] = {}
     if any((obj.get("spec") or {}).get(key) != value for key, value in spec.items()):
         patch["spec"] = dict(spec)
-    if CLAIM_ANNOTATION in ((obj.get("metadata") or {}).get("annotations") or {}):
+    fenced = CLAIM_ANNOTATION in ((obj.get("metadata") or {}).get("annotations") or {})
+    if fenced and (record.origin == "restore" or not leader(obj, seen)):
         patch["metadata"] = {"annotations": {CLAIM_ANNOTATION: None}}
         summary = summary if "spec" in patch else f"release the claim on {ref}"
     return PatchObject(ref, version_of(obj), patch, summary) if patch else None

@@ -35,7 +35,7 @@ from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Cause, HoldReason, Phase, Role
 from controller.requests.looks import Neighbours, Permission
 from controller.routers import ROUTERS, Gone, Router, Shown
-from controller.routers.sides import ROLES, hash_of
+from controller.routers.sides import ROLES, hash_of, leader
 from controller.strategies import claims
 from controller.strategies.stages import HAND_BACK, handing_back, stage_name
 from controller.strategies.twin import Twin
@@ -83,6 +83,8 @@ class Routed(Twin):
             return finding
         if problem := self._router.problems(policy, seen):
             return Refusal(problem)
+        if another := self._led_by_another(policy, seen):
+            return Wait(HoldReason.NOT_OBSERVED, another)
         shown = self._router.shows(policy, seen)
         if isinstance(shown, Shown) and shown.unseen:
             # A router that does not act shows no weight: neither a batch nor the way back would ever be settled.
@@ -144,7 +146,7 @@ class Routed(Twin):
         self, record: Record, seen: Observation, policy: ReleasePolicySpec, change: PatchSlot | None, *, still: bool
     ) -> SlotWrite | ObjectWrite | None:
         shown = self._router.shows(policy, seen)
-        if isinstance(shown, Gone):
+        if isinstance(shown, Gone) or self._waits(record, seen, policy, shown):
             return None
         if still and not shown.pinned and shown.weight == 0:
             return None  # nothing is split yet, and a hold begins nothing
@@ -173,7 +175,7 @@ class Routed(Twin):
         if not super().unrestored(record, seen, policy):
             return change or self._let_go(record, seen, policy)
         shown = self._router.shows(policy, seen)
-        if isinstance(shown, Gone):
+        if isinstance(shown, Gone) or self._waits(record, seen, policy, shown):
             return change
         if write := self._router.stamp(policy, record, seen):
             return write
@@ -258,6 +260,23 @@ class Routed(Twin):
         gone = min(slot.replicas - change.replicas, self._ready(seen, policy, role) - least + unready)
         return _scaled(record, seen, slot, role, slot.replicas - gone) if gone > 0 else None
 
+    def _waits(self, record: Record, seen: Observation, policy: ReleasePolicySpec, shown: Shown) -> str:
+        """Why nothing is split yet: another release was first. What is split already stays ours, and a restore takes
+        over what another release has left."""
+        ours = record.origin == "restore" or shown.pinned or shown.weight > 0
+        return "" if ours else self._led_by_another(policy, seen)
+
+    def _led_by_another(self, policy: ReleasePolicySpec, seen: Observation) -> str:
+        """Apps can share a route, rule by rule, and two releases would take its fence from each other for ever."""
+        for ref, _, _ in self._router.borrows(policy):
+            obj = seen.objects.get(ref)
+            if obj is not None and (release := leader(obj, seen)):
+                return (
+                    f"{ref} is led by release {release}: one release at a time moves it. Where that one needs a "
+                    "person, `nightferry restore` of its app gives it back"
+                )
+        return ""
+
     # --------------------------------------------------------------------------------------------- settled?
 
     def unsettled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
@@ -267,6 +286,8 @@ class Routed(Twin):
             return super().unsettled(record, seen, policy) or self._kept(record, seen, policy)
         if isinstance(shown, Gone):
             return shown.because
+        if why := self._waits(record, seen, policy, shown):
+            return why
         if why := super().unsettled(record, seen, policy):
             return why
         weight = stage.weight or 0

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
 
 from controller.findings import Wait
-from controller.release.names import Ref
+from controller.release.names import CLAIM_ANNOTATION, Ref
+from controller.release.plan import CreateObject, PatchObject
+from controller.release.record import Record
+from controller.release.vocabulary import Phase
 from controller.requests.looks import Neighbours
-from controller.routers import Gone, Shown
-from controller.routers.sides import RELEASE_ANNOTATION, side_name
+from controller.routers import Gone, Shown, sides
+from controller.routers.sides import RELEASE_ANNOTATION, fence, side_name
 from controller.strategies.routed import Routed
+from policies.traffic import RouterKind
 from tests.controller.routers.objects import DESTINATION_RULE, HTTP_ROUTE, INGRESS, VIRTUAL_SERVICE
 from tests.controller.routers.store import Object, Store
 from tests.controller.routers.test_golden import CASES
@@ -409,3 +415,59 @@ def test_a_canary_whose_weight_somebody_changed_is_named() -> None:
     assert [name.partition("@")[0] for name in store.router.undone(store.policy, store.seen)] == [
         "Ingress checkout-canary"
     ]
+
+
+# ------------------------------------------------------------------------------------ two apps, one object
+
+KINDS: dict[str, RouterKind] = {NGINX: "ingressNginx", GATEWAY: "gatewayAPI", ISTIO: "istio"}
+
+
+def led_by_another(case: str) -> Store:
+    """The objects of an app before its first split, and a route that the release of another app has led since."""
+    store = a_store(case)
+    other = replace(store.seen, release="cart-v7", uid="another-uid")
+    edit(store, OWN[case], lambda obj: obj["metadata"].setdefault("annotations", {}).update(fence(Record(), other)))
+    return store
+
+
+def moving(store: Store, **changes: Any) -> Record:
+    changes = {"phase": Phase.CANARY, "stage": 0, "desired": 10, **changes}
+    return replace(store.record, **changes)
+
+
+@pytest.mark.parametrize("case", [NGINX, GATEWAY, ISTIO])
+def test_a_route_that_another_release_leads_is_waited_for(case: str) -> None:
+    store, strategy = led_by_another(case), Routed(KINDS[case])
+    store.contenders = 0
+    finding = strategy.problems(store.policy, store.seen, Neighbours())
+    assert isinstance(finding, Wait) and "is led by release cart-v7" in finding.because
+    # Both may have passed preflight in the same second: whoever comes second moves nothing.
+    record = moving(store)
+    assert "cart-v7" in strategy.unsettled(record, store.seen, store.policy)
+    plan = strategy.move(record, store.seen, store.policy, still=False)
+    assert not plan.moves and not any(isinstance(each, CreateObject | PatchObject) for each in plan.writes)
+
+
+@pytest.mark.parametrize("case", [NGINX, GATEWAY, ISTIO])
+def test_what_another_release_leads_is_not_given_back_but_by_a_restore(case: str) -> None:
+    store = led_by_another(case)
+    canary = Ref("Ingress", "checkout-canary")
+    if case == NGINX:
+        store.put({"kind": "Ingress", "metadata": sides.marked(canary.name, "cart", store.seen), "spec": {}})
+    before = copy.deepcopy(store.objects)
+    assert store.router.hand_back(store.policy, moving(store), store.seen) is None
+    assert store.objects == before
+    write = store.router.hand_back(store.policy, moving(store, origin="restore"), store.seen)
+    assert isinstance(write, PatchObject) and write.ref == OWN[case]
+    assert write.patch["metadata"] == {"annotations": {CLAIM_ANNOTATION: None}}
+
+
+@pytest.mark.parametrize("case", [NGINX, GATEWAY, ISTIO])
+def test_who_has_split_a_route_keeps_it(case: str) -> None:
+    store, strategy = a_store(case), Routed(KINDS[case])
+    store.prepare()
+    store.steer(10)
+    other = replace(store.seen, release="cart-v7", uid="another-uid")
+    edit(store, OWN[case], lambda obj: obj["metadata"]["annotations"].update(fence(Record(), other)))
+    writes = strategy.move(moving(store), store.seen, store.policy, still=False).writes
+    assert OWN[case] in [each.ref for each in writes if isinstance(each, PatchObject)]
