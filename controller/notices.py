@@ -23,6 +23,7 @@ from controller.release.names import AppKey
 from controller.release.record import Entry, Notice, Record
 from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase
 from controller.requests.outside import Deliver, Delivery
+from controller.typed import reader
 from policies.notify import Event, NotifyRoute
 from policies.release import ReleaseSpec
 
@@ -30,6 +31,7 @@ MOST_NOTICES = 40  # kept in a record; beyond it those go first that are done, t
 MOST_WORDS = 512  # characters of the reason
 PATIENCE = 24 * 3600.0  # seconds after which a notice that could not be sent is given up
 GIVEN_UP = "NoticeFailed"
+_read = reader(Notice)
 _ENDINGS: Mapping[str, Event] = {
     Phase.SUCCEEDED.value: "succeeded",
     Phase.ROLLED_BACK.value: "rolledBack",
@@ -67,7 +69,7 @@ def rescued(status: Mapping[str, Any]) -> tuple[Notice, ...]:
     found: list[Notice] = []
     for each in raw if isinstance(raw, list) else ():
         try:
-            found.append(msgspec.convert(each, Notice))
+            found.append(_read(each))
         except msgspec.ValidationError:
             continue
     return tuple(found[-MOST_NOTICES:])

@@ -6,7 +6,7 @@ import base64
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from analysis.band import LearnedBand
 from analysis.learned import LearnedCounts, LearnedLatency, LearnedLevels, NotLearned, Variation
 from controller.baseline.value import Baseline, Excluded, Present
+from controller.typed import reader
 
 _PLAIN = 48 * 1024  # characters up to which the payload stays readable JSON
 _MOST_INFLATED = 4 * 1024 * 1024  # bytes; a payload that grows beyond it was not written by us
@@ -112,10 +113,10 @@ def _decoded(text: bytes) -> Baseline:
         start=start,
         end=end,
         coverage=coverage,
-        excluded=tuple(Excluded(*one) for one in msgspec.convert(data["excluded"], list[tuple[float, float, str]])),
-        gates={name: _unpacked(one, _GATES) for name, one in data["gates"].items()},
-        bands={name: _unpacked(one, _BANDS) for name, one in data["bands"].items()},
-        present=None if present is None else msgspec.convert(present, Present),
+        excluded=tuple(Excluded(*one) for one in _excluded(data["excluded"])),
+        gates={name: _unpacked(one, _READ_GATES) for name, one in data["gates"].items()},
+        bands={name: _unpacked(one, _READ_BANDS) for name, one in data["bands"].items()},
+        present=None if present is None else _present(present),
     )
 
 
@@ -126,12 +127,12 @@ def _named(value: Any) -> Any:
     return [_named(one) for one in value] if isinstance(value, list) else value
 
 
-def _unpacked(packed: dict[str, Any], types: Mapping[str, type[Any]]) -> Any:
+def _unpacked(packed: dict[str, Any], readers: Mapping[str, Callable[[Any], Any]]) -> Any:
     content = dict(packed)
     kind = content.pop("is")
-    if kind not in types:
+    if kind not in readers:
         raise Distrusted(f"something learned is called {kind!r:.40}")
-    found = msgspec.convert(content, types[kind])
+    found = readers[kind](content)
     if fault := _nonsense(found):
         raise Distrusted(f"{kind}: {fault}")
     return found
@@ -144,6 +145,9 @@ _GATES: Mapping[str, type[Any]] = {
     "nothing": NotLearned,
 }
 _BANDS: Mapping[str, type[Any]] = {"band": LearnedBand, "nothing": NotLearned}
+_READ_GATES = {name: reader(kind) for name, kind in _GATES.items()}
+_READ_BANDS = {name: reader(kind) for name, kind in _BANDS.items()}
+_excluded, _present = reader(list[tuple[float, float, str]]), reader(Present)
 _NAMES: Mapping[type[Any], str] = {kind: name for name, kind in (*_GATES.items(), *_BANDS.items())}
 
 

@@ -63,6 +63,9 @@ class _Said(msgspec.Struct):
     error: str
 
 
+_said = msgspec.json.Decoder(_Said)
+
+
 class _Refused(Exception):
     """An answer with another status than 200."""
 
@@ -194,7 +197,7 @@ class Transport:
         if kind is FailureKind.THROTTLED and wait is None:
             wait = 1.0
         try:
-            said = wire.one_line(msgspec.json.decode(refused.body, type=_Said).error, EXCERPT)
+            said = wire.one_line(_said.decode(refused.body).error, EXCERPT)
         except (msgspec.DecodeError, RecursionError):
             said = excerpt(refused.body)
         message = f"source {self._settings.name}: HTTP {refused.status}: {self.hidden(said)}"

@@ -11,8 +11,10 @@ import msgspec
 from controller.morning.value import Report
 from controller.morning.words import summary
 from controller.record import rfc3339
+from controller.typed import reader
 
 VERSION = 1
+_read = reader(Report, strict=False)
 _TIMES = frozenset(
     {"since", "until", "made", "asked", "began", "turned", "ended", "at", "first", "last", "opened", "closes"}
 )
@@ -38,7 +40,7 @@ def payload_of(report: Report) -> dict[str, Any]:
 
 def report_from(payload: Mapping[str, Any]) -> Report:
     """The report in a payload. Raises msgspec.ValidationError for one that `payload_of` did not make."""
-    return msgspec.convert(payload["report"], Report, strict=False)
+    return _read(payload["report"])
 
 
 def _timed(value: Any, key: str = "") -> Any:
