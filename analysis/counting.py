@@ -183,10 +183,14 @@ def _grid(terms: Mapping[str, Iterable[CounterSeries]], frame: Frame) -> _Grid |
     lookup: dict[_Key, tuple[npt.NDArray[np.int64], FloatArray]] = {}
     # Most series of an answer have the very same instants: their places are worked out once.
     places: dict[tuple[float, ...], npt.NDArray[np.int64] | None] = {}
+    times: tuple[float, ...] | None = None
+    index: npt.NDArray[np.int64] | None = None
     for key, one in series.items():
-        if one.times not in places:
-            places[one.times] = _places(one.times, start, frame.window)
-        index = places[one.times]
+        if one.times is not times:  # to find them again costs about as much as to count them: buckets share theirs
+            times = one.times
+            if times not in places:
+                places[times] = _places(times, start, frame.window)
+            index = places[times]
         if index is None:
             return Absence(NoData.MISALIGNED, f"{key[0]} of pod {one.pod} is off the common instants{_part(one)}")
         lookup[key] = (index, np.asarray(one.values, dtype=np.float64))
@@ -243,13 +247,18 @@ def _doubt(one: CounterSeries, bound: float | None, *, histogram: bool) -> tuple
         return NoData.WRONG_TYPE, f"{{}} is {'not ' if histogram else ''}a bucket of a histogram"
     if histogram and one.stratum is not None:
         return NoData.WRONG_TYPE, "{}: buckets must be summed over every label but the pod"
-    if not all(map(math.isfinite, one.values)) or not all(map(math.isfinite, one.times)):
+    if not _finite(one.values) or not _finite(one.times):
         return NoData.NON_FINITE, "{} holds a value that is not a finite number"
     if one.values and min(one.values) < 0.0:
         return NoData.NEGATIVE, "{} holds a negative count"
     if not all(map(operator.lt, one.times, one.times[1:])):
         return NoData.DUPLICATE, "{} has an instant twice or out of order"
     return None, ""
+
+
+def _finite(values: tuple[float, ...]) -> bool:
+    """Whether all of them are; a finite sum needs no second look, as one that is not may only be too large."""
+    return math.isfinite(sum(values)) or all(map(math.isfinite, values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from policies.kept import kept
 from policies.values import Duration, Wait
 from policies.windows import Freeze, Window
 
@@ -40,6 +41,7 @@ class Opening:
         return self.closes - self.opens
 
 
+@kept
 def opening_of(window: Window, day: date) -> Opening | None:
     """The opening that belongs to a date, if the window opens on it."""
     if day.weekday() not in window.days.numbers:

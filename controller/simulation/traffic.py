@@ -196,13 +196,11 @@ class Traffic:
         factor = np.exp([meter.pod_noise + meter.window_noise for _, meter in due])
         failed = self.rng.binomial(arrived, np.minimum(1.0, errors * factor))
         slow = np.cumsum(self.rng.multinomial(arrived, shares), axis=1)
-        for row, (_, meter) in enumerate(due):
-            meter.flow -= float(arrived[row])
-            meter.counters[0] += arrived[row]
-            meter.counters[1] += failed[row]
-            meter.counters[_BUCKETS] += slow[row]
-        for (name, meter), served, bad in zip(due, arrived.tolist(), failed.tolist(), strict=True):
-            meter.counters[_ORDERS] += 0.5 * (served - bad) * streams[name].orders
+        orders = np.array([streams[name].orders for name, _ in due])
+        more = np.column_stack([arrived, failed, slow, 0.5 * (arrived - failed) * orders])
+        for (name, meter), served, fresh in zip(due, arrived.tolist(), more, strict=True):
+            meter.flow -= served
+            meter.counters[:_HELD] += fresh
             meter.held = streams[name].memory
 
     def restart(self, pod: str) -> None:
@@ -229,6 +227,7 @@ class Traffic:
         """The store's answer: at each instant the newest sample that is fresh enough, or nothing."""
         steps = math.floor((ask.end - ask.start) / ask.step + 1e-6)
         instants = np.array([ask.start + ask.step * n for n in range(steps + 1)], dtype=np.float64)
+        whole = tuple(instants.tolist())
         if isinstance(ask, FetchTotals):
             return self._totals(ask, instants)
         fresh = ask.fresh_within if isinstance(ask, FetchCounts) else 2.0 * self.scrape
@@ -236,14 +235,16 @@ class Traffic:
         sets = set(ask.replica_sets)
         series: list[CounterSeries] = []
         if isinstance(ask, FetchCounts) and ask.values:
-            series = [one for value in ask.values for one in self._of_version(value, instants, ask.term)]
+            series = [one for value in ask.values for one in self._of_version(value, instants, whole, ask.term)]
         for pod, kept in sorted(self.samples.items()):
             if pod.rpartition("-")[0] in sets and (rows := kept.newest(seen)) is not None:
-                series += _series(pod, rows, instants, ask.term)
+                series += _series(pod, rows, instants, whole, ask.term)
         counts = Counts(tuple(series))
         return counts if self.hostile is None else self.hostile(ask, counts)
 
-    def _of_version(self, value: str, instants: FloatArray, term: Term) -> list[CounterSeries]:
+    def _of_version(
+        self, value: str, instants: FloatArray, whole: tuple[float, ...], term: Term
+    ) -> list[CounterSeries]:
         """What an edge counted for one version: all pods of a template's hash as one series, gone ones included."""
         of_version = [kept for pod, kept in self.samples.items() if pod.split("-")[-2:-1] == [value]]
         sight = Sight.of(instants, _FOREVER, self.scrape)
@@ -252,7 +253,7 @@ class Traffic:
             return []
         seen = ~np.all([np.isnan(each[:, 0]) for each in rows], axis=0)
         together = np.sum([np.nan_to_num(each) for each in rows], axis=0)
-        return _series(value, np.where(seen[:, None], together, np.nan), instants, term)
+        return _series(value, np.where(seen[:, None], together, np.nan), instants, whole, term)
 
     def _totals(self, ask: FetchTotals, instants: FloatArray) -> Totals:
         """One number for all pods of the Deployments, as the store's own functions have it; the past before that."""
@@ -317,17 +318,25 @@ def _total(of: GateKind, now: FloatArray, then: FloatArray) -> float:
             return low + (BOUNDS[place] - low) * inside
 
 
-def _series(pod: str, rows: FloatArray, instants: FloatArray, term: Term) -> list[CounterSeries]:
-    """The series of one pod. Counters without a value yet (no scrape, or no error so far) have no sample."""
+def _series(
+    pod: str, rows: FloatArray, instants: FloatArray, whole: tuple[float, ...], term: Term
+) -> list[CounterSeries]:
+    """The series of one pod. Counters without a value yet (no scrape, or no error so far) have no sample.
+
+    whole: all the instants as a tuple, which most of the series share.
+    """
     column = _COLUMN[term]
     present = rows[:, column] > 0.0 if term == "errors" else ~np.isnan(rows[:, column])
     if not present.any():
         return []
-    times = tuple(instants[present].tolist())
+    if present.all():
+        times = whole
+    else:
+        times, rows = tuple(instants[present].tolist()), rows[present]
     if term == "buckets":
-        table = rows[present, _BUCKETS].T.tolist()
+        table = rows[:, _BUCKETS].T.tolist()
         return [CounterSeries(pod, le, times, tuple(values)) for le, values in zip(LE, table, strict=True)]
-    return [CounterSeries(pod, None, times, tuple(rows[present, column].tolist()))]
+    return [CounterSeries(pod, None, times, tuple(rows[:, column].tolist()))]
 
 
 # ------------------------------------------------------------------------------------------- hostile answers

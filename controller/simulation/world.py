@@ -349,10 +349,14 @@ class World:
             self.remember()
 
     def _count(self) -> None:
+        of_version: dict[str, Stream] = {}
         streams = {}
         for pod in self.pods.values():
-            how = self.behaviour(pod.version)
-            streams[pod.name] = Stream(how.errors, how.latency, how.orders, how.memory)
+            stream = of_version.get(pod.version)
+            if stream is None:
+                how = self.behaviour(pod.version)
+                stream = of_version[pod.version] = Stream(how.errors, how.latency, how.orders, how.memory)
+            streams[pod.name] = stream
         self.traffic.count(streams)
 
     # ------------------------------------------------------------------------------------------------ noticing

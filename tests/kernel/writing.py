@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from controller.accompanied import Accompanied
 from controller.record import read_record
 from controller.release.names import CLAIM_ANNOTATION
@@ -140,12 +142,18 @@ def intent_first(now: Moment) -> str:
 def no_secret(now: Moment) -> str:
     if isinstance(now.request, WriteSlot):
         return ""  # the template itself carries it, there where the owner put it
-    return "it stands in a write" if SECRET in repr(now.request) else ""
+    request = now.request
+    # A record is most of what is ever written, and is JSON; its words are the same there.
+    if isinstance(request, WriteRecord):
+        return "it stands in a record" if SECRET.encode() in msgspec.json.encode(request) else ""
+    return "it stands in a write" if SECRET in repr(request) else ""
 
 
 def bounded_record(now: Moment) -> str:
     if not isinstance(now.request, WriteRecord):
         return ""
+    if 6 * len(msgspec.json.encode(now.request.status)) <= MOST_RECORD:
+        return ""  # written out with blanks and escapes it has at most six times the bytes
     size = len(json.dumps(now.request.status))
     return f"{size} bytes" if size > MOST_RECORD else ""
 
