@@ -243,6 +243,8 @@ class Run:
         known = {"contender": new.replica_sets if new is not None else (),
                  "incumbent": old.replica_sets if old is not None else ()}  # fmt: skip
         sets = scene.replica_sets(cast["incumbent"])
+        if not known["incumbent"]:  # not looked at yet: all pods there are, but for the contender's
+            known["incumbent"] = tuple(each.name for each in sets if each.name not in known["contender"])
         there = world.pods_of(cast["incumbent"], self.namespace)
         return (
             {role: sum(each.replicas for each in sets if each.name in names) for role, names in known.items()},
