@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -47,6 +47,10 @@ class LevelModel:
     settings: Settings
     totals: FloatArray
     counts: FloatArray
+    # Each replay is walked several times over, and most of a walk was making these anew.
+    _without: dict[tuple[int, frozenset[str]], tuple[Reference, dict[str, float]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def margin(self) -> float:
@@ -59,6 +63,12 @@ class LevelModel:
         A pod that lived in this segment alone keeps its level in the reference, for it is one that a healthy pod had;
         but it has none to drift from.
         """
+        found = self._without.get((segment, out))
+        if found is None:
+            found = self._without[segment, out] = self._made_without(segment, out)
+        return found
+
+    def _made_without(self, segment: int, out: frozenset[str]) -> tuple[Reference, dict[str, float]]:
         many = self.counts.sum(axis=1) - self.counts[:, segment]
         outside = (self.totals.sum(axis=1) - self.totals[:, segment]) / np.maximum(many, 1.0)
         whole = self.totals.sum(axis=1) / np.maximum(self.counts.sum(axis=1), 1.0)
