@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
@@ -55,6 +56,7 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     began = clock.monotonic()
     configure(clock.now, debug=process.debug)
     log = structlog.get_logger("nightferry")
+    faulthandler.enable()  # a fault below Python would else end the process without a word
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

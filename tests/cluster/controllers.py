@@ -66,6 +66,12 @@ class Controller:
         """Whether the process is alive."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def crashed(self) -> str:
+        """How the process ended, if nobody had asked it to and it was no good end; else ""."""
+        code = self._child.poll() if self._child is not None else None
+        return f"the controller ended by itself with code {code}" if code else ""
+
     def start(self, *, wait: bool = True) -> None:
         """Starts the process, and waits until it says that it is ready."""
         if self.running:

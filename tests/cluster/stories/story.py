@@ -391,7 +391,7 @@ class Story:
     def report(self) -> Iterator[tuple[str, str]]:
         """What to show of a story that failed: (title, text)."""
         if self.controller is not None:
-            yield "controller log", self.controller.tail(80)
+            yield "controller log", f"{self.controller.tail(80)}\n{self.controller.crashed}"
         sightings = [str(one) for name in self.releases.names() for one in self.releases.of(name)]
         yield "releases", "\n".join(sightings[-60:])
         with contextlib.suppress(RuntimeError):
@@ -433,6 +433,7 @@ def told(bed: Bed, site: Site, scratch: Path, node: pytest.Item) -> Iterator[Sto
     node.stash[STORY] = story
     try:
         yield story
+        assert story.controller is None or not story.controller.crashed, story.controller.crashed
         if not node.stash.get(FAILED, False) and (figures := measure(story)) is not None:
             node.user_properties.append((PROPERTY, shown(figures)))
             assert figures.broken(may_restart=story.may_restart) == []
