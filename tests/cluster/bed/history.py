@@ -1,6 +1,6 @@
-"""The watch history: what happened to the Deployments and pods of a namespace, as the API server's own watch tells it.
+"""The watch history of a namespace: what happened to its Deployments, ReplicaSets and pods, as the API server tells it.
 
-Every event is kept. etcd numbers all writes of all kinds in one order, the resourceVersion, so the two watches are
+Every event is kept. etcd numbers all writes of all kinds in one order, the resourceVersion, so the watches are
 merged by it, and the history is a list of moments: after each single write, how many replicas were ordered and how
 many pods were ready. A pod counts as ready when its Ready condition is true and nobody has asked for its deletion.
 """
@@ -46,6 +46,7 @@ class History:
         self._api = api
         self._paths = {
             "Deployment": f"/apis/apps/v1/namespaces/{namespace}/deployments",
+            "ReplicaSet": f"/apis/apps/v1/namespaces/{namespace}/replicasets",
             "Pod": f"/api/v1/namespaces/{namespace}/pods",
         }
         self._seen: list[_Seen] = []
@@ -101,7 +102,7 @@ class History:
     # Answers.
 
     def events(self, kind: str, name: str | None = None) -> list[WatchEvent]:
-        """The recorded events of a kind ("Deployment", "Pod"), of one object when it is named."""
+        """The recorded events of a kind ("Deployment", "ReplicaSet", "Pod"), of one object when it is named."""
         return [
             one.event
             for one in self._ordered()
@@ -113,19 +114,19 @@ class History:
         self._raise_fault()
         return self._deployments.get(name)
 
-    def timed_events(self, kind: str) -> list[tuple[float, WatchEvent]]:
-        """The recorded events of a kind with the seconds since the start, 0 for what was there already."""
-        return [(one.seconds, one.event) for one in self._ordered() if one.event.object["kind"] == kind]
+    def timed_events(self, *kinds: str) -> list[tuple[float, WatchEvent]]:
+        """The recorded events of some kinds with the seconds since the start, 0 for what was there already."""
+        return [(one.seconds, one.event) for one in self._ordered() if one.event.object["kind"] in kinds]
 
     def moments(self) -> list[Moment]:
         """The state after each write, in the order of the writes; the first moment is the state at the start."""
         state: State = {}
         found: list[Moment] = []
-        for one in self._ordered():
-            take_event(state, one.event)
-            if one.seconds == 0.0:
+        for seconds, event in self.timed_events("Deployment", "Pod"):
+            take_event(state, event)
+            if seconds == 0.0:
                 found.clear()
-            found.append(moment_of(state, one.event, one.seconds))
+            found.append(moment_of(state, event, seconds))
         return found
 
     def lowest_ready(self) -> Moment:
@@ -176,9 +177,9 @@ class History:
     def created_pods(self, deployment: str) -> list[str]:
         """Names of the Deployment's pods that were created after the start."""
         return [
-            str(one.event.object["metadata"]["name"])
-            for one in self._ordered()
-            if one.event.kind == "ADDED" and one.seconds > 0 and deployment_of(one.event.object) == deployment
+            str(event.object["metadata"]["name"])
+            for seconds, event in self.timed_events("Pod")
+            if event.kind == "ADDED" and seconds > 0 and deployment_of(event.object) == deployment
         ]
 
     def writes_by_manager(self) -> Counter[str]:

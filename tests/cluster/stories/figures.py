@@ -55,7 +55,11 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """The app's pods after one event: ready ones by ReplicaSet, and all that nobody asked to go."""
+    """The app's pods after one event: ready ones by ReplicaSet, and all that nobody asked to go.
+
+    A ReplicaSet that has more pods than it is to have was asked to let the rest go, whichever of them that will be:
+    another one may grow in that moment, and Kubernetes promises D + S of what is asked for.
+    """
 
     seconds: float
     ready: Counter[str]
@@ -74,7 +78,7 @@ def measure(story: Story) -> Figures | None:
     """The figures of a story; None for one without a release, or whose pods stayed what they were."""
     names = story.releases.names()
     events = story.history.timed_events("Pod")
-    instants = list(_instants(events))
+    instants = list(_instants(story.history.timed_events("ReplicaSet", "Pod")))
     if not names or not instants:
         return None
     reached = story.reached
@@ -100,23 +104,27 @@ def _replica_set(pod: Object) -> str:
 def _instants(events: Sequence[tuple[float, WatchEvent]]) -> Iterator[Instant]:
     """The state at the start, then the state after each event."""
     there: dict[str, Object] = {}
+    wanted: dict[str, int] = {}
     started = False
     for seconds, event in events:
         if seconds > 0 and there and not started:
-            yield _instant(0.0, there)
+            yield _instant(0.0, there, wanted)
         started = started or (seconds > 0 and bool(there))
         uid = event.object["metadata"]["uid"]
-        if event.kind == "DELETED":
+        if event.object["kind"] == "ReplicaSet":
+            wanted[event.object["metadata"]["name"]] = event.object["spec"]["replicas"]
+        elif event.kind == "DELETED":
             there.pop(uid, None)
         elif _replica_set(event.object):
             there[uid] = event.object
         if started:
-            yield _instant(seconds, there)
+            yield _instant(seconds, there, wanted)
 
 
-def _instant(seconds: float, there: dict[str, Object]) -> Instant:
-    staying = [pod for pod in there.values() if "deletionTimestamp" not in pod["metadata"]]
-    return Instant(seconds, Counter(_replica_set(pod) for pod in staying if is_ready(pod)), len(staying))
+def _instant(seconds: float, there: dict[str, Object], wanted: dict[str, int]) -> Instant:
+    kept = [pod for pod in there.values() if "deletionTimestamp" not in pod["metadata"]]
+    staying = sum(min(many, wanted.get(name, many)) for name, many in Counter(map(_replica_set, kept)).items())
+    return Instant(seconds, Counter(_replica_set(pod) for pod in kept if is_ready(pod)), staying)
 
 
 def _at(instants: Sequence[Instant], seconds: float) -> Instant:
