@@ -54,7 +54,7 @@ unit-test: $(VENV)/.dev ## the tests that need no real parts
 
 # Half an hour of two cores: every fault at every request of every story, also where requests are alike.
 test-exhaustive: $(VENV)/.dev ## every single fault and every pause at every request of the kernel's stories
-	NIGHTFERRY_EXHAUSTIVE=1 $(BIN)/pytest -n 2 --timeout 5400 tests/kernel $(ARGS)
+	NIGHTFERRY_EXHAUSTIVE=1 $(BIN)/pytest -n 2 --maxschedchunk 1 --timeout 5400 tests/kernel $(ARGS)
 
 cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Prometheus, and their figures
 	$(BIN)/python -m tests.setup.control_plane
