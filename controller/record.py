@@ -26,7 +26,7 @@ from policies.load import PolicyRefused
 MOST_ENTRIES = 40
 MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the view
 _LAST_TIME = 253402300799.0  # the end of the year 9999
-_LAST_YEAR = 253370764800.0  # its beginning: in every zone there is a whole year left to name a time in
+LAST_YEAR = 253370764800.0  # its beginning: in every zone there is a whole year left to name a time in
 _read = reader(Record, strict=False)
 
 
@@ -103,7 +103,7 @@ def _impossible(record: Record, status: Mapping[str, Any]) -> str:
         return f"status.phase is {status.get('phase')}, status.record.phase is {record.phase}"
     if record.version != RECORD_VERSION:
         return f"record version {record.version}"
-    if not all(0.0 <= at < _LAST_YEAR for at in _times(record)):
+    if not all(0.0 <= at < LAST_YEAR for at in _times(record)):
         return "status.record has a time that no calendar has"
     if record.phase in FORWARD or record.phase is Phase.ROLLING_BACK:
         if not record.policy:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from controller.release.words import printable
+
 _LONGEST_REASON = 1024  # characters, as the schema of a Release has it
 
 
@@ -13,7 +15,7 @@ def on_one_line(text: str | None) -> str | None:
     """A reason as a Release takes it; a Release with any other has no wish that is understood, not even an abort."""
     if text is None:
         return None
-    told = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    told = " ".join(printable(text).split())
     if len(told) > _LONGEST_REASON:
         raise typer.BadParameter(f"found {len(told)} characters; allowed: a text of 1 to {_LONGEST_REASON}")
     return told

@@ -20,6 +20,7 @@ from controller.morning.words import (
     what,
 )
 from controller.release.vocabulary import Phase
+from controller.release.words import printable
 
 MOST_WORDS = 400  # characters of one sentence; the whole one stands in the other forms
 
@@ -66,5 +67,5 @@ def _journey(one: Journey, report: Report) -> Iterator[str]:
 
 
 def _line(words: str) -> str:
-    line = "".join(char if char.isprintable() else " " for char in words)
+    line = printable(words)
     return line if len(line) <= MOST_WORDS else f"{line[:MOST_WORDS]}..."

@@ -8,9 +8,8 @@ from typing import Any
 
 from controller.morning.value import Gauged, Onset
 from controller.morning.words import number, percent
+from controller.record import LAST_YEAR
 from controller.release.record import GateVerdict
-
-_LAST = 253370764800.0  # the year 9999: no zone has a name for times beyond it
 
 
 def gauged(verdict: GateVerdict) -> Gauged:
@@ -41,7 +40,7 @@ def onset_of(evidence: Mapping[str, Any]) -> Onset | None:
     rates, requests = told.get("rates"), told.get("requests")
     if at is None or first is None or last is None or None in _two(rates):
         return None
-    if not 0.0 <= first <= at < last < _LAST:
+    if not 0.0 <= first <= at < last < LAST_YEAR:
         return None
     measure = evidence.get("measure")
     # Events in a second and pod have no number that they are out of.

@@ -33,6 +33,7 @@ from controller.morning.words import (
     what,
 )
 from controller.plot.axes import Scale
+from controller.release.words import printable
 
 _COMMAND = re.compile(r"`([^`]*)`")
 _OPEN = frozenset({"person", "back"})  # groups whose decisions are shown at once
@@ -212,7 +213,7 @@ def _unbroken(words: str) -> str:
 
 def _text(words: str) -> str:
     """Words of others: never markup, and nothing in them turns the line around or hides."""
-    return escape("".join(char if char.isprintable() else " " for char in words))
+    return escape(printable(words))
 
 
 def _id(words: str) -> str:

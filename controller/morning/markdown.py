@@ -24,6 +24,7 @@ from controller.morning.words import (
     turn,
     what,
 )
+from controller.release.words import printable
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
@@ -106,5 +107,5 @@ def _decision(told: Decided, report: Report) -> Iterator[str]:
 
 def _text(words: str) -> str:
     """Words of others as text: nothing in them makes a link, a mention, a table or a line of its own."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in words).split())
+    line = " ".join(printable(words).split())
     return _MARKUP.sub(r"\\\1", line).replace("@", "@\u200b").replace("://", ":\u200b//")

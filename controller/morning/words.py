@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controller.morning.value import Figures, Gauged, Group, Journey, Onset, Report, TrainRide
+from controller.night.windows import comes_twice
 from controller.release.vocabulary import Phase
 
 HEADINGS: Mapping[Group, str] = {
@@ -91,8 +92,7 @@ def day(at: float, report: Report) -> str:
 def _shown(at: float, report: Report, form: str) -> str:
     """A time on the report's own clock; in the hour that comes twice it says which of both it is."""
     moment = datetime.fromtimestamp(at, zone_of(report.zone))
-    twice = moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
-    return moment.strftime(f"{form} %Z" if twice else form)
+    return moment.strftime(f"{form} %Z" if comes_twice(moment) else form)
 
 
 def summary(report: Report) -> str:

@@ -69,8 +69,12 @@ def wall(zone: str, at: float) -> str:
     In the hour that comes twice it says which of both it is: `Sun 2026-10-25 02:30 CET Europe/Berlin`.
     """
     moment = datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone))
-    twice = moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
-    return moment.strftime(f"%a %Y-%m-%d %H:%M{' %Z' if twice else ''} {zone}")
+    return moment.strftime(f"%a %Y-%m-%d %H:%M{' %Z' if comes_twice(moment) else ''} {zone}")
+
+
+def comes_twice(moment: datetime) -> bool:
+    """Whether the clock on the wall of its zone shows this time twice, as in the night in which it is set back."""
+    return moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
 
 
 def _near(window: Window, now: float) -> Iterator[Opening]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.morning import brief, html, markdown, report_from
 from controller.outside.settings import Template
+from controller.release.words import printable
 from controller.requests.outside import Deliver
 
 MARKS = (
@@ -81,7 +82,7 @@ def unknown_marks(text: str) -> list[str]:
 
 def one_line(text: str) -> str:
     """The text on one line, without characters that steer a terminal or begin a header."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return " ".join(printable(text).split())
 
 
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")

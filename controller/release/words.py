@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """The text with a blank for each character that cannot be shown, ends a line, or turns one around."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def one_line(text: str, longest: int = 256) -> str:
     """Somebody else's words on one printable line."""
-    plain = "".join(char if char.isprintable() else " " for char in text)
+    plain = printable(text)
     return plain if len(plain) <= longest else plain[: longest - 3] + "..."

@@ -236,6 +236,16 @@ def test_k30_notifiers_that_do_not_answer_change_nothing_about_a_release_and_are
 SLOW = {"observe": {"atLeast": "1h", "atMost": "2h", "onUndecided": "rollBack"}, "deadline": {"release": "6h"}}
 
 
+def _toggled_until_aborted(world: World, seconds: float) -> None:
+    """People pause and resume for so long; soon after somebody has had enough."""
+    world.add_actor(16.0, _toggle, until=world.now + seconds)
+    whenever(
+        world,
+        lambda there: there.now > there.started + seconds + 20.0 and "abort" not in _first(there)["spec"],
+        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
+    )
+
+
 def test_k30_people_who_pause_without_end_do_not_fill_the_record() -> None:
     world = _small(**SLOW)
     ask(world)
@@ -252,12 +262,7 @@ def test_k30_the_end_is_never_crowded_out() -> None:
     world = _small(**SLOW)
     ask(world)
     world.couriers.answers = {ROOM: Delivery("pending", "no connection")}
-    world.add_actor(16.0, _toggle, until=world.now + 2400.0)
-    whenever(
-        world,
-        lambda there: there.now > there.started + 2420.0 and "abort" not in _first(there)["spec"],
-        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
-    )
+    _toggled_until_aborted(world, 2400.0)
     night = begin(world, lambda there: bool(phase(there)))
     night.run(LONGEST)
     world.couriers.answers = {}
@@ -272,12 +277,7 @@ def test_k30_a_notifier_that_is_dead_keeps_no_other_one_waiting_however_much_it_
     world = _small(**SLOW)
     ask(world)
     world.couriers.answers = {ROOM: Delivery("pending", "no connection")}
-    world.add_actor(16.0, _toggle, until=world.now + 600.0)
-    whenever(
-        world,
-        lambda there: there.now > there.started + 620.0 and "abort" not in _first(there)["spec"],
-        lambda there: there.edit("Release", "first", {"spec": {"abort": {"reason": "enough"}}}),
-    )
+    _toggled_until_aborted(world, 600.0)
     night = begin(world, lambda there: bool(phase(there)))
     night.run(LONGEST)
     night.driver.run_to(world.now + 120.0)
