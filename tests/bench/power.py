@@ -15,21 +15,10 @@ from pathlib import Path
 from controller.cli.commands import main as nightferry
 from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetrics
 from tests.cluster.bed.prometheus import Prometheus
+from tests.controller.cli.store import policy_file
 from tests.setup.find import MissingPrograms, find_programs
 
 DAYS = 9
-POLICY = """\
-apiVersion: nightferry.dev/v1alpha1
-kind: ReleasePolicy
-metadata: {name: checkout, namespace: shop}
-spec:
-  target: {deployment: checkout}
-  strategy: {twin: {canary: 1, batches: [30%, 50%, 100%]}}
-  observe: {atLeast: 2m, atMost: 10m}
-  gates:
-    - name: errors
-      errorRatio: {errors: 'http_requests_total{code=~"5.."}', requests: http_requests_total}
-"""
 
 
 def main(picture: str | None = None) -> int:
@@ -46,7 +35,7 @@ def main(picture: str | None = None) -> int:
         server = Prometheus(programs.prometheus, folder / "server", targets=folder / "targets", retention="60d")
         write_openmetrics(fleet, folder / "past.txt")
         create_blocks(programs.promtool, [folder / "past.txt"], server.data)
-        (folder / "policy.yaml").write_text(POLICY)
+        (folder / "policy.yaml").write_text(policy_file("10m"))
         server.start()
         try:
             plot = ["--plot", picture] if picture is not None else []

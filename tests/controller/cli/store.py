@@ -17,6 +17,18 @@ import numpy as np
 
 from tests.controller.adapters.server import Asked, Line, Server, obj, serving
 
+_POLICY = """\
+apiVersion: nightferry.dev/v1alpha1
+kind: ReleasePolicy
+metadata: {name: checkout, namespace: shop}
+spec:
+  target: {deployment: checkout}
+  strategy: {twin: {canary: 1, batches: [30%, 50%, 100%]}}
+  observe: {atLeast: 2m, atMost: MOST}
+  gates:
+    - name: errors
+      errorRatio: {errors: 'http_requests_total{code=~"5.."}', requests: http_requests_total}
+"""
 Row = tuple[dict[str, str], Callable[[np.ndarray], np.ndarray]]
 
 WINDOW = 30.0
@@ -150,6 +162,11 @@ def store_of(fleet: Fleet) -> Iterator[tuple[Server, Store]]:
     store = Store(fleet)
     with serving(store.answer) as server:
         yield server, store
+
+
+def policy_file(at_most: str) -> str:
+    """A policy of a fleet's app with one gate, observed so long at most; more gates may be written below it."""
+    return _POLICY.replace("MOST", at_most)
 
 
 def told(text: str) -> Any:

@@ -16,24 +16,17 @@ from policies.load import from_object
 from tests.controller.adapters.server import Server, hang_up, obj, serving
 from tests.controller.apiserver import ApiServer
 from tests.controller.builders import a_policy
-from tests.controller.cli.store import Fleet, Store, store_of, told
+from tests.controller.cli.store import Fleet, Store, policy_file, store_of, told
 from tests.controller.cli.world import NOW, Nightferry, has_release, moving
 
-POLICY_FILE = """\
-apiVersion: nightferry.dev/v1alpha1
-kind: ReleasePolicy
-metadata: {name: checkout, namespace: shop}
-spec:
-  target: {deployment: checkout}
-  strategy: {twin: {canary: 1, batches: [30%, 50%, 100%]}}
-  observe: {atLeast: 2m, atMost: 4m}
-  gates:
-    - name: errors
-      errorRatio: {errors: 'http_requests_total{code=~"5.."}', requests: http_requests_total}
+POLICY_FILE = (
+    policy_file("4m")
+    + """\
     - name: orders
       required: false
       errorRatio: {errors: 'orders_total{result="refused"}', requests: orders_total}
 """
+)
 
 
 # Less than six segments of ten minutes, wherever the grid of the questions cuts it.
