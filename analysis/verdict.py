@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from analysis.figures import kept
 from analysis.learned import Standing
 from analysis.windows import ContenderWindows
 
@@ -187,25 +188,25 @@ class Evidence:
             "because": _short(self.because, 280),
             "wouldChange": _short(self.would_change, 160),
             "exposure": {
-                "requests": [_round(seen.contender_requests), _round(seen.incumbent_requests)],
-                "events": [_round(seen.contender_events), _round(seen.incumbent_events)],
+                "requests": [kept(seen.contender_requests), kept(seen.incumbent_requests)],
+                "events": [kept(seen.contender_events), kept(seen.incumbent_events)],
                 "pods": [seen.contender_pods, seen.incumbent_pods],
                 "windows": seen.windows,
-                "minutes": _round(seen.minutes),
+                "minutes": kept(seen.minutes),
             },
-            "logEvidence": [_round(self.log_evidence), _round(self.threshold)],
-            "marginEvidence": [_round(self.margin_evidence), _round(self.margin_threshold)],
+            "logEvidence": [kept(self.log_evidence), kept(self.threshold)],
+            "marginEvidence": [kept(self.margin_evidence), kept(self.margin_threshold)],
             "guarantee": str(self.standing),
         }
         if self.leaning:
             out["leaning"] = True
         if self.could_hide is not None and math.isfinite(self.could_hide):
-            out["couldHide"] = _round(self.could_hide)
+            out["couldHide"] = kept(self.could_hide)
         if self.effect is not None:
             out["effect"] = {
-                "ratio": _round(self.effect.ratio),
-                "interval": [_round(self.effect.low), _round(self.effect.high)],
-                "rates": [_round(self.effect.contender_rate), _round(self.effect.incumbent_rate)],
+                "ratio": kept(self.effect.ratio),
+                "interval": [kept(self.effect.low), kept(self.effect.high)],
+                "rates": [kept(self.effect.contender_rate), kept(self.effect.incumbent_rate)],
             }
             if self.effect.measure != SHARE:
                 out["measure"] = self.effect.measure
@@ -214,9 +215,9 @@ class Evidence:
             out["onset"] = {
                 "at": round(began.at),
                 "span": [round(began.first), round(began.last)],
-                "requests": [_round(each) for each in began.requests],
-                "rates": [_round(each) for each in began.rates],
-                "ratio": _round(began.ratio),
+                "requests": [kept(each) for each in began.requests],
+                "rates": [kept(each) for each in began.rates],
+                "ratio": kept(began.ratio),
             }
         if self.freshness.last_contender_end is not None:
             out["lastSample"] = round(self.freshness.last_contender_end, 3)
@@ -227,9 +228,9 @@ class Evidence:
         if self.limit_broken:
             out["limitBroken"] = True
         if self.boundary is not None:
-            out["boundary"] = _round(self.boundary)
+            out["boundary"] = kept(self.boundary)
         if self.quantiles:
-            out["quantiles"] = {name: [_round(ours), _round(theirs)] for name, ours, theirs in self.quantiles}
+            out["quantiles"] = {name: [kept(ours), kept(theirs)] for name, ours, theirs in self.quantiles}
         if self.warnings:
             out["warnings"] = [_short(text, 90) for text in self.warnings[:2]]
         return out
@@ -245,16 +246,6 @@ def blind(absence: Absence, *, exposure: Exposure | None = None, freshness: Fres
         freshness=freshness or Freshness(),
         no_data=absence.reason,
     )
-
-
-def _round(value: float | None) -> float | int | None:
-    """Four significant digits, whole numbers as integers; JSON has no infinity, so that becomes None."""
-    if value is None or not math.isfinite(value):
-        return None
-    short = float(f"{value:.4g}")
-    if abs(value) < 1e15 and value == int(value):
-        return int(value)
-    return short
 
 
 def _short(text: str, most: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+from analysis.figures import number
 from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
 from controller.alarm import sounded, unheard
@@ -279,7 +280,7 @@ def _shared(record: Record, seen: Observation, required: Sequence[GateVerdict], 
 
 def _hidden(required: Sequence[GateVerdict]) -> str:
     """The smallest harm that could still hide behind a time-out: the largest of what the gates have not ruled out."""
-    told = [f"{v.gate} x{v.could_hide:.3g}" for v in required if v.could_hide is not None]
+    told = [f"{v.gate} x{number(v.could_hide)}" for v in required if v.could_hide is not None]
     return f" (could hide {', '.join(told)})" if told else ""
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.assumptions import HEALTHY_MIN_WINDOWS, LIMIT_READINGS, STALE_WINDOWS
-from analysis.comparisons.grounds import number
 from analysis.engine import Worse
+from analysis.figures import number, times
 from analysis.learned import Learned, LearnedLevels, NotLearned
 from analysis.levels import GaugeSettings, Levels, read_levels
 from analysis.position import enough_known
@@ -108,7 +108,7 @@ class _Judged:
         told = self.evidence(
             Verdict.DEGRADED,
             f"{self.told()}; evidence {found.change:.1f} above {found.change_threshold:.1f}, margin "
-            f"{self.settings.margin.ratio:.3g}x exceeded by {found.margin:.1f} above {found.margin_threshold:.1f}"
+            f"{times(self.settings.margin.ratio)} exceeded by {found.margin:.1f} above {found.margin_threshold:.1f}"
             + (f"; pod {blame} carries it, the others are inside the margin" if blame else ""),
             f"evidence at or below {found.change_threshold:.1f}, or margin evidence at or below "
             f"{found.margin_threshold:.1f}",
@@ -122,12 +122,12 @@ class _Judged:
         if obstacle is None and high < harm:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.told()}; at most {high:.2f}x {self.direction()}, below the harm of {harm:.3g}x",
-                f"an upper end of {harm:.3g}x or more, or more evidence of harm",
+                f"{self.told()}; at most {times(high)} {self.direction()}, below the harm of {times(harm)}",
+                f"an upper end of {times(harm)} or more, or more evidence of harm",
             )
         return self.evidence(
             Verdict.UNDECIDED,
-            f"{self.told()}; " + (obstacle or f"harm up to {number(high)}x is not ruled out"),
+            f"{self.told()}; " + (obstacle or f"harm up to {times(high)} is not ruled out"),
             f"this no longer holds: {obstacle}" if obstacle else self.what_is_missing(),
         )
 
@@ -142,7 +142,7 @@ class _Judged:
         if self.found.leaning:
             yield "the evidence leans towards harm: it has to fall first"
         if self.found.lately >= math.log(self.settings.harm_ratio):
-            yield f"in the last minutes alone, levels are {self.settings.harm_ratio:.3g}x {self.direction()} or more"
+            yield f"in the last minutes alone, levels are {times(self.settings.harm_ratio)} {self.direction()} or more"
         if self.levels.freshness.contender_windows < HEALTHY_MIN_WINDOWS:
             yield f"fewer than {HEALTHY_MIN_WINDOWS} windows with readings"
 
@@ -150,12 +150,12 @@ class _Judged:
         """Time cannot help where pods differ: how many pods would."""
         found, room = self.found, math.log(self.settings.harm_ratio) - self.found.shift
         if room <= 0.0:
-            return f"an upper end that falls below {self.settings.harm_ratio:.3g}x"
+            return f"an upper end that falls below {times(self.settings.harm_ratio)}"
         wanted = math.ceil(found.pods * (found.half / room) ** 2)
         caught = level_power(self.settings.harm_ratio, found.sd, found.pods, found.known, alpha=self.settings.alpha)
         return (
             f"about {max(wanted, found.pods + 1)} contender pods instead of {found.pods}; with these, "
-            f"{self.settings.harm_ratio:.3g}x is caught with P <= {caught:.2g}, however long one waits"
+            f"{times(self.settings.harm_ratio)} is caught with P <= {caught:.2g}, however long one waits"
         )
 
     def told(self) -> str:
@@ -165,7 +165,7 @@ class _Judged:
         ratio = math.exp(-found.shift if self.settings.worse is Worse.LOWER else found.shift)
         return (
             f"level {number(found.ours)} of {found.pods} contender pods against {number(found.theirs)} of "
-            f"{found.known} pods {against}: {ratio:.3g}x"
+            f"{found.known} pods {against}: {times(ratio)}"
         )
 
     def direction(self) -> str:

@@ -19,6 +19,7 @@ from analysis.assumptions import (
     STALE_WINDOWS,
 )
 from analysis.engine import ASSUMED_NOISE, Look
+from analysis.figures import number, percent, times
 from analysis.held import bounded
 from analysis.learned import Learned, LearnedCounts, LearnedLatency, Noise, NotLearned
 from analysis.question import Settings
@@ -207,7 +208,7 @@ def shares_told(total: Exposure, seen: Look) -> str:
     theirs = total.incumbent_events / total.incumbent_requests
     return (
         f"{percent(ours)} of {number(total.contender_requests)} contender requests against {percent(theirs)} of "
-        f"{number(total.incumbent_requests)}" + ("" if seen.ratio is None else f": {seen.ratio:.3g}x")
+        f"{number(total.incumbent_requests)}" + ("" if seen.ratio is None else f": {times(seen.ratio)}")
     )
 
 
@@ -219,7 +220,7 @@ def told_since(began: Onset | None, *, per: str = "") -> str:
     ours, theirs = (f"{show(rate)}{per}" for rate in began.rates)
     if not per:
         ours, theirs = (f"{rate} of {number(n)}" for rate, n in zip((ours, theirs), began.requests, strict=True))
-    ratio = "" if began.ratio is None else f": {began.ratio:.3g}x"
+    ratio = "" if began.ratio is None else f": {times(began.ratio)}"
     late, whole = (number((began.last - begin) / 60.0) for begin in (began.at, began.first))
     return f"; in the last {late} of {whole} min {ours} against {theirs}{ratio}"
 
@@ -256,23 +257,11 @@ def what_is_missing(seen: Look, harm: float, negligible: float, requests: float)
         return f"at least {number(max(more, 1.0))} more contender requests, all good"
     room = harm - seen.likely
     if seen.likely >= harm:
-        return f"an upper end that falls from {seen.high:.3g}x below {math.exp(harm):.3g}x"
+        return f"an upper end that falls from {times(seen.high)} below {times(math.exp(harm))}"
     if room <= seen.pod_half_width:
-        return f"more contender pods: pod noise alone could hide {math.exp(harm):.3g}x"
+        return f"more contender pods: pod noise alone could hide {times(math.exp(harm))}"
     more = requests * (seen.sampling_half_width**2 / (room**2 - seen.pod_half_width**2) - 1.0)
     return (
         f"about {number(max(more, 1.0))} more contender requests at this rate "
-        f"(upper end {seen.high:.3g}x must fall below {math.exp(harm):.3g}x)"
+        f"(upper end {times(seen.high)} must fall below {times(math.exp(harm))})"
     )
-
-
-def number(value: float) -> str:
-    """A count or ratio for a sentence: three significant digits, thousands separated."""
-    if not math.isfinite(value):
-        return "unbounded"
-    return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.3g}"
-
-
-def percent(share: float) -> str:
-    """A share for a sentence."""
-    return f"{100.0 * share:.3g} %"

@@ -27,8 +27,8 @@ from analysis.assumptions import (
 from analysis.band import LearnedBand, Opening, Weighed, evidence
 from analysis.band_pods import NOBODY_CAME, Turnover
 from analysis.band_terms import Series, Unit, filled
-from analysis.comparisons.grounds import number
 from analysis.engine import Worse
+from analysis.figures import number, times
 from analysis.learned import Guarantee, NotLearned, Standing
 from analysis.question import Settings
 from analysis.special import FloatArray
@@ -143,14 +143,14 @@ class _Judged:
             return self._told(
                 seen,
                 Verdict.HEALTHY,
-                f"{told}; a change of {hidden:.2f}x is ruled out, harm begins at {harm:.3g}x",
-                f"a change that could reach {harm:.3g}x",
+                f"{told}; a change of {times(hidden)} is ruled out, harm begins at {times(harm)}",
+                f"a change that could reach {times(harm)}",
             )
         return self._told(
             seen,
             Verdict.UNDECIDED,
-            f"{told}; {number(hidden)}x is not ruled out, harm begins at {harm:.3g}x",
-            self._more(seen, f"an interval that excludes {harm:.3g}x"),
+            f"{told}; {times(hidden)} is not ruled out, harm begins at {times(harm)}",
+            self._more(seen, f"an interval that excludes {times(harm)}"),
         )
 
     def _more(self, seen: Weighed, wanted: str) -> str:
@@ -211,7 +211,7 @@ class _Judged:
     def _numbers(self, seen: Weighed) -> str:
         return (
             f"{number(seen.observed)} over the first {seen.at} points where history expects {number(seen.expected)}: "
-            f"{seen.effect:.3g}x, evidence {seen.nats:.1f} against {self._threshold:.1f}{self._luck(seen)}"
+            f"{times(seen.effect)}, evidence {seen.nats:.1f} against {self._threshold:.1f}{self._luck(seen)}"
         )
 
     def _luck(self, seen: Weighed) -> str:

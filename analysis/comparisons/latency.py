@@ -32,6 +32,7 @@ from analysis.comparisons.grounds import (
 from analysis.comparisons.watches import Watch, assumed_watches, counts_above, learned_watches, usable
 from analysis.counting import count_buckets
 from analysis.engine import Look, Margin, look, look_each
+from analysis.figures import times
 from analysis.held import Bars, Held
 from analysis.learned import Learned, LearnedLatency, NotLearned
 from analysis.onset import onset
@@ -187,7 +188,7 @@ class _Judged:
         margin, noise = Margin(math.exp(self.watches[place].delta)), self.watches[place].noise
         blame = pod_to_blame(self.counts[place], lambda rest: not over(look(rest, margin, noise)))
         began = onset(self.histogram.above(self.bounds[place].index), self.counts[place], noise)
-        exceeded = self.held.exceeded(f"{self.settings.margin.ratio:.3g}x", blame)
+        exceeded = self.held.exceeded(times(self.settings.margin.ratio), blame)
         told = self.evidence(Verdict.DEGRADED, exceeded, self.held.undone, place, since=told_since(began))
         return replace(told, blame=blame, onset=began)
 
@@ -197,14 +198,14 @@ class _Judged:
         if obstacle is None and place is None:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"latency {harm:.3g}x worse is ruled out there, and not likely at any other boundary",
-                f"an interval in which {harm:.3g}x could hide, or more evidence of harm",
+                f"latency {times(harm)} worse is ruled out there, and not likely at any other boundary",
+                f"an interval in which {times(harm)} could hide, or more evidence of harm",
                 self.sharpest,
             )
         at = self.carrier if place is None else place
         return self.evidence(
             Verdict.UNDECIDED,
-            (obstacle or f"latency {harm:.3g}x worse is not ruled out above {self.bounds[at].seconds:g} s"),
+            (obstacle or f"latency {times(harm)} worse is not ruled out above {self.bounds[at].seconds:g} s"),
             f"this no longer holds: {obstacle}" if obstacle else self.missing(at),
             at,
         )
@@ -217,7 +218,7 @@ class _Judged:
 
         def lately() -> str | None:
             worse = worse_lately(self.counts[sharpest], self.frame, harm, self.settings.negligible)
-            return f"latency is {ratio:.3g}x or more" if worse else None
+            return f"latency is {times(ratio)} or more" if worse else None
 
         leans = self.held.leaning or inclined(e_value, max(one.ln_margin for one in self.looks))
         return obstacles(self.histogram.tally, leans, lately)

@@ -13,8 +13,6 @@ from analysis.comparisons.grounds import (
     limit_broken,
     limit_evidence,
     missing_side,
-    number,
-    percent,
     pod_to_blame,
     shares_told,
     stale_side,
@@ -24,6 +22,7 @@ from analysis.comparisons.grounds import (
 )
 from analysis.counting import count_events
 from analysis.engine import ASSUMED_NOISE, Look, look
+from analysis.figures import percent, times
 from analysis.held import Bars, Held
 from analysis.learned import Guarantee, Learned, LearnedCounts, NotLearned, Standing
 from analysis.onset import onset
@@ -112,7 +111,7 @@ class _Judged:
         margin = self.settings.margin
         noise = self.counted.noise
         blame = pod_to_blame(self.counted.weighed, lambda rest: not over(look(rest, margin, noise)))
-        words = f"{100.0 * margin.points:.3g}pp" if margin.points else f"{margin.ratio:.3g}x"
+        words = f"{100.0 * margin.points:.3g}pp" if margin.points else times(margin.ratio)
         began = onset(self.counted.tally, self.counted.weighed, noise)
         because = f"{self.rates()}{told_since(began)}; {self.held.exceeded(words, blame)}"
         told = self.evidence(Verdict.DEGRADED, because, self.held.undone)
@@ -126,8 +125,8 @@ class _Judged:
         if obstacle is None and high < harm:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.rates()}; at most {high:.2f}x, below the harm of {harm:.3g}x",
-                f"an upper end of {harm:.3g}x or more, or more evidence of harm",
+                f"{self.rates()}; at most {times(high)}, below the harm of {times(harm)}",
+                f"an upper end of {times(harm)} or more, or more evidence of harm",
             )
         extra = extra_share(self.seen, self.look, self.counted.noise)
         if obstacle is None and extra < negligible:
@@ -137,9 +136,7 @@ class _Judged:
                 f"extra failures that could reach {percent(negligible)}",
             )
         # Without an incumbent's event the ratio has no upper end.
-        not_ruled_out = (
-            f"harm up to {number(high)}x is not ruled out" if math.isfinite(high) else "no harm is ruled out"
-        )
+        not_ruled_out = f"harm up to {times(high)} is not ruled out" if math.isfinite(high) else "no harm is ruled out"
         return self.evidence(
             Verdict.UNDECIDED,
             f"{self.rates()}; " + (obstacle or not_ruled_out),
@@ -155,7 +152,7 @@ class _Judged:
         def lately() -> str | None:
             counted, negligible = self.counted, self.settings.negligible
             worse = worse_lately(counted.weighed, counted.frame, math.log(harm), negligible)
-            return f"errors are {harm:.3g}x or more" if worse else None
+            return f"errors are {times(harm)} or more" if worse else None
 
         return obstacles(self.counted.tally, self.held.leaning or leaning(self.look), lately)
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparisons.counted import Counted, inclined, obstacles, over
-from analysis.comparisons.grounds import missing_side, number, shown, since_settled, stale_side, told_since
+from analysis.comparisons.grounds import missing_side, shown, since_settled, stale_side, told_since
 from analysis.counting import count_rate
 from analysis.engine import Look, Worse, look_at_rates
+from analysis.figures import number, times
 from analysis.held import Held
 from analysis.learned import Learned, NotLearned
 from analysis.onset import onset
@@ -100,7 +101,7 @@ class _Judged:
         blame = self.pod_to_blame()
         seen = self.counted
         began = onset(seen.tally, seen.weighed, seen.noise, self.settings.worse, PER_SECOND)
-        exceeded = self.held.exceeded(f"{self.settings.margin.ratio:.3g}x", blame)
+        exceeded = self.held.exceeded(times(self.settings.margin.ratio), blame)
         because = f"{self.rates()}{told_since(began, per=' events/s')}; {exceeded}"
         return replace(self.evidence(Verdict.DEGRADED, because, self.held.undone), blame=blame, onset=began)
 
@@ -110,10 +111,10 @@ class _Judged:
         if obstacle is None and self.hidden < harm:
             return self.evidence(
                 Verdict.HEALTHY,
-                f"{self.rates()}; at most {self.hidden:.2f}x {self.direction()}, below the harm of {harm:.3g}x",
-                f"an interval in which {harm:.3g}x {self.direction()} could hide, or more evidence of harm",
+                f"{self.rates()}; at most {times(self.hidden)} {self.direction()}, below the harm of {times(harm)}",
+                f"an interval in which {times(harm)} {self.direction()} could hide, or more evidence of harm",
             )
-        could = f"up to {number(self.hidden)}x {self.direction()} is not ruled out"
+        could = f"up to {times(self.hidden)} {self.direction()} is not ruled out"
         return self.evidence(
             Verdict.UNDECIDED,
             f"{self.rates()}; " + (obstacle or (could if math.isfinite(self.hidden) else "no harm is ruled out")),
@@ -122,7 +123,7 @@ class _Judged:
 
     def obstacles(self) -> Iterator[str]:
         """What forbids an early advance even when the interval is narrow."""
-        harm = f"{self.settings.harm_ratio:.3g}x {self.direction()} at the least"
+        harm = f"{times(self.settings.harm_ratio)} {self.direction()} at the least"
         leans = self.held.leaning or inclined(self.look.ln_change, self.look.ln_margin)
         return obstacles(self.counted.tally, leans, lambda: harm if self.worse_lately() else None)
 
@@ -141,13 +142,13 @@ class _Judged:
         harm = self.settings.harm_ratio
         kept = math.exp(self.look.pod_half_width)
         if kept >= harm:
-            return f"more contender pods: pod noise alone could hide {harm:.3g}x"
-        return f"more windows: what could hide must fall from {number(self.hidden)}x below {harm:.3g}x"
+            return f"more contender pods: pod noise alone could hide {times(harm)}"
+        return f"more windows: what could hide must fall from {times(self.hidden)} below {times(harm)}"
 
     def rates(self) -> str:
         """Both sides in numbers."""
         ours, theirs = _rates(self.counted.tally)
-        ratio = "" if self.look.ratio is None else f": {self.look.ratio:.3g}x"
+        ratio = "" if self.look.ratio is None else f": {times(self.look.ratio)}"
         allowed = " with young pods allowed for" if self.counted.allows else ""
         return f"{number(ours)} events/s of a contender pod against {number(theirs)} of an incumbent's{ratio}{allowed}"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.figures import number, percent, times
 from controller.cli import options
 from controller.cli.status import Output
 
@@ -104,10 +105,10 @@ def _story(release: Object, record: Record, problem: str) -> Iterator[Renderable
     first = record.decisions[0].at
     shown: tuple[GateVerdict, ...] = ()
     days = [_day(entry.at) for entry in record.decisions]
-    for number, entry in enumerate(record.decisions):
+    for place, entry in enumerate(record.decisions):
         # A release that waits for its hours, or is parked, has more than one day.
-        if days[0] != days[-1] and (number == 0 or days[number] != days[number - 1]):
-            yield Text(days[number], style="dim")
+        if days[0] != days[-1] and (place == 0 or days[place] != days[place - 1]):
+            yield Text(days[place], style="dim")
         yield from _decision(entry, first, known=entry.verdicts == shown)
         shown = entry.verdicts or shown
     if record.held is not None or not record.ended or record.watched:
@@ -147,8 +148,8 @@ def _asked(release: Object, record: Record) -> Facts:
     for role, slot in (("incumbent", record.incumbent), ("contender", record.contender)):
         if slot is not None:
             yield role, f"Deployment {slot.name}, version {slot.digest}"
-    for number, note in enumerate(record.notes):
-        yield "plan" if number == 0 else "", note
+    for place, note in enumerate(record.notes):
+        yield "plan" if place == 0 else "", note
     if record.policy_digest:
         yield "policy", f"version {record.policy_digest}, pinned at the start"
 
@@ -305,9 +306,7 @@ def _interval(value: Sequence[Any] | None) -> tuple[Any, Any]:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+    return "unknown" if value is None else number(value)
 
 
 def _counted(value: float | None, thing: str) -> str:
@@ -315,11 +314,11 @@ def _counted(value: float | None, thing: str) -> str:
 
 
 def _times(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}x"
+    return "unknown" if value is None else times(value)
 
 
 def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{100 * value:.3g} %"
+    return "unknown" if value is None else percent(value)
 
 
 def _rate(value: float | None, measure: str | None) -> str:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.figures import number, percent
 from controller.morning.value import Gauged, Onset
-from controller.morning.words import number, percent
 from controller.record import LAST_YEAR
 from controller.release.record import GateVerdict
 

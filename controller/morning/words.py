@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from analysis.figures import percent, times
 from controller.morning.value import Figures, Gauged, Group, Journey, Onset, Report, TrainRide
 from controller.night.windows import comes_twice
 from controller.release.vocabulary import Phase
@@ -43,14 +44,6 @@ def turn(kind: str) -> str:
     if kind in _KINDS:
         return _KINDS[kind]
     return f"stood still ({kind[4:]})" if kind.startswith("Hold") else _WORD.sub(" ", kind).lower()
-
-
-def number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
 
 
 def span(seconds: float | None) -> str:
@@ -149,7 +142,7 @@ def next_steps(one: Journey, report: Report) -> Iterator[str]:
 
 
 def ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}x"
+    return "–" if value is None else times(value)
 
 
 def interval(one: Gauged) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
+from analysis.figures import times
 from tests.cluster.bed.api import MERGE
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.controllers import CONFIGURATION
@@ -197,7 +198,10 @@ def judge_report(story: Story, post: dict[str, Any], mail: EmailMessage, *, turn
     )
     for one in told["journeys"]:
         assert html.escape(one["because"]) in page
-    assert all(f"{errors['low']:.3g}x" in each and errors["contender"] in each for each in (page, text))
+    # On the page no line ends between a number and its percent sign.
+    shown = page.replace("&nbsp;", " ")
+    for number in (times(errors["low"]), errors["contender"], errors["incumbent"]):
+        assert number in shown and number in text, number
 
     printed = json.loads(story.commands("report", "--since", "1h", "--format", "json").stdout)
     assert outcomes(printed) == outcomes(told)
