@@ -115,21 +115,25 @@ class Accompanied:
 
     # --------------------------------------------------------------------------------------------- beginning
 
-    def problems(self, seen: Observation, around: Neighbours) -> Finding:
+    def rests_on(self, template: Template) -> tuple[Ref, ...]:
+        """What a version that is there already needs beside its template, to be read before it is brought back."""
+        return tuple(ref for companion in self._companions for ref in companion.rests_on(self._policy, template))
+
+    def problems(self, record: Record, seen: Observation, around: Neighbours, template: Template) -> Finding:
         found = self._strategy.problems(self._policy, seen, around)
         for companion in self._companions:
-            found = found or companion.problems(self._policy, seen, around)
+            found = found or companion.problems(self._policy, record, seen, around, template)
         return found
 
     def notes(self, seen: Observation) -> tuple[str, ...]:
         """Lines for the plan, beside those about stages."""
         return tuple(line for companion in self._companions for line in companion.notes(self._policy, seen))
 
-    def saved(self, record: Record, seen: Observation, around: Neighbours) -> tuple[Saved, ...]:
+    def saved(self, record: Record, seen: Observation, around: Neighbours, template: Template) -> tuple[Saved, ...]:
         """What is borrowed, as it is now, or as our mark on it says that it was; what is not seen any more is kept."""
         new = [*self._strategy.saved(self._policy, seen)]
         for companion in self._companions:
-            new += companion.saved(self._policy, record, seen, around)
+            new += companion.saved(self._policy, record, seen, around, template)
         return tuple({(each.kind, each.name): each for each in (*record.saved, *new)}.values())
 
     def template(self, seen: Observation, template: Template) -> Template:

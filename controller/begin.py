@@ -159,7 +159,7 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
             return (yield from _not_now(case, finding))
     assert not isinstance(cast, Refusal)
     observed, template = cast
-    found = yield from surroundings(case, observed, settings)
+    found = yield from surroundings(case, observed, template, settings)
     if found.finding is not None:
         return (yield from _not_now(case, found.finding))
     learned: Learnt | None = None
@@ -169,7 +169,7 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
             return (yield from _not_now(case, waits))
     record = applied(case.attempt.record, Proceed("nothing speaks against it"), (), case.now)
     known = known_before(case, seen)
-    saved = case.course.saved(replace(record, saved=known.saved), observed, found.around)
+    saved = case.course.saved(replace(record, saved=known.saved), observed, found.around, template)
     if case.origin == "restore":
         saved = tuple({(each.kind, each.name): each for each in (*saved, *known.saved)}.values())
         record = replace(record, saved=saved, incumbent=known.incumbent, contender=known.contender)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.learned import NotLearned
 from controller import inquiry, preflight, reliance
 from controller.attempt import Reading
 from controller.baseline import Baseline
 from controller.case import Case
+from controller.casting import Template
 from controller.findings import Finding, Learning, Refusal, Wait
 from controller.firing import described
 from controller.gates import questions
@@ -19,7 +20,7 @@ from controller.release.observation import Firing, Observation
 from controller.release.vocabulary import HoldReason
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.fetches import Counts, FetchCounts, FetchReadings
-from controller.requests.looks import Neighbours, Permission, ReadBaseline, ReadNeighbours, ReviewAccess
+from controller.requests.looks import Neighbours, Permission, ReadBaseline, ReadNeighbours, ReadObject, ReviewAccess
 from controller.settings import Settings, Source
 from controller.versions import incumbents
 
@@ -40,8 +41,8 @@ class Surroundings:
     fired: tuple[Firing, ...] = ()  # alerts that fire already, and will not count
 
 
-def surroundings(case: Case, observed: Observation, settings: Settings) -> Reading[Surroundings]:
-    """Permissions, neighbours, and whether the metric store knows these pods."""
+def surroundings(case: Case, observed: Observation, template: Template, settings: Settings) -> Reading[Surroundings]:
+    """Permissions, neighbours, what the version needs, and whether the metric store knows these pods."""
     app, policy = case.app, case.policy
     lacking = yield ReviewAccess(app.namespace, _permissions(case))
     if isinstance(lacking, Failure):
@@ -56,7 +57,12 @@ def surroundings(case: Case, observed: Observation, settings: Settings) -> Readi
     if case.origin == "restore":
         return Surroundings(None, (), around)
     finding, notes = preflight.of_neighbours(app.policy, policy.spec, case.course.slot_names, observed, around)
-    finding = finding or case.course.problems(observed, around)
+    if finding is None and case.origin != "change":
+        rests = yield from _resting(case, observed, template)
+        if isinstance(rests, Wait):
+            return Surroundings(rests)
+        observed = rests
+    finding = finding or case.course.problems(case.attempt.record, observed, around, template)
     if finding is None and case.origin == "change" and not case.attempt.record.skip_gates:
         finding = yield from inquiry.of_gates(app, policy.spec, observed, settings)
     if finding is None and _gates_speak(case):
@@ -69,6 +75,19 @@ def surroundings(case: Case, observed: Observation, settings: Settings) -> Readi
         fired = (*heard.active, *heard.muted)
         notes = (*notes, f"{described(fired, case.now)}: it fired before, and does not count") if fired else notes
     return Surroundings(finding, notes, around, fired)
+
+
+def _resting(case: Case, observed: Observation, template: Template) -> Reading[Observation | Wait]:
+    """What is seen, with what a version that is there already needs beside its template."""
+    objects = dict(observed.objects)
+    for ref in case.course.rests_on(template):
+        if ref in objects:
+            continue
+        found = yield ReadObject(case.app.namespace, ref, fresh=True)
+        if isinstance(found, Failure) and found.kind is not FailureKind.ABSENT:
+            return Wait(HoldReason.PREFLIGHT_BLIND, f"{ref} could not be read: {found.message}")
+        objects[ref] = found if isinstance(found, Mapping) else None
+    return replace(observed, objects=objects)
 
 
 def _permissions(case: Case) -> tuple[Permission, ...]:

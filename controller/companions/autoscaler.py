@@ -75,7 +75,12 @@ class Autoscaler:
     def reads(self, policy: ReleasePolicySpec, record: Record) -> tuple[Ref, ...]:
         return tuple(ref for ref, _ in _borrowed(record))
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def rests_on(self, policy: ReleasePolicySpec, template: Template) -> tuple[Ref, ...]:
+        return ()
+
+    def problems(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
+    ) -> Finding:
         for scaler in _on_slots(policy, around):
             name, target = _name(scaler), _target(scaler)
             if scaler.get("apiVersion") == _TOO_OLD:
@@ -103,7 +108,7 @@ class Autoscaler:
         return (f"{KIND} {', '.join(names)} is suspended for the time of the release",) if names else ()
 
     def saved(
-        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
     ) -> tuple[Saved, ...]:
         known = {(each.name, each.uid): each for _, each in _borrowed(record)}
         found = []

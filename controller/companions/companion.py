@@ -36,8 +36,14 @@ class Companion(Protocol):
         """The objects that every look reads, by the policy or by `record.saved`."""
         ...
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
-        """Why a release could not begin."""
+    def rests_on(self, policy: ReleasePolicySpec, template: Template) -> tuple[Ref, ...]:
+        """What a version of this template needs and no release makes anew: read before a way back or home begins."""
+        ...
+
+    def problems(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
+    ) -> Finding:
+        """Why a release could not begin. `template`: the contender's, an empty one for a restore."""
         ...
 
     def notes(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
@@ -45,7 +51,7 @@ class Companion(Protocol):
         ...
 
     def saved(
-        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
     ) -> tuple[Saved, ...]:
         """What it will borrow, as it is now; where this release, or one that lost its record, has borrowed it already,
         as it was then."""

@@ -9,6 +9,9 @@ old copy. A copy stays as long as a Deployment or a ReplicaSet of the app names 
 
 The first release finds an incumbent that reads the original itself; the plan says so, because that incumbent has seen
 an edit before anybody released it.
+
+A version that is there already, on a way back or home, needs what its template names and nothing else: its copy, and
+the original only where it reads that.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ COPY_LABEL = f"{GROUP}/config"
 COPY_OF = f"{GROUP}/copy-of"
 _DIGITS = 10
 _LONGEST = 253  # characters of a ConfigMap's name
+_KNOWN = ("rollback", "home")  # origins of a release to a version that is there already
 
 
 def copy_name(name: str, app: str, content: Object) -> str:
@@ -151,7 +155,14 @@ class Config:
             refs += [Ref("ConfigMap", name) for each in copies for name in _facts(each)["older"]]
         return tuple(dict.fromkeys(refs))
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def rests_on(self, policy: ReleasePolicySpec, template: Template) -> tuple[Ref, ...]:
+        return tuple(Ref("ConfigMap", name) for name in _read_by(policy, template))
+
+    def problems(
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
+    ) -> Finding:
+        if record.origin in _KNOWN:
+            return self._lacks(policy, seen, template) or _owned(seen)
         app = policy.target.deployment
         for name in policy.configured:
             content = seen.objects.get(Ref("ConfigMap", name))
@@ -165,9 +176,21 @@ class Config:
             there = seen.objects.get(Ref("ConfigMap", wanted))
             if there is not None and (not _is_ours(there) or copy_name(name, app, there) != wanted):
                 return Refusal(f"ConfigMap {wanted} exists and is not the copy of {name} that it says: delete it")
-        # A source names the original: a tool that writes it again in mid-release makes a third version.
-        slot = seen.contender or seen.incumbent
-        return owned(slot.raw, (("spec", "template"),), group="apps") if slot is not None else None
+        return _owned(seen)
+
+    def _lacks(self, policy: ReleasePolicySpec, seen: Observation, template: Template) -> Refusal | None:
+        """What a version that is there already reads and would not find, where no original holds the same."""
+        made = self._wanted(policy, seen).values()
+        for name, source in _read_by(policy, template).items():
+            ref = Ref("ConfigMap", name)
+            if name in made or ref not in seen.objects or seen.objects[ref] is not None:
+                continue
+            told = f", and {source} does not hold what it held" if name != source else ""
+            return Refusal(
+                f"the version to be brought back reads ConfigMap {name}, which does not exist{told}: create it with "
+                "its old content, or release a version with the settings that you want"
+            )
+        return None
 
     def notes(self, policy: ReleasePolicySpec, seen: Observation) -> tuple[str, ...]:
         """Lines for the plan."""
@@ -184,11 +207,14 @@ class Config:
         return tuple(lines)
 
     def saved(
-        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours
+        self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
     ) -> tuple[Saved, ...]:
         named = _named_by_versions(seen)
+        wanted = [(name, source) for source, name in self._wanted(policy, seen).items()]
+        if record.origin in _KNOWN:
+            wanted = [(name, source) for name, source in _read_by(policy, template).items() if name != source]
         found = []
-        for source, name in self._wanted(policy, seen).items():
+        for name, source in wanted:
             older = sorted(each for each in named if each != name and is_copy_of(each, source))
             facts = json.dumps({"of": source, "older": older}, sort_keys=True, separators=(",", ":"))
             found.append(Saved("ConfigMap", name, "", facts))
@@ -198,8 +224,8 @@ class Config:
         return rewritten(template, self._wanted(policy, seen))
 
     def prepare(self, policy: ReleasePolicySpec, record: Record, seen: Observation) -> ObjectWrite | None:
-        """The copies that are not there yet. In mid-release one that was deleted, as long as its content is there."""
-        if record.origin != "change":
+        """The copies that are not there yet. One that was deleted is made again, as long as its content is there."""
+        if record.origin == "restore":
             return None
         known = {each.name for each in record.saved if each.kind == "ConfigMap"}
         for source, name in self._wanted(policy, seen).items():
@@ -235,6 +261,20 @@ class Config:
         found = {name: seen.objects.get(Ref("ConfigMap", name)) for name in policy.configured}
         app = policy.target.deployment
         return {name: copy_name(name, app, content) for name, content in found.items() if content is not None}
+
+
+def _read_by(policy: ReleasePolicySpec, template: Template) -> dict[str, str]:
+    """The ConfigMaps of a policy, and copies of them, that a template names -> the original of each."""
+    named = sorted(named_in(template))
+    return {
+        name: source for name in named for source in policy.configured if name == source or is_copy_of(name, source)
+    }
+
+
+def _owned(seen: Observation) -> Finding:
+    """A tool's source names the original: written again in mid-release it makes a third version."""
+    slot = seen.contender or seen.incumbent
+    return owned(slot.raw, (("spec", "template"),), group="apps") if slot is not None else None
 
 
 def _unread(seen: Observation, refs: Iterable[Ref]) -> DeleteObject | None:

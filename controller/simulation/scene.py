@@ -56,6 +56,8 @@ class Scene:
         if not wanted:
             raise ValueError(f"no release is there for {kind}")
         name = f"{self.policy}-{kind.removesuffix('Of')}"
+        while ("Release", self.namespace, name) in self.world.objects.items:
+            name += "-again"
         self.world.create(manifests.release(self.policy, name, "", **{kind: wanted[-1]}), self.namespace)
         return name
 

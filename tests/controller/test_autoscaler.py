@@ -50,7 +50,7 @@ def seen_with(scaler: Any, **changes: Any) -> Observation:
 
 def a_release(scaler: Any, phase: Phase = Phase.BATCH, **changes: Any) -> Record:
     """A release that has recorded what this autoscaler was."""
-    saved = COMPANION.saved(POLICY, Record(), an_observation(), around(scaler))
+    saved = COMPANION.saved(POLICY, Record(), an_observation(), around(scaler), {})
     return replace(a_record(phase, 1 if phase is Phase.BATCH else 0), saved=saved, **changes)
 
 
@@ -201,7 +201,7 @@ def test_one_that_is_gone_or_leads_elsewhere_needs_nothing() -> None:
 
 def test_several_are_suspended_and_woken_one_after_the_other() -> None:
     one, two = a_scaler(), a_scaler(name="memory", uid="second")
-    saved = COMPANION.saved(POLICY, Record(), an_observation(), around(one, two))
+    saved = COMPANION.saved(POLICY, Record(), an_observation(), around(one, two), {})
     record = replace(a_record(Phase.BATCH, 1), saved=saved)
     other = Ref("HorizontalPodAutoscaler", "memory")
     assert COMPANION.reads(POLICY, record) == (REF, other)
@@ -227,7 +227,7 @@ def test_without_a_record_the_autoscaler_itself_says_what_it_was() -> None:
     scaler = a_scaler(behavior=FIRM)
     sleeping = asleep(scaler, a_release(scaler))
     # Another release, which knows nothing of the first one's record.
-    saved = COMPANION.saved(POLICY, Record(), an_observation(), around(sleeping))
+    saved = COMPANION.saved(POLICY, Record(), an_observation(), around(sleeping), {})
     record = replace(a_record(Phase.ROLLING_BACK, 0), saved=saved)
     assert bare(woken(sleeping, record, forward=False)) == bare(scaler)
 
@@ -254,7 +254,7 @@ def test_an_annotation_that_we_could_not_have_written_is_none(text: str) -> None
 
 
 def test_what_is_saved_is_told_by_the_path_of_each_field() -> None:
-    (saved,) = COMPANION.saved(POLICY, Record(), an_observation(), around(a_scaler()))
+    (saved,) = COMPANION.saved(POLICY, Record(), an_observation(), around(a_scaler()), {})
     assert (saved.kind, saved.name, saved.uid) == (REF.kind, "cpu", "scaler")
     fields = json.loads(saved.fields)
     assert fields == {
@@ -265,14 +265,14 @@ def test_what_is_saved_is_told_by_the_path_of_each_field() -> None:
 
 
 def problem(scaler: Any) -> str:
-    finding = COMPANION.problems(POLICY, an_observation(), around(scaler))
+    finding = COMPANION.problems(POLICY, Record(), an_observation(), around(scaler), {})
     return finding.because if isinstance(finding, Refusal) else ""
 
 
 def test_an_autoscaler_of_another_app_is_nobodys_business() -> None:
     assert problem(a_scaler()) == ""
     assert problem({**a_scaler(target="search"), "apiVersion": "autoscaling/v1"}) == ""
-    assert COMPANION.saved(POLICY, Record(), an_observation(), around(a_scaler(target="search"))) == ()
+    assert COMPANION.saved(POLICY, Record(), an_observation(), around(a_scaler(target="search")), {}) == ()
 
 
 def test_a_server_that_cannot_suspend_one_is_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.companions.config import COPY_OF, Config, copy_name, is_copy_of, manifest, named_in, rewritten
-from controller.findings import Refusal
+from controller.findings import Finding, Refusal
 from controller.release.names import Ref
 from controller.release.observation import Observation, ReplicaSetState
 from controller.release.plan import CreateObject, DeleteObject
@@ -129,19 +129,19 @@ def record(older: tuple[str, ...] = (), **changes: Any) -> Record:
 
 def test_what_is_missing_or_in_the_way_is_refused_beforehand() -> None:
     around = Neighbours()
-    assert CONFIG.problems(SPEC, seen(live=CONTENT), around) is None
-    assert CONFIG.problems(SPEC, seen(live=CONTENT, copy=made()), around) is None
+    assert CONFIG.problems(SPEC, Record(), seen(live=CONTENT), around, {}) is None
+    assert CONFIG.problems(SPEC, Record(), seen(live=CONTENT, copy=made()), around, {}) is None
     for there, words in (
         (seen(), "does not exist"),
         (seen(live=CONTENT, copy=CONTENT), "is not the copy"),
         (seen(live=CONTENT, copy=made(content={"data": {"LEVEL": "forged"}})), "is not the copy"),
     ):
-        found = CONFIG.problems(SPEC, there, around)
+        found = CONFIG.problems(SPEC, Record(), there, around, {})
         assert isinstance(found, Refusal)
         assert words in found.because
     long = a_policy(config=[f"configMap/{'a' * 250}"]).spec
     there = replace(seen(), objects={Ref("ConfigMap", "a" * 250): CONTENT})
-    found = CONFIG.problems(long, there, around)
+    found = CONFIG.problems(long, Record(), there, around, {})
     assert isinstance(found, Refusal) and "longer than 253" in found.because
 
 
@@ -151,7 +151,8 @@ def test_a_tool_that_would_write_the_name_of_the_original_again_is_refused(manag
     assert there.contender is not None
     entry = {"manager": manager, "time": "2026-11-22T01:00:00Z", "fieldsV1": {"f:spec": {"f:template": {}}}}
     raw = {**there.contender.raw, "metadata": {"name": "checkout", "managedFields": [entry]}}
-    found = CONFIG.problems(SPEC, replace(there, contender=replace(there.contender, raw=raw)), Neighbours())
+    there = replace(there, contender=replace(there.contender, raw=raw))
+    found = CONFIG.problems(SPEC, Record(), there, Neighbours(), {})
     assert (found is not None) is (manager == "argocd-controller")
     assert found is None or (
         isinstance(found, Refusal) and "owns spec.template of Deployment checkout" in found.because
@@ -166,7 +167,7 @@ def test_people_are_told_what_the_incumbent_reads() -> None:
 
 def test_what_is_borrowed_is_recorded_before_it_is_made() -> None:
     there = seen(live=CONTENT, incumbent=OLD, kept=(f"{NAME}-aaaaaaaaaa", NAME))
-    (saved,) = CONFIG.saved(SPEC, Record(), there, Neighbours())
+    (saved,) = CONFIG.saved(SPEC, Record(), there, Neighbours(), {})
     assert (saved.kind, saved.name) == ("ConfigMap", COPY)
     assert json.loads(saved.fields) == {"of": NAME, "older": [OLD, f"{NAME}-aaaaaaaaaa"]}
     assert CONFIG.prepare(SPEC, a_record(), there) is None  # nothing is made that no record knows
@@ -174,7 +175,42 @@ def test_what_is_borrowed_is_recorded_before_it_is_made() -> None:
     assert isinstance(write, CreateObject)
     assert (write.ref.name, write.manifest["data"]) == (COPY, DATA)
     assert CONFIG.prepare(SPEC, record(), seen(live=CONTENT, copy=made())) is None
-    assert CONFIG.prepare(SPEC, record(origin="rollback"), there) is None
+    assert CONFIG.prepare(SPEC, record(origin="restore"), there) is None
+
+
+def back(**objects: Any) -> Finding:
+    """What speaks against a way back to a version that reads OLD, or what `reads` says."""
+    template, there = a_pod(objects.pop("reads", OLD)), seen(**objects)
+    looked = replace(there, objects=dict.fromkeys(CONFIG.rests_on(SPEC, template)) | dict(there.objects))
+    return CONFIG.problems(SPEC, a_record(origin="rollback"), looked, Neighbours(), template)
+
+
+def test_a_way_back_needs_what_its_version_reads_and_nothing_else() -> None:
+    assert [ref.name for ref in CONFIG.rests_on(SPEC, a_pod(OLD))] == [OLD]
+    assert CONFIG.rests_on(SPEC, a_pod("other")) == ()
+    assert back(old=made(OLD)) is None  # the original is gone, and nobody asks for it
+    assert back(reads=NAME, live=CONTENT) is None
+    assert back(reads="other") is None
+    assert back(reads=COPY, live=CONTENT) is None  # the copy can be made again
+
+
+@pytest.mark.parametrize("there", [{}, {"live": CONTENT}, {"reads": NAME}, {"reads": COPY}])
+def test_a_way_back_without_the_settings_of_its_version_is_refused(there: dict[str, Any]) -> None:
+    found = back(**there)
+    assert isinstance(found, Refusal)
+    assert f"reads ConfigMap {there.get('reads', OLD)}, which does not exist" in found.because
+
+
+def test_a_way_back_knows_the_copies_of_its_version_and_makes_a_lost_one_again() -> None:
+    there, going_back = seen(live=CONTENT, incumbent=OLD, contender=COPY), a_record(origin="rollback")
+    assert CONFIG.saved(SPEC, going_back, seen(incumbent=OLD), Neighbours(), a_pod(NAME)) == ()  # not ours
+    (saved,) = CONFIG.saved(SPEC, going_back, there, Neighbours(), a_pod(COPY))
+    assert (saved.name, json.loads(saved.fields)) == (COPY, {"of": NAME, "older": [OLD]})
+    (older,) = CONFIG.saved(SPEC, going_back, seen(incumbent=COPY, contender=OLD), Neighbours(), a_pod(OLD))
+    assert (older.name, json.loads(older.fields)) == (OLD, {"of": NAME, "older": [COPY]})
+    write = CONFIG.prepare(SPEC, replace(going_back, saved=(saved,)), there)
+    assert isinstance(write, CreateObject) and write.ref.name == COPY
+    assert CONFIG.prepare(SPEC, replace(going_back, saved=(older,)), there) is None
 
 
 def test_a_copy_that_was_deleted_is_made_again_as_long_as_its_content_is_there() -> None:

@@ -37,7 +37,7 @@ def found(seen: Observation, digest: str = "new", around: Neighbours | None = No
     course = Accompanied(a_policy().spec)
     paused = course.paused_by(Record(), seen)
     finding = of_slots(seen, "change", digest=digest, target="checkout", paused=paused)
-    return finding or course.problems(seen, around or Neighbours())
+    return finding or course.problems(Record(), seen, around or Neighbours(), {})
 
 
 def managed(manager: str, field: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_y18_sizes_that_round_to_nothing_are_refused() -> None:
 
     def of(desired: int) -> Any:
         live = a_slot("checkout", desired, "app:v1", role=None)
-        return course.problems(before_start(incumbent=live), Neighbours())
+        return course.problems(Record(), before_start(incumbent=live), Neighbours(), {})
 
     assert isinstance(of(4), Refusal) and "0 of 4 pods" in of(4).because
     assert of(5) is None

@@ -112,6 +112,22 @@ def _change_settings(world: World) -> None:
     ask(world, "", "second", config="live")
 
 
+def _settings_back_without_original() -> World:
+    """Once the new settings are released somebody deletes the ConfigMap that people edit, and wants the old ones."""
+    world = _settings_alone()
+    whenever(
+        world,
+        lambda there: phase(there, "second") == "Succeeded" and ("ConfigMap", "shop", SETTINGS) in there.objects.items,
+        _want_the_old_ones,
+    )
+    return world
+
+
+def _want_the_old_ones(world: World) -> None:
+    world.delete("ConfigMap", SETTINGS)
+    ask(world, "", "back", rollbackOf="second")
+
+
 def _settings_rolled_back() -> World:
     world = _configured()
     world.edit("ConfigMap", SETTINGS, {"data": {"LEVEL": "debug"}})
@@ -148,6 +164,12 @@ OUTSIDE = {
             lambda world: phase(world) != "Succeeded",
         ),
         Scenario("settings rolled back", _settings_rolled_back, _BACK),
+        Scenario(
+            "settings back without the original",
+            _settings_back_without_original,
+            {**_RELEASED, "second": "Succeeded", "back": "Succeeded"},
+            lambda world: phase(world, "second") != "Succeeded",
+        ),
     )
 }
 

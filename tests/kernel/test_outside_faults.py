@@ -49,7 +49,7 @@ def test_s3_a_stage_is_not_left_before_its_smoke_test_has_succeeded(monkeypatch:
         night.run(LONGEST)
 
 
-USUAL = ("smoke test", "webhook", "settings rolled back")
+USUAL = ("smoke test", "webhook", "settings rolled back", "settings back without the original")
 FROZEN = ("smoke test", "settings")
 
 
