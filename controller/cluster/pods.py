@@ -47,6 +47,7 @@ class _Running(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Terminated(msgspec.Struct, gc=False, rename="camel"):
+    exit_code: int | None = None
     finished_at: datetime | None = None
 
 
@@ -57,13 +58,20 @@ class _State(msgspec.Struct, gc=False):
 
 
 class _Container(msgspec.Struct, gc=False, rename="camel"):
+    name: str = ""
     restart_count: int = 0
     state: _State | None = None
     last_state: _State | None = None
 
 
+class _Asked(msgspec.Struct, gc=False, rename="camel"):
+    name: str = ""
+    restart_policy: str | None = None
+
+
 class _Spec(msgspec.Struct, gc=False, rename="camel"):
     node_name: str | None = None
+    init_containers: list[_Asked] | None = None
 
 
 class _Status(msgspec.Struct, gc=False, rename="camel"):
@@ -109,8 +117,13 @@ def pod_state(pod: SlimPod) -> PodState:
     ready = conditions.get("Ready")
     scheduled = conditions.get("PodScheduled")
     unschedulable = scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable"
-    containers = pod.status.container_statuses or []
-    reason, message = _worst_waiting([*(pod.status.init_container_statuses or ()), *containers])
+    first, serving = pod.status.init_container_statuses or [], pod.status.container_statuses or []
+    reason, message = _worst_waiting([*first, *serving])
+    if first:
+        # A sidecar is an init container that never ends: it serves like any other container.
+        sidecars = {asked.name for asked in pod.spec.init_containers or () if asked.restart_policy == "Always"}
+        serving = [*(each for each in first if each.name in sidecars), *serving]
+        first = [each for each in first if each.name not in sidecars]
     if unschedulable and not message and scheduled is not None:
         message = scheduled.message or ""
     return PodState(
@@ -120,8 +133,9 @@ def pod_state(pod: SlimPod) -> PodState:
         ready_since=_seconds(ready.last_transition_time) if ready is not None else 0.0,
         terminating=pod.metadata.deletion_timestamp is not None,
         ended=pod.status.phase in ("Failed", "Succeeded"),
-        restarts=sum(container.restart_count for container in containers),
-        restarted_at=_restart_times(containers),
+        restarts=sum(each.restart_count for each in serving)
+        + sum(each.restart_count for each in first if not _ended_well(each)),
+        restarted_at=_restart_times(serving),
         waiting=reason,
         message=message,
         unschedulable=unschedulable,
@@ -141,6 +155,13 @@ def _worst_waiting(containers: list[_Container]) -> tuple[str, str]:
         if not found[0] or _RANK.get(reason, len(_RANK)) < _RANK.get(found[0], len(_RANK)):
             found = (reason, waiting.message or "")
     return found
+
+
+def _ended_well(container: _Container) -> bool:
+    """Whether an init container has done its work. A node that starts anew runs it again, which is no failure."""
+    last = [state.terminated for state in (container.state, container.last_state) if state is not None]
+    ends = [end.exit_code for end in last if end is not None]
+    return bool(ends) and ends[0] == 0
 
 
 def _restart_times(containers: list[_Container]) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from controller.release.observation import PodState
 
 NEVER = math.inf
-Stage = Literal["pending", "starting", "running", "waiting", "terminating"]
+Stage = Literal["pending", "initializing", "starting", "running", "waiting", "terminating"]
 
 # Seconds before the n-th restart, n from 1: at once, then doubling from 10 s up to 5 minutes (kubelet's back-off).
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 10.0, 300.0
@@ -29,7 +29,8 @@ class Behaviour:
 
     errors: share of failed requests. latency, orders, memory: factors on response times, on orders completed and on
     bytes held. starts_in: seconds to ready, None for the
-    world's ordinary few. crashes_after: seconds a container lives, None for ever. cannot_pull: no such image.
+    world's ordinary few. crashes_after: seconds a container lives, None for ever. init_fails_after: seconds after which
+    an init container fails, None where it ends well at once. cannot_pull: no such image.
     """
 
     errors: float = 0.001
@@ -39,6 +40,7 @@ class Behaviour:
     starts_in: float | None = None
     ready: bool = True
     crashes_after: float | None = None
+    init_fails_after: float | None = None
     cannot_pull: bool = False
 
 
@@ -99,6 +101,10 @@ class Pod:
         match self.stage:
             case "terminating":
                 return False
+            case "initializing" if behaviour.init_fails_after is None:
+                self._begin(behaviour, now)
+            case "initializing":
+                self._exit(now)
             case "starting" if now >= self.lives_until:
                 self._exit(now)
             case "starting":
@@ -143,6 +149,16 @@ class Pod:
             self.stage, self.due = "waiting", now + _PULL_BACK_OFF
             self.state = replace(self.state, waiting="ErrImagePull", message=_cannot_pull(self.version))
             return
+        if behaviour.init_fails_after is not None and not self.history:
+            self.stage, self.due = "initializing", now + behaviour.init_fails_after
+            return
+        self._begin(behaviour, now)
+
+    def _begin(self, behaviour: Behaviour, now: float) -> None:
+        """The container itself starts: from its first start on the failures of init containers do not count."""
+        if not self.history:
+            self.exits = 0
+            self.state = replace(self.state, restarts=0)
         self.stage = "starting"
         self.history = (*self.history, now)
         self.lives_until = now + behaviour.crashes_after if behaviour.crashes_after is not None else NEVER
@@ -170,8 +186,9 @@ class Pod:
 
     def _restart(self, behaviour: Behaviour, now: float) -> None:
         if self.exits:
-            # The server knows only the last restart of a container.
-            self.state = replace(self.state, restarts=self.state.restarts + 1, restarted_at=(float(math.floor(now)),))
+            # The server knows only the last restart of a container; one of an init container ends nobody's counters.
+            at = (float(math.floor(now)),) if self.history else ()
+            self.state = replace(self.state, restarts=self.state.restarts + 1, restarted_at=at)
         self.state = replace(self.state, waiting="", message="")
         self._start(behaviour, now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.settings import Settings
 from tests.kernel.events import CrashAtWrite
 from tests.kernel.memory import replicas
 from tests.kernel.night import begin
@@ -37,6 +38,20 @@ def test_w2_an_image_that_cannot_be_pulled_turns_back_and_the_next_version_start
     )
     assert ended(night) == ("RolledBack", "ImagePull")
     assert night.ending().phases["second"] == "Succeeded"
+
+
+def test_w3_an_init_container_that_fails_turns_back_and_one_that_only_waited_does_not() -> None:
+    failing, patient = a_night(), a_night()
+    for night in (failing, patient):
+        night.world.behave("v2", init_fails_after=2.0)
+    until(failing, lambda there: any(pod.state.restarts == 3 for pod in there.pods.values()))
+    third = failing.world.now
+    until(failing, lambda there: phase(there) == "RollingBack")
+    assert failing.world.now - third <= Settings().interval
+    assert ended(failing) == ("RolledBack", "CrashLoop")
+    until(patient, lambda there: any(pod.state.restarts == 2 for pod in there.pods.values()))
+    patient.world.behave("v2", init_fails_after=None)
+    assert ended(patient) == ("Succeeded", "Completed")
 
 
 def test_w4_pods_without_a_node_hold_until_the_deadline() -> None:

@@ -301,6 +301,19 @@ def test_a_crashing_container_restarts_with_growing_waits() -> None:
     assert not pod.state.ready and len(pod.state.restarted_at) == 1
 
 
+def test_an_init_container_that_fails_is_tried_again_and_forgotten_once_it_has_ended_well() -> None:
+    world = a_world(replicas=1)
+    world.behave("v9", init_fails_after=2.0)
+    world.create(manifests.deployment("other", "v9", 1))
+    world.step_to(world.now + 40)
+    (pod,) = world.pods_of("other")
+    assert (pod.state.restarts, pod.state.waiting, pod.state.ready) == (3, "CrashLoopBackOff", False)
+    assert not pod.answering and pod.state.restarted_at == ()
+    world.behave("v9", init_fails_after=None)
+    world.step_to(world.now + 90)
+    assert (pod.state.restarts, pod.state.waiting, pod.state.ready) == (0, "", True)
+
+
 def test_an_image_that_does_not_exist_is_waited_for_and_named() -> None:
     world = a_world(replicas=1)
     world.behave("v9", cannot_pull=True)

@@ -41,6 +41,11 @@ def _crash(scene: Scene, words: Words) -> None:
     scene.world.behave(scene.version(words["who"]), crashes_after=after)
 
 
+def _fail_init(scene: Scene, words: Words) -> None:
+    """Its init container fails, again and again."""
+    scene.world.behave(scene.version(words["who"]), init_fails_after=2.0)
+
+
 def _never_ready(scene: Scene, words: Words) -> None:
     scene.world.behave(scene.version(words["who"]), ready=False)
 
@@ -59,6 +64,7 @@ def _heal(scene: Scene, words: Words) -> None:
         scene.version(words["who"]),
         ready=True,
         crashes_after=None,
+        init_fails_after=None,
         cannot_pull=False,
         starts_in=None,
         latency=healthy.latency,
@@ -74,6 +80,7 @@ PHRASES = (
     _degrees("memory", _FACTOR, "x1.5"),
     Phrase("crash WHO [after 20s]",
            rf"crash {WHO}(?: after (?P<after>\w+))?", _crash, lambda words: seconds(words.get("after", "2s"))),
+    Phrase("fail-init WHO", rf"fail-init {WHO}", _fail_init),
     Phrase("never-ready WHO", rf"never-ready {WHO}", _never_ready),
     Phrase("slow WHO 90s", rf"slow {WHO} (?P<in>\w+)", _slow, lambda words: seconds(words["in"])),
     Phrase("cannot-pull WHO", rf"cannot-pull {WHO}", _cannot_pull),

@@ -130,6 +130,50 @@ def test_an_init_container_counts_as_much() -> None:
     assert (found.waiting, found.message) == ("CrashLoopBackOff", "back-off 10s")
 
 
+FAILED: dict[str, Any] = {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": AT}}
+DONE: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": AT}}
+BACK_OFF: dict[str, Any] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
+RUNS: dict[str, Any] = {"running": {"startedAt": AT}}
+
+
+@pytest.mark.parametrize(
+    ("first", "counted"),
+    [
+        ({"state": BACK_OFF, "lastState": FAILED}, 3),
+        ({"state": FAILED, "lastState": FAILED}, 3),  # kubectl says Init:Error
+        ({"state": RUNS, "lastState": FAILED}, 3),  # the next try
+        ({"state": DONE, "lastState": FAILED}, 0),  # it waited for something, and has found it
+        ({"state": DONE}, 0),
+        ({"state": RUNS, "lastState": DONE}, 0),  # the node started anew
+    ],
+)
+def test_w3_restarts_of_an_init_container_count_until_it_has_ended_well(first: dict[str, Any], counted: int) -> None:
+    found = pod(
+        initContainerStatuses=[{**container(restarts=3, **first), "name": "migrate"}],
+        containerStatuses=[waiting("PodInitializing")],
+    )
+    assert found.restarts == counted
+    assert found.restarted_at == ()  # it has served nobody whose counters could have begun anew
+
+
+@pytest.mark.parametrize(("policy", "restarts"), [("Always", 3), ("OnFailure", 1), (None, 1)])
+def test_w3_a_sidecar_among_the_init_containers_counts_like_any_container(policy: str | None, restarts: int) -> None:
+    whole = {
+        "metadata": {"name": "checkout-7d9f8c-abcde"},
+        "spec": {"initContainers": [{"name": "proxy", "restartPolicy": policy, "image": "x"}, {"name": "migrate"}]},
+        "status": {
+            "initContainerStatuses": [
+                {**container(restarts=2, state=RUNS, lastState=DONE), "name": "proxy"},
+                {**container(restarts=1, state=DONE), "name": "migrate"},
+            ],
+            "containerStatuses": [container(restarts=1, state=RUNS)],
+        },
+    }
+    found = decode_pod(json.dumps(whole).encode())
+    assert found.restarts == restarts
+    assert found.restarted_at == (SECONDS,)
+
+
 def test_a_pod_for_which_there_is_no_room_says_why() -> None:
     found = pod(
         conditions=[
