@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -92,7 +93,7 @@ class TestPods:
         assert site.ready_pods() == [name]
 
     def test_a_slow_start_is_not_ready_before_its_time(self, site: Site) -> None:
-        site.deploy(image="registry.test/checkout:v2-slowstart4", replicas=1, wait=False)
+        site.deploy(image="registry.test/checkout:v2-slowstart8", replicas=1, wait=False)
         with site.history() as history:
             site.await_ready("checkout", 1)
         running = next(e for e in history.events("Pod") if e.object["status"].get("phase") == "Running")
@@ -173,7 +174,9 @@ class TestLoadAndMetrics:
         ratio = {row["metric"]["pod"]: float(row["value"][1]) for row in bed.query(f"{failed} / {total}")}
         bad = [pod for pod, share in ratio.items() if share > 0.1]
         assert len(bad) == 1
-        assert ratio[bad[0]] == pytest.approx(0.20, abs=0.06)
+        # What a pod draws hangs on its name, which is another one in every run: five standard deviations.
+        spread = 5 * math.sqrt(0.2 * 0.8 / load.totals().by_pod[bad[0]])
+        assert ratio[bad[0]] == pytest.approx(0.20, abs=spread)
         medians = bed.query(f"histogram_quantile(0.5, {buckets})")
         slow = {row["metric"]["pod"]: float(row["value"][1]) for row in medians}
         assert slow.pop(bad[0]) == pytest.approx(0.160, abs=0.05)

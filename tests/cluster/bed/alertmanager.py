@@ -14,7 +14,7 @@ import urllib3
 
 from tests.cluster.bed.processes import free_port, last_lines, start_child, stop_child
 
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 
 
 class Alertmanager:

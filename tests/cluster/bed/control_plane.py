@@ -28,7 +28,7 @@ AUDIT_POLICY = {
     ],
 }
 
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 
 
 @dataclass(slots=True)

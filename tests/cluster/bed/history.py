@@ -27,7 +27,7 @@ from tests.cluster.bed.moments import (
 )
 from tests.cluster.bed.writers import writer
 
-CATCH_UP_WITHIN = 10.0
+CATCH_UP_WITHIN = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+_PORTS = range(20_000, 32_000)  # below those that Linux gives to whoever connects, or listens at port 0
+_RESERVING_ADDRESS = "127.17.255.254"
+_held: list[socket.socket] = []
+
 
 def start_child(
     command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
@@ -56,12 +60,24 @@ def kill_process(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on; no other process of any bed is given it until this one ends.
+
+    Many workers ask for ports at once, and whoever asks may begin to listen a minute later, or stop for a while. So the
+    port is none that the kernel gives away by itself, and is held at another address of loopback meanwhile.
+    """
+    for port in _PORTS:
+        holder = socket.socket()
+        try:
+            holder.bind((_RESERVING_ADDRESS, port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        _held.append(holder)
         return port
+    raise RuntimeError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free on 127.0.0.1")
 
 
 def last_lines(log: Path, count: int = 12) -> str:

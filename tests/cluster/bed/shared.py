@@ -17,7 +17,7 @@ from tests.cluster.bed.processes import last_lines
 from tests.cluster.bed.serve import IN_USE, READY_FILE
 
 ROOT = Path(__file__).resolve().parents[3]
-START_WITHIN = 90.0
+START_WITHIN = 180.0
 
 
 @dataclass(frozen=True, slots=True)

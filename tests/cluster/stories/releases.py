@@ -117,6 +117,10 @@ class Releases:
         """The reasons for which it stood still, in order, without repetitions."""
         return [reason for reason in _without_repetitions([one.held for one in self.of(name)]) if reason]
 
+    def reached(self, name: str, phase: str) -> bool:
+        """Whether it has been seen in a phase, however long that lasted."""
+        return any(one.phase == phase for one in self.of(name))
+
     def first(self, name: str, phase: str) -> Sighting:
         """Its first sighting in a phase. Raises AssertionError if there is none."""
         found = next((one for one in self.of(name) if one.phase == phase), None)
@@ -146,13 +150,19 @@ class Releases:
         return eventually(lambda: sorted(set(self.names()) - known), within=within, what="another release is seen")[0]
 
     def await_hold(self, name: str, reason: str, *, within: float, saying: str = "") -> Sighting:
-        """Waits until it is held for a reason, in words that contain `saying`. Fails at once when it ends instead."""
+        """Waits until it is held for a reason, in words that contain `saying`. Fails at once when it ends instead.
+
+        From what it is now on every sighting counts: whoever looks late may find that the hold is over already.
+        """
+
+        before = max(len(self.of(name)) - 1, 0)
 
         def there() -> Sighting | None:
-            one = self.last(name)
-            assert one.phase not in ENDED, f"{name} ended {one.phase} and was not held: {one.because}"
-            because = str((one.status.get("held") or {}).get("because"))
-            return one if one.held == reason and saying in because else None
+            for one in self.of(name)[before:]:
+                if one.held == reason and saying in str((one.status.get("held") or {}).get("because")):
+                    return one
+                assert one.phase not in ENDED, f"{name} ended {one.phase} and was not held: {one.because}"
+            return None
 
         found = eventually(there, within=within, what=f"release {name} is held: {reason} {saying}", every=0.05)
         assert found is not None
@@ -162,9 +172,11 @@ class Releases:
         """Waits until it has entered a batch (0: the canary) and goes forward."""
 
         def there() -> Sighting | None:
-            one = self.last(name)
-            assert one.phase not in ENDED, f"{name} ended {one.phase} before batch {stage}: {one.because}"
-            return one if one.phase in {"Canary", "Batch"} and one.stage >= stage else None
+            for one in self.of(name):
+                if one.phase in {"Canary", "Batch"} and one.stage >= stage:
+                    return one
+                assert one.phase not in ENDED, f"{name} ended {one.phase} before batch {stage}: {one.because}"
+            return None
 
         found = eventually(there, within=within, what=f"release {name} is in batch {stage}", every=0.05)
         assert found is not None

@@ -14,6 +14,7 @@ import copy
 import itertools
 import json
 import os
+import re
 import subprocess
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.attempt import seconds as instant
 from policies.load import load_text
 from policies.schema import ReleasePolicy
 from tests.cluster.bed.api import MERGE, ApiError, Object
@@ -34,7 +36,7 @@ from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.history import History
 from tests.cluster.bed.identities import CONTROLLER, PERSON, Identity
 from tests.cluster.bed.load import Load
-from tests.cluster.bed.moments import deployment_of, is_ready
+from tests.cluster.bed.moments import Moment, deployment_of, is_ready
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.controllers import CONFIGURATION, Controller
@@ -46,6 +48,8 @@ APP = "checkout"
 TWIN = "checkout-twin"
 REGISTRY = "registry.test/checkout"
 CLAIM = "nightferry.dev/claim"
+# Requests of a controller from what turns a release until the first write of its way back: a look or two, not more.
+A_TICK = 30
 
 # Few pods and short looks: wide margins, and a look that decides nothing goes on. Where a small harm is to be found,
 # a story looks LONGER.
@@ -196,15 +200,16 @@ class Story:
         created = self.person.create(COLLECTION.format(namespace=self.site.name), manifest)
         return str(created["metadata"]["name"])
 
-    def patches_release(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Merge-patches the spec of a Release, as the person."""
-        self.person.patch(self.release_path(name), {"spec": dict(spec)}, content_type=MERGE)
+    def patches_release(self, name: str, spec: Mapping[str, Any]) -> int:
+        """Merge-patches the spec of a Release, as the person -> the number of the write."""
+        stored = self.person.patch(self.release_path(name), {"spec": dict(spec)}, content_type=MERGE)
+        return int(stored["metadata"]["resourceVersion"])
 
     def release_path(self, name: str) -> str:
         """The API path of a Release."""
         return f"{COLLECTION.format(namespace=self.site.name)}/{name}"
 
-    def commands(self, *words: str, expect: int | None = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def commands(self, *words: str, expect: int | None = 0, timeout: float = 360) -> subprocess.CompletedProcess[str]:
         """Runs `nightferry` with these words as the person; the exit code must be `expect` (None: any)."""
         number = next(self._commands)
         out, err = (self.scratch / f"command-{number}.{name}" for name in ("out", "err"))
@@ -264,6 +269,19 @@ class Story:
             if text is not None:
                 found[str(item["metadata"]["name"])] = json.loads(text)
         return found
+
+    @property
+    def ticks(self) -> float:
+        """How many ticks the controller's process has behind it, of all outcomes."""
+        assert self.controller is not None
+        page = self.controller.read_page("/metrics")[1]
+        found = re.findall(r"^nightferry_ticks_total\{[^}]*\} (\S+)$", page, re.MULTILINE)
+        return sum(float(value) for value in found)
+
+    def await_ticks(self, number: int) -> None:
+        """Lets the controller tick so often: what it does not do meanwhile is what the story asks."""
+        begun = self.ticks
+        eventually(lambda: self.ticks >= begun + number, within=3.0 * number, what=f"it ticks {number} times")
 
     def serving(self) -> dict[str, int]:
         """Ready pods by image tag."""
@@ -363,30 +381,40 @@ class Story:
         """When, on the axis of `history`, the record of Releases began."""
         return self.releases.began - self.began
 
-    def third_restart(self) -> float:
-        """When, on the axis of `history`, a contender's container was seen restarted for the third time."""
-        for seconds, event in self.history.timed_events("Pod"):
-            statuses = event.object.get("status", {}).get("containerStatuses", [])
-            if deployment_of(event.object) == TWIN and any(one["restartCount"] >= 3 for one in statuses):
-                return seconds
+    def third_restart(self) -> tuple[int, float]:
+        """The write that told of a contender's container restarted for the third time, and when that was."""
+        for event in self.history.events("Pod"):
+            for one in event.object.get("status", {}).get("containerStatuses", []):
+                if deployment_of(event.object) == TWIN and one["restartCount"] >= 3:
+                    return event.revision, instant(one["lastState"]["terminated"]["finishedAt"])
         raise AssertionError("no container of the contender restarted three times")
 
-    def await_restoring_write(self, *, after: float, within: float = 15) -> float:
-        """When, on the axis of `history`, the first write since `after` gave the incumbent a pod or took one from the
-        contender.
-        """
+    def await_restoring_write(self, *, after: int, within: float = 15) -> Moment:
+        """The first write behind this one that gave the incumbent a pod or took one from the contender."""
 
-        def found() -> float | None:
+        def found() -> Moment | None:
             for before, moment in pairwise(self.history.moments()):
                 more = moment.replicas.get(APP, 0) > before.replicas.get(APP, 0)
                 fewer = moment.replicas.get(TWIN, 0) < before.replicas.get(TWIN, 0)
-                if moment.seconds >= after and (more or fewer):
-                    return moment.seconds
+                if moment.revision > after and (more or fewer):
+                    return moment
             return None
 
         at = eventually(found, within=within, what="a restoring write is seen")
         assert at is not None
         return at
+
+    def asked_between(self, since: float, restoring: Moment) -> int:
+        """How many requests the controller made from an instant (epoch seconds) until it asked for this write.
+
+        It watches, so a quiet tick makes hardly any: what it asked says how often it looked, however long that took.
+        """
+        last = {(name, replicas) for name, replicas in restoring.replicas.items() if restoring.what.endswith(name)}
+        asked = [one for one in self.asked_by_controller() if one.verb != "watch" and instant(one.at) >= since]
+        for count, one in enumerate(asked, 1):
+            if one.verb == "patch" and (one.name, ((one.body or {}).get("spec") or {}).get("replicas")) in last:
+                return count
+        raise AssertionError(f"no request asked for {restoring.what}: {asked}")
 
     def report(self) -> Iterator[tuple[str, str]]:
         """What to show of a story that failed: (title, text)."""

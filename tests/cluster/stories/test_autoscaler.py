@@ -127,7 +127,8 @@ def test_what_people_change_while_it_sleeps_is_what_it_wakes_with(story: Story, 
 @pytest.mark.parametrize("strategy", ["rolling", "recreate"])
 def test_a_new_minimum_in_mid_release_is_the_new_size(story: Story, strategy: str) -> None:
     moves: dict[str, Any] = {"rolling": {"batches": 1, "maxSurge": 1}, "recreate": {}}
-    story.opens(policy={"strategy": {"twin": None, strategy: moves[strategy]}})
+    # recreate is at no pods for as long as the old ones take to go: long enough to be met there.
+    story.opens(policy={"strategy": {"twin": None, strategy: moves[strategy]}}, image="v1-drain8")
     before = _creates(story)
     release = story.asks_for("v2")
     if strategy == "rolling":
@@ -159,7 +160,7 @@ def test_an_abort_in_mid_batch_wakes_all_of_them_as_they_were(story: Story) -> N
     story.opens(policy=ONE_BATCH, image="v1-slowstart2")
     both = {name: _creates(story, name) for name in ("cpu", "memory")}
     release = story.asks_for("v2")
-    eventually(lambda: story.ordered(APP) == 2, within=90, what="the batch moves")
+    eventually(lambda: story.ordered(APP) <= 2, within=90, what="the batch moves", every=0.02)
     assert _asleep(story, "cpu") and _asleep(story, "memory")
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
     story.releases.await_phase(release, "RolledBack", within=60)
@@ -175,7 +176,7 @@ def test_a_kill_in_every_phase_loses_nothing_that_was_borrowed(story: Story) -> 
     assert controller is not None
     release = story.asks_for("v2")
     controller.restart_when(lambda: _asleep(story), within=30, what="it sleeps")
-    controller.restart_when(lambda: story.ordered(TWIN) == 2, within=90, what="the batch moves")
+    controller.restart_when(lambda: story.ordered(TWIN) >= 2, within=90, what="the batch moves")
     controller.restart_when(lambda: story.ordered(APP) == 0, within=90, what="the incumbent is gone")
     story.releases.await_phase(release, "Succeeded", within=90)
     story.judge_end(release, "Succeeded", tag="v2")
@@ -189,7 +190,7 @@ def test_a_record_that_was_deleted_does_not_leave_it_asleep(story: Story) -> Non
     story.opens(policy=ONE_BATCH)
     before = _creates(story, behavior=FIRM)
     release = story.asks_for("v2")
-    eventually(lambda: story.ordered(TWIN) == 2, within=90, what="the batch moves")
+    eventually(lambda: story.ordered(TWIN) >= 2, within=90, what="the batch moves")
     story.site.api.delete(story.release_path(release))
     story.await_serving("v1", story.desired, within=60)
     eventually(lambda: _said(story) == before, within=30, what="it is what it was")

@@ -171,9 +171,7 @@ def test_a_kill_on_the_way_back(switch: Switch) -> None:
     assert controller is not None
     story.releases.await_stage(release, 2, within=SUCCEEDS_WITHIN)
     story.patches_release(release, {"abort": {"reason": "orders look wrong"}})
-    controller.restart_when(
-        lambda: story.releases.last(release).phase == "RollingBack", within=10, what="it has turned"
-    )
+    controller.restart_when(lambda: story.releases.reached(release, "RollingBack"), within=10, what="it has turned")
     controller.restart_when(lambda: story.ordered(TWIN) == 0, within=30, what="the contender goes")
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     switch.judge(release, "RolledBack", tag="v1")

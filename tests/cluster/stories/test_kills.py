@@ -14,12 +14,12 @@ def test_a_release_survives_a_kill_in_every_phase_forward(story: Story) -> None:
     assert controller is not None
     release = story.asks_for("v2-slowstart2")
     seen = story.releases
-    controller.restart_when(lambda: seen.last(release).phase == "Preflight", within=30, what="it is in preflight")
-    controller.restart_when(lambda: story.ordered(TWIN) == 1, within=60, what="the canary moves")
+    controller.restart_when(lambda: seen.reached(release, "Preflight"), within=30, what="it is in preflight")
+    controller.restart_when(lambda: story.ordered(TWIN) >= 1, within=60, what="the canary moves")
     controller.restart_when(
         lambda: seen.last(release).because.startswith("observed"), within=60, what="the canary is watched"
     )
-    controller.restart_when(lambda: story.ordered(TWIN) == 2, within=90, what="the batch moves")
+    controller.restart_when(lambda: story.ordered(TWIN) >= 2, within=90, what="the batch moves")
     controller.restart_when(
         lambda: seen.last(release).stage == 1 and seen.last(release).because.startswith("observed"),
         within=90,
@@ -42,11 +42,9 @@ def test_a_rollback_survives_a_kill(story: Story) -> None:
     story.releases.await_stage(release, 1, within=90)
     eventually(lambda: story.ordered(APP) == 2, within=30, what="batch 1 is there")
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
-    controller.restart_when(
-        lambda: story.releases.last(release).phase == "RollingBack", within=10, what="it has turned"
-    )
+    controller.restart_when(lambda: story.releases.reached(release, "RollingBack"), within=10, what="it has turned")
     # And once more, in the middle of the way back.
-    controller.restart_when(lambda: story.ordered(APP) == 3, within=30, what="the incumbent has grown")
+    controller.restart_when(lambda: story.ordered(APP) >= 3, within=30, what="the incumbent has grown")
     end = story.releases.await_phase(release, "RolledBack", within=60)
     assert end.cause == "Aborted"
     story.judge_end(release, "RolledBack", tag="v1-slowstart3")

@@ -39,9 +39,7 @@ def test_a_rollback_is_told_as_the_record_says_although_the_controller_is_killed
         release = story.asks_for("v2")
         story.releases.await_stage(release, 1, within=90)
         story.patches_release(release, {"abort": {"reason": "wrong branch"}})
-        controller.restart_when(
-            lambda: story.releases.last(release).phase == "RollingBack", within=10, what="it has turned"
-        )
+        controller.restart_when(lambda: story.releases.reached(release, "RollingBack"), within=10, what="it has turned")
         back.set()
         story.releases.await_phase(release, "RolledBack", within=60)
         eventually(lambda: not waiting(story, release), within=60, what="everything is told")

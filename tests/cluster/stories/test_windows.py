@@ -14,7 +14,8 @@ from tests.cluster.stories.story import APP, TWIN, Story
 
 ZONE = ZoneInfo("Asia/Kathmandu")  # a quarter of an hour beside everybody else's
 SUCCEEDS_WITHIN = 150
-LEAST = 15  # seconds until it opens, so that the wait can be seen
+LEAST = 20  # seconds until it opens, so that the wait can be seen
+OPEN = 120  # seconds: long enough for a canary and the first batch on a slow machine, too
 
 
 def next_minute(within: float) -> float:
@@ -44,21 +45,21 @@ def decisions(story: Story, release: str) -> Mapping[str, float]:
 def test_y20_it_waits_for_its_window_and_its_closing_turns_it_back(story: Story) -> None:
     story.opens()
     opens = next_minute(LEAST)
-    story.applies_policy(by_hand(a_window(opens, opens + 60, "rollBack")))
+    story.applies_policy(by_hand(a_window(opens, opens + OPEN, "rollBack")))
     release = story.asks_for("v2")
     held = eventually(lambda: story.releases.holds(release), within=20, what="the release waits for its window")
     assert held == ["WindowClosed"]
-    if time.time() < opens - 1:
-        assert story.releases.last(release).phase == "Queued"
-        said = story.commands("status", APP).stdout
+    phase, said, claims = story.releases.last(release).phase, story.commands("status", APP).stdout, story.claims()
+    if time.time() < opens:  # all of it was seen while the window was closed
+        assert phase == "Queued"
         assert "WindowClosed" in said
-    assert story.claims() == {}
+        assert claims == {}
 
-    story.releases.await_phase(release, "RolledBack", within=180)
+    story.releases.await_phase(release, "RolledBack", within=240)
     story.judge_end(release, "RolledBack", tag="v1")
     at = decisions(story, release)
-    assert opens <= at["Preflight"] < opens + 15
-    assert opens <= at["Advance"] < opens + 60 <= at["RollBack"] < opens + 75
+    assert opens <= at["Preflight"] < opens + 30
+    assert opens <= at["Advance"] < opens + OPEN <= at["RollBack"] < opens + OPEN + 30
     assert story.releases.last(release).cause == "WindowClosed"
     spare = story.site.deployment(TWIN)
     assert seconds(spare["metadata"]["creationTimestamp"]) >= opens
@@ -68,15 +69,15 @@ def test_y20_it_waits_for_its_window_and_its_closing_turns_it_back(story: Story)
 def test_y20_it_is_parked_when_its_window_closes_and_a_person_sends_it_on(story: Story) -> None:
     story.opens()
     opens = next_minute(0)
-    story.applies_policy(by_hand(a_window(opens, opens + 60, "park")))
+    story.applies_policy(by_hand(a_window(opens, opens + OPEN, "park")))
     release = story.asks_for("v2")
     eventually(
         lambda: story.releases.last(release).held == "WindowClosed" and story.releases.last(release).stage > 0,
-        within=180,
+        within=240,
         what="the release is parked",
     )
     parked = story.releases.last(release)
-    assert time.time() >= opens + 60
+    assert time.time() >= opens + OPEN
     assert seconds(parked.status["held"]["until"]) == opens + 86400
     # What is parked is not let on by a promotion, only by the urgent door.
     story.patches_release(release, {"now": {"reason": "the shop needs it by day"}})
