@@ -27,9 +27,9 @@ class AlertmanagerPart(Part):
     insecure_skip_verify: bool = Field(default=False, description="Whether any certificate is trusted.")
 
     def problems(self) -> Iterator[Problem]:
-        if not 0.1 <= self.timeout.seconds <= 10:
-            # A tick writes only while it is young, and asks twice.
-            yield Problem(("timeout",), str(self.timeout), "between 100ms and 10s")
+        if not 0.1 <= self.timeout.seconds <= 8:
+            # The second reading comes after the last look at the cluster, and a write rests on that for 10 s at most.
+            yield Problem(("timeout",), str(self.timeout), "between 100ms and 8s")
         if self.bearer_token_file is not None and self.basic_auth_file is not None:
             yield Problem(
                 ("basicAuthFile",), "a second kind of credentials", "one of bearerTokenFile and basicAuthFile"

@@ -3,12 +3,17 @@
 Alertmanagers of one house have the same alerts: each Prometheus sends to all of them. So one answer is an answer, and
 what any of them says fires, fires. An empty answer is believed only as long as the watchdog, an alert that always
 fires, is in it: an Alertmanager that no Prometheus reaches any more would otherwise say that all is well.
+
+They are asked side by side. Once one has given an answer that can be believed, the others have a moment more, and one
+that missed it last time has none: an Alertmanager that hangs costs a tick nothing of what the other one says. Until
+then each has its whole time.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import msgspec
@@ -25,7 +30,9 @@ from controller.sessions import paced_session
 from controller.wire_faults import reason
 
 MAX_BODY = 16 * 1024 * 1024  # bytes, decompressed: about 20,000 alerts
+GRACE = 1.0  # seconds that the others have once one has answered
 _CONNECT_TIMEOUT = 2.0
+_AT_ONCE = 32  # questions to one Alertmanager
 
 Labels = tuple[tuple[str, str], ...]
 Object = Mapping[str, Any]
@@ -61,6 +68,7 @@ class Alertmanagers:
                 raise ValueError(f"two Alertmanagers are named {one.name}")
             self._each[one.name] = _One(one, clock)
         self._watchdog = watchdog
+        self._clock = clock
 
     def perform(self, ask: ReadFiring) -> FiringAlerts | Failure:
         """Every alert that fires and carries all labels of one of `ask.matches`, silenced and inhibited ones too."""
@@ -69,8 +77,7 @@ class Alertmanagers:
         matches = (*ask.matches, *((self._watchdog,) if self._watchdog else ()))
         found: dict[str, Object] = {}
         failures: list[Failure] = []
-        for name, one in self._each.items():
-            answer = one.fires(matches)
+        for name, answer in self._ask(matches).items():
             if isinstance(answer, Failure):
                 failures.append(Failure(answer.kind, f"alertmanager {name}: {answer.message}", answer.retry_after))
                 continue
@@ -80,7 +87,7 @@ class Alertmanagers:
                     found[alert["fingerprint"]] = alert
         if len(failures) == len(self._each):
             return failures[0]
-        if self._watchdog and not any(_carries(each["labels"], self._watchdog) for each in found.values()):
+        if not self._barks(found.values()):
             told = ", ".join(f"{name}={value}" for name, value in self._watchdog)
             rest = f" ({failures[0].message})" if failures else ""
             return Failure(
@@ -90,21 +97,54 @@ class Alertmanagers:
         wanted = [each for each in found.values() if any(_carries(each["labels"], match) for match in ask.matches)]
         return FiringAlerts(tuple(wanted))
 
+    def _ask(self, matches: tuple[Labels, ...]) -> dict[str, list[Object] | Failure]:
+        """What each of them says, in their order; who is not waited for has timed out."""
+        calls = {one.begin(matches): name for name, one in self._each.items()}
+        until = self._clock.monotonic() + max(one.timeout for one in self._each.values())
+        heard: dict[str, list[Object] | Failure] = {}
+        left: Collection[Future[list[Object] | Failure]] = calls
+        while left:
+            done, left = wait(left, max(0.0, until - self._clock.monotonic()), FIRST_COMPLETED)
+            heard |= {calls[call]: call.result() for call in done}
+            if not done or (all(self._each[calls[call]].late for call in left) and self._believed(heard)):
+                break
+            if self._believed(heard):
+                until = min(until, self._clock.monotonic() + GRACE)
+        for call in left:
+            call.cancel()
+            self._each[calls[call]].late = True
+        timed_out = Failure(FailureKind.UNAVAILABLE, "timed out")
+        return {name: heard.get(name, timed_out) for name in self._each}
+
+    def _believed(self, heard: Mapping[str, list[Object] | Failure]) -> bool:
+        """Whether there is an answer that proves by itself what fires."""
+        return any(not isinstance(answer, Failure) and self._barks(answer) for answer in heard.values())
+
+    def _barks(self, alerts: Iterable[Object]) -> bool:
+        return not self._watchdog or any(_carries(each["labels"], self._watchdog) for each in alerts)
+
 
 def _carries(labels: Mapping[str, str], wanted: Labels) -> bool:
     return all(labels.get(name) == value for name, value in wanted)
 
 
 class _One:
-    """One Alertmanager; each thread has a session of its own."""
+    """One Alertmanager, and the threads that ask it, each with a session of its own. `late`: it was not waited for."""
 
     def __init__(self, settings: AlertmanagerSettings, clock: Clock) -> None:
+        self.timeout = settings.timeout
+        self.late = False
+        self._threads = ThreadPoolExecutor(_AT_ONCE, f"alertmanager {settings.name}")
         self._settings = settings
         self._clock = clock
         self._credentials = Credentials(settings.bearer_token_file, settings.basic_auth_file, clock)
         self._own = threading.local()
 
-    def fires(self, matches: Iterable[Labels]) -> list[Object] | Failure:
+    def begin(self, matches: tuple[Labels, ...]) -> Future[list[Object] | Failure]:
+        """Begins to ask for the alerts of all matches."""
+        return self._threads.submit(self._fires, matches)
+
+    def _fires(self, matches: tuple[Labels, ...]) -> list[Object] | Failure:
         """The alerts of all matches, one question for each, within one deadline."""
         found: list[Object] = []
         try:
@@ -118,6 +158,7 @@ class _One:
             return Failure(FailureKind.UNAUTHORIZED, str(error))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, wire.TooLarge) as error:
             return Failure(FailureKind.UNAVAILABLE, reason(error))
+        self.late = False
         return found
 
     def _ask(self, match: Labels) -> list[Object] | Failure:

@@ -105,6 +105,10 @@ def test_a_port_alone_listens_everywhere() -> None:
         ("a: [", "night.yaml:"),
         ("tick: 15s\n---\ntick: 30s", "night.yaml:2:1: error: document: found a second document; allowed: one"),
         ("metrics: {sources: {}}", "night.yaml:1:20: error: metrics.sources: found a mapping; allowed: a list"),
+        (
+            "alerts: {alertmanagers: [{name: a, url: 'http://a', timeout: 10s}]}",  # as long as a look may be old
+            "night.yaml:1:62: error: alerts.alertmanagers[0].timeout: found 10s; allowed: between 100ms and 8s",
+        ),
     ],
 )
 def test_a_fault_has_its_place_and_says_what_is_allowed(text: str, start: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.alerts import alertmanager
 from controller.alerts.alertmanager import Alertmanagers
 from controller.alerts.settings import AlertmanagerSettings
 from controller.requests.failure import Failure, FailureKind
@@ -108,6 +110,82 @@ def test_one_of_two_is_enough_and_what_either_says_fires_fires() -> None:
         assert fingerprints(managers("http://127.0.0.1:1", other.url).perform(ASK)) == {"f1", "f2"}
     gone = managers("http://127.0.0.1:1", "http://127.0.0.1:2").perform(ASK)
     assert isinstance(gone, Failure) and gone.kind is FailureKind.UNAVAILABLE
+
+
+class Hangs:
+    """An Alertmanager that says nothing for longer than anybody waits, until it `recovers`."""
+
+    def __init__(self, *alerts: dict[str, Any]) -> None:
+        self.recovers = threading.Event()
+        self.given_up = threading.Event()  # somebody has waited to the end of a question
+        self._alerts = alerts
+
+    def __call__(self, asked: Asked, line: Line) -> None:
+        if self.recovers.is_set():
+            obj(list(self._alerts))(asked, line)
+            return
+        line.silence(60.0)
+        self.given_up.set()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a11_one_that_hangs_keeps_nobody_waiting_for_the_other(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its whole time is many times what is left of a tick, and of a post that waits for its answer."""
+    hangs = Hangs(an_item("f2"))
+    with serving(hangs) as silent, serving(obj([an_item("f1")])) as other:
+        urls = (silent.url, other.url) if first else (other.url, silent.url)
+        monkeypatch.setattr(alertmanager, "GRACE", 0.1)
+        both = managers(*urls, timeout=8.0)
+        assert fingerprints(both.perform(ASK)) == {"f1"}
+        assert not hangs.given_up.is_set()
+
+        # It has missed its moment, and gets no other one until it has answered again.
+        monkeypatch.setattr(alertmanager, "GRACE", 3600.0)
+        assert fingerprints(both.perform(ASK)) == {"f1"}
+        assert not hangs.given_up.is_set()
+
+        hangs.recovers.set()
+        while "f2" not in fingerprints(both.perform(ASK)):
+            pass
+        assert [fingerprints(both.perform(ASK)) for _ in range(20)] == [{"f1", "f2"}] * 20
+
+
+def test_a11_who_is_a_moment_slower_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may know what the other one has not heard of yet."""
+    monkeypatch.setattr(alertmanager, "GRACE", 8.0)
+    first_said = threading.Event()
+
+    def quick(asked: Asked, line: Line) -> None:
+        obj([])(asked, line)
+        first_said.set()
+
+    def slower(asked: Asked, line: Line) -> None:
+        first_said.wait(10.0)
+        obj([an_item()])(asked, line)
+
+    with serving(quick) as one, serving(slower) as other:
+        assert fingerprints(managers(one.url, other.url, timeout=8.0).perform(ASK)) == {"f1"}
+
+
+def test_a20_an_answer_without_the_watchdog_cuts_nobodys_time_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Prometheus reaches the first any more, so the slow one is the only one that knows."""
+    monkeypatch.setattr(alertmanager, "GRACE", 0.0)
+    dog = {**an_item("dog"), "labels": {"alertname": "Watchdog"}}
+    asked = threading.Event()
+
+    def empty(one: Asked, line: Line) -> None:
+        obj([])(one, line)
+        if one.query["filter"].startswith("alertname"):
+            asked.set()
+
+    def patient(one: Asked, line: Line) -> None:
+        asked.wait(10.0)  # until the other one has said all that it has to say
+        body = json.dumps([an_item(), dog]).encode()
+        line.drip(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body, 0.001)
+
+    with serving(empty) as one, serving(patient) as other:
+        found = managers(one.url, other.url, watchdog=WATCHDOG, timeout=8.0).perform(ASK)
+    assert fingerprints(found) == {"f1"}
 
 
 def test_a20_without_its_watchdog_an_alertmanager_is_not_believed() -> None:
