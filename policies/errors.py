@@ -1,6 +1,7 @@
 """What is wrong with a policy, for its author: one value per fault, with its place and what is allowed."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 _LONGEST_SHOWN = 60
 
@@ -8,7 +9,11 @@ _LONGEST_SHOWN = 60
 def shown(text: str) -> str:
     """`text` in quotes on one line: shortened, and with every character escaped that does not print as itself."""
     cut = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in cut).join("''")
+    return _printable(cut).join("''")
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def path_text(path: Iterable[str | int]) -> str:
@@ -40,7 +45,7 @@ class PolicyError(ValueError):
         self.message = message
 
     def __str__(self) -> str:
-        file = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in self.file)
+        file = _printable(self.file)
         place = f"{file}:{self.line}:{self.column}" if self.line else file
         return f"{place}: error: {self.path}: {self.message}"
 
@@ -49,6 +54,20 @@ class PolicyError(ValueError):
 
     def __hash__(self) -> int:
         return hash(self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is legal, and hardly meant; with its place like a fault. `str()` is the line a tool prints."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{_printable(self.file)}:{self.line}:{self.column}: note: {self.path}: {self.message}"
 
 
 class PolicyRefused(ValueError):

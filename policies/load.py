@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from policies.cars import order_of, wrong_cars
-from policies.errors import PolicyError, PolicyRefused, path_text, shown
+from policies.errors import PolicyError, PolicyRefused, Remark, path_text, shown
 from policies.model import Part
 from policies.pin import digest, tighten, to_object
+from policies.remarks import remarks
 from policies.schema import API_VERSION, Release, ReleasePolicy
 from policies.shipped import origin
 from policies.train import ReleaseTrain
@@ -42,6 +43,7 @@ class Document:
     file: str
     line: int
     value: Value
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -122,9 +124,15 @@ def _read_text(text: str, file: str) -> tuple[list[Document], list[PolicyError]]
             mark = tree.place(fault.path, on_key=fault.on_key)
             errors.append(PolicyError(file, mark.line, mark.column, path_text(fault.path), fault.message))
         if value is not None and not tree.faulty:
-            documents.append(Document(file, _first_line(tree), value))
+            documents.append(Document(file, _first_line(tree), value, tuple(_remarks(value, tree, file))))
     errors.sort(key=lambda error: (error.line, error.column))
     return documents, errors[:MOST_ERRORS]
+
+
+def _remarks(value: Value, tree: Tree, file: str) -> Iterator[Remark]:
+    for path, message in remarks(value) if isinstance(value, ReleasePolicy) else ():
+        mark = tree.place(path)
+        yield Remark(file, mark.line, mark.column, path_text(path), message)
 
 
 def _first_line(tree: Tree) -> int:

@@ -143,12 +143,20 @@ def spread_of(one: Reach) -> tuple[str, str, str]:
 
 
 def told_beforehand(policy: ReleasePolicy, pods: int) -> list[str]:
-    """What people should know of a release of so many pods: that it would be refused, or which stages are one."""
-    from controller.strategies import strategy_of
+    """What people should know of a release of so many pods: that it would be refused, or which stages are one.
 
+    What the policy says and hardly means comes last.
+    """
+    from controller.strategies import strategy_of
+    from policies.errors import path_text
+    from policies.remarks import remarks
+
+    noted = [f"{path_text(path)}: {message}" for path, message in remarks(policy)]
     batched = policy.spec.strategy.twin or policy.spec.strategy.rolling
     refused = batched.standstill(pods) if batched is not None else ""
-    return [f"would be refused: {refused}"] if refused else strategy_of(policy.spec).merged(policy.spec, pods)
+    if refused:
+        return [f"would be refused: {refused}", *noted]
+    return [*strategy_of(policy.spec).merged(policy.spec, pods), *noted]
 
 
 def lengths(policy: ReleasePolicy, stages: Sequence[Stage]) -> tuple[float, float]:

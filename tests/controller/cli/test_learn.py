@@ -256,6 +256,13 @@ def test_a_plan_says_beforehand_what_a_release_would_be_refused_for() -> None:
     assert "fewer than 4 pods" in lasts and "is merged with" in merged
 
 
+def test_a_plan_says_what_a_policy_says_and_hardly_means() -> None:
+    strategy = {"rolling": {"canary": 1, "batches": ["100%"]}}
+    (note,) = told_beforehand(a_policy(strategy=strategy, alerts=[{"match": {"severity": "page|warn"}}]), 8)
+    assert note.startswith("spec.alerts[0].match.severity: found 'page|warn'")
+    assert told_beforehand(a_policy(strategy=strategy, alerts=[{"match": {"severity": "page"}}]), 8) == []
+
+
 def test_a_plan_without_history_is_refused_with_each_reason(nightferry: Nightferry, file: str) -> None:
     with store_of(SHORT) as (server, _):
         said = nightferry("plan", file, "--prometheus", server.url)

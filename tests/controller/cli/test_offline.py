@@ -47,6 +47,16 @@ def test_every_fault_of_every_file_is_a_line_with_its_place(nightferry: Nightfer
     assert said.err.splitlines()[1].startswith("/nowhere:1:1: error: ")
 
 
+def test_what_is_legal_and_hardly_meant_is_a_note_and_no_fault(nightferry: Nightferry, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    text = (EXAMPLES / "quickstart.yaml").read_text().rstrip()
+    file.write_text(f'{text}\n  alerts:\n    - match: {{severity: "page|warn"}}\n')
+    said = nightferry("validate", str(file))
+    assert (said.code, said.out) == (0, "valid: 1 ReleasePolicy\n")
+    (note,) = said.err.splitlines()
+    assert note.startswith(f"{file}:12:25: note: spec.alerts[0].match.severity: found 'page|warn'")
+
+
 def test_the_demo_ends_as_it_must_and_prints_json_alone(nightferry: Nightferry) -> None:
     said = nightferry("demo", "--json")
     assert (said.code, said.err) == (0, "")
