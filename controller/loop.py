@@ -3,18 +3,15 @@
 Each app has one job. While a release is under way it runs every interval; otherwise only in a slow round that catches
 what no change announced. A change in the cluster, or a tick that says "again soon", moves the next run forward.
 
-What goes wrong in one app stays in
-that app: an exception is caught, counted and logged with the app's name, and after three identical ones the app is
-asked less and less often, while every other app keeps its ticks.
+What goes wrong in one app stays in that app: an exception is caught, counted and logged with the app's name, and after
+three identical ones the app is asked less and less often (`rhythm`), while every other app keeps its ticks.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +28,7 @@ from controller.night.train_tick import train_tick
 from controller.performing import Performer, Turn
 from controller.release.names import AppKey, Key, TrainKey
 from controller.report import Report
+from controller.rhythm import COOL_DOWN, MOST_WRITES, Round
 from controller.roster import Roster
 from controller.settings import Settings
 from controller.tick import tick
@@ -38,12 +36,7 @@ from controller.tick import tick
 HEARTBEAT = 15.0  # seconds; also the longest time for which the scheduler may sleep through a step of the wall clock
 RESYNC = 300.0  # seconds between ticks of an app without a release under way
 MIN_GAP = 0.5  # seconds between the end of a tick and one that a change asks for: pods become ready in swarms
-SAME = 3  # identical faults in a row after which an app is asked less often
-LONGEST_BACKOFF = 600.0
-UNSEEN = 60.0  # seconds after which an idle app that could not be looked at is tried again, at the latest
 MOST_LESSONS = 100  # pieces of learning in a row; the next round goes on
-MOST_HURRY = 10  # ticks in a row that ask for another one soon and change nothing; then the interval is soon enough
-MOST_WRITES = 300  # in a minute and app; the steps of a large release stay far below it
 _JUMP = 2.0  # seconds by which the wall clock may drift from the steady one before all jobs are set anew
 
 
@@ -66,28 +59,6 @@ Tick = Callable[[Key, float, Settings], Turn]
 def tick_of(key: Key, now: float, settings: Settings) -> Turn:
     """One step of an app, or of a train."""
     return train_tick(key, now) if isinstance(key, TrainKey) else tick(key, now, settings)
-
-
-@dataclass(slots=True)
-class _Round:
-    """What the loop remembers of one app: nothing that a restart could miss."""
-
-    running: threading.Lock = field(default_factory=threading.Lock)
-    active: bool = False
-    woken: bool = False  # a change came while the tick ran
-    due: float = 0.0  # monotonic time of the next run that somebody has asked for; 0 for none
-    began: float = 0.0  # wall time of the last tick's beginning
-    ended: float = 0.0  # monotonic end of the last tick
-    fault: str = ""
-    times: int = 0  # how often that fault came in a row
-    hurried: int = 0  # ticks in a row that asked for another one soon and changed nothing
-    rest_until: float = 0.0  # monotonic; until then no change wakes the app
-    writes: deque[float] = field(default_factory=deque)
-
-
-def rest_after(times: int, interval: float) -> float:
-    """Seconds of rest after so many identical faults in a row; after days they are thousands."""
-    return min(interval * 2.0 ** min(times - SAME + 1, 16), LONGEST_BACKOFF)
 
 
 class Loop:
@@ -119,7 +90,7 @@ class Loop:
         self._ticks = ticks
         self._learner = learner
         self._lock = threading.Lock()
-        self._rounds: dict[Key, _Round] = {}
+        self._rounds: dict[Key, Round] = {}
         self._beat = clock.monotonic()
         self._offset = clock.now() - clock.monotonic()
         self._scheduler = BackgroundScheduler(
@@ -201,7 +172,7 @@ class Loop:
             for app in gone:
                 del self._rounds[app]
             for app in new:
-                self._rounds[app] = _Round(active=apps[app])
+                self._rounds[app] = Round(active=apps[app])
         for app in gone:
             self._report.gone(app)
             try:
@@ -232,7 +203,7 @@ class Loop:
             if one is None:
                 if not self._scheduler.running:
                     return
-                one = self._rounds[app] = _Round()
+                one = self._rounds[app] = Round()
         if not known:
             self._employ(app, active=self._roster.active(app), within=0.0)
             return
@@ -280,7 +251,7 @@ class Loop:
         except JobLookupError:
             return  # the app went away in this moment
 
-    def _run_when_due(self, job: str, one: _Round) -> None:
+    def _run_when_due(self, job: str, one: Round) -> None:
         """Sets the next run to when it was asked for. Two may ask at once: what is written last is the latest word."""
         due = 0.0
         while True:
@@ -318,13 +289,13 @@ class Loop:
         if again is not None and not self._performer.stopping():
             self._run_when_due(str(app), one)
 
-    def _tick(self, app: Key, one: _Round, began: float) -> float | None:
+    def _tick(self, app: Key, one: Round, began: float) -> float | None:
         """Seconds until the next tick, or None for the job's own rhythm."""
         try:
             result = self._performer.drive(self._ticks(app, self._clock.now(), self._settings))
         except Exception as error:
-            self._note_fault(one, f"{type(error).__name__}: {error}")
-            rest = self._rest(one)
+            one.failed(f"{type(error).__name__}: {error}")
+            rest = one.rest(self._clock.monotonic(), self._settings.interval)
             self._report.crashed(app, error, one.times, rest)
             return rest
         seconds = self._clock.monotonic() - began
@@ -333,27 +304,14 @@ class Loop:
         active = self._roster.active(app) if result.record is None else not result.record.ended or result.record.watched
         self._pace(app, active=active)
         if result.failure is not None:
-            self._note_fault(one, f"{result.failure.kind}: {result.failure.message}")
+            one.failed(f"{result.failure.kind}: {result.failure.message}")
         else:
-            one.fault, one.times, one.rest_until = "", 0, 0.0
+            one.went_well()
         self._report.ticked(app, result, seconds, one.times)
-        if self._too_many_writes(one, result.wrote):
-            one.rest_until = self._clock.monotonic() + 60.0
+        if one.is_hot(self._clock.monotonic(), result.wrote):
             self._report.hot(app, MOST_WRITES)
-            return 60.0
-        one.hurried = one.hurried + 1 if result.again_in is not None and not result.wrote else 0
-        # What is tried again and again and moves nothing gets no hurry.
-        if result.again_in is not None and one.times < SAME and one.hurried <= MOST_HURRY:
-            # A notice that waits for its notifier slows no watch and no train down; a server that asks for time does.
-            rhythm = self._settings.interval if active and result.failure is None else self._resync
-            return min(max(result.again_in, 0.1), rhythm)
-        if result.failure is not None and not active:
-            # The slow round is for apps of which everything is known: one that could not be looked at may hide a
-            # claim whose release is gone.
-            return min(self._settings.interval * 2.0 ** min(one.times, 10), UNSEEN)
-        return None
-
-    # ---------------------------------------------------------------------------------------------- faults
+            return COOL_DOWN
+        return one.again_in(result, self._settings.interval, self._resync, active=active)
 
     def _learn(self) -> None:
         """Everything that is due, one piece after the other."""
@@ -362,24 +320,7 @@ class Loop:
             if self._performer.stopping() or not self._learner.turn(self._performer.stopping):
                 return
 
-    def _note_fault(self, one: _Round, fault: str) -> None:
-        one.times = one.times + 1 if fault == one.fault else 1
-        one.fault = fault
-
-    def _rest(self, one: _Round) -> float | None:
-        """Seconds without a tick after identical exceptions: doubled each time, so that nothing loops hot."""
-        if one.times < SAME:
-            return None
-        rest = rest_after(one.times, self._settings.interval)
-        one.rest_until = self._clock.monotonic() + rest
-        return rest
-
-    def _too_many_writes(self, one: _Round, wrote: int) -> bool:
-        now = self._clock.monotonic()
-        one.writes.extend([now] * wrote)
-        while one.writes and one.writes[0] < now - 60.0:
-            one.writes.popleft()
-        return len(one.writes) > MOST_WRITES
+    # ----------------------------------------------------------------------------------- the scheduler's word
 
     def _job_event(self, event: Any) -> None:
         words = {EVENT_JOB_MISSED: "missed", EVENT_JOB_ERROR: "error", EVENT_JOB_MAX_INSTANCES: "overrun"}
@@ -403,7 +344,7 @@ class Loop:
         if one is not None:
             self._report.late(key, one.began - event.scheduled_run_time.timestamp())
 
-    def _round_of(self, job: str) -> tuple[Key, _Round | None]:
+    def _round_of(self, job: str) -> tuple[Key, Round | None]:
         """The app or train of a job, and its round; none of the jobs that belong to no app."""
         namespace, slash, name = job.partition("/")
         key: Key = TrainKey(namespace, name[6:]) if name.startswith("train/") else AppKey(namespace, name)

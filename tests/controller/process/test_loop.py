@@ -10,13 +10,14 @@ import pytest
 
 from controller.attempt import TickResult
 from controller.cluster.cache import Kind
-from controller.loop import LONGEST_BACKOFF, MIN_GAP, MOST_HURRY, MOST_WRITES, SAME, SystemClock, rest_after
+from controller.loop import MIN_GAP, SystemClock
 from controller.release.names import AppKey
 from controller.release.record import Record
 from controller.report import Report
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.looks import ReadPolicy
 from controller.requests.writes import DeleteRelease, WriteEvent, WriteRecord
+from controller.rhythm import LONGEST_BACKOFF, MOST_HURRY, MOST_WRITES, SAME, rest_after
 from tests.controller.process.apps import (
     CHECKOUT,
     SEARCH,
