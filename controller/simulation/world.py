@@ -21,14 +21,14 @@ from controller.requests import Answer, Request
 from controller.requests.failure import Failure
 from controller.requests.outside import CallWebhook, Deliver, Spoken
 from controller.requests.writes import Write
-from controller.simulation import controllers, manifests, services
+from controller.simulation import controllers, manifests, passing
 from controller.simulation.answers import View, performed, read_from
 from controller.simulation.couriers import Couriers
 from controller.simulation.deployments import ReplicaSet
 from controller.simulation.jobs import JobCourse
 from controller.simulation.objects import Key, Kind, Object, Objects
 from controller.simulation.pods import NEVER, Behaviour, Pod
-from controller.simulation.traffic import Noise, Stream, Traffic
+from controller.simulation.traffic import Noise, Traffic
 
 _HISTORY = 300.0  # seconds of samples that a new app has already
 START = 1_760_000_400.0  # a whole number of windows since the epoch
@@ -110,7 +110,7 @@ class World:
         self.actors: list[Actor] = []
         self.views: list[View] = []
         self.served: dict[str, PodList] = {}
-        self._scraped = start
+        self.scraped = start
         self.pods_made = 0
         self.remember()
 
@@ -170,13 +170,13 @@ class World:
             self.create(policy if policy is not None else manifests.policy(app), namespace)
         self.load[namespace, app] = load
         self.due["Deployment", namespace, app] = self.now
-        self._act()
+        self.act()
         for pod in self.pods.values():
             if pod.namespace == namespace and pod.state.labels.get("app") == app:
                 pod.fire(self.behaviour(pod.version), self.now)
                 pod.state = replace(pod.state, ready_since=self.now - 3600.0)
         self.due["Deployment", namespace, app] = self.now
-        self._act()
+        self.act()
         self._backfill(namespace, app, load)
 
     def _backfill(self, namespace: str, app: str, load: float) -> None:
@@ -186,7 +186,7 @@ class World:
         first = math.ceil((self.now - _HISTORY) / scrape)
         for index in range(first, math.floor(self.now / scrape + 1e-9) + 1):
             self.traffic.flow(pods, load, scrape)
-            self._count()
+            passing.count(self)
             self.traffic.sample(pods, index * scrape)
 
     def create(self, manifest: Mapping[str, Any], namespace: str = "shop", manager: str = "kubectl") -> Object:
@@ -215,7 +215,7 @@ class World:
 
     def behave(self, version: str, **changes: Any) -> None:
         """From now on the pods of a version behave differently (fields of Behaviour)."""
-        self._count()
+        passing.count(self)
         self.behaviours[version] = replace(self.behaviour(version), **changes)
         for pod in self.pods.values():
             if pod.version == version:
@@ -291,11 +291,7 @@ class World:
 
     def step_to(self, then: float) -> None:
         """Let time pass until `then` (seconds since the epoch); a time that has passed already changes nothing."""
-        while (at := self._next_event()) <= then:
-            self._flow_to(at)
-            self._fire()
-        if then > self.now:
-            self._flow_to(then)
+        passing.pass_until(self, then)
 
     @property
     def quiet(self) -> bool:
@@ -303,65 +299,10 @@ class World:
         moving = any(pod.due < NEVER and not pod.exits and pod.lives_until == NEVER for pod in self.pods.values())
         return not moving and all(at == NEVER for at in self.due.values())
 
-    def _next_event(self) -> float:
-        scrape = self.conditions.scrape
-        soonest = (math.floor(self.now / scrape + 1e-9) + 1) * scrape
-        for pod in self.pods.values():
-            soonest = min(soonest, pod.due)
-        for at in self.due.values():
-            soonest = min(soonest, at)
-        for actor in self.actors:
-            soonest = min(soonest, actor.due)
-        return max(soonest, self.now)
-
-    def _flow_to(self, then: float) -> None:
-        seconds, self.now = then - self.now, then
-        if seconds <= 0.0:
-            return
-        for serving, load in services.routes(self):
-            self.traffic.flow(serving, load, seconds)
-
-    def _fire(self) -> None:
-        """Everything that is due now."""
-        now, scrape = self.now, self.conditions.scrape
-        if abs(now - round(now / scrape) * scrape) < 1e-6 and now > self._scraped:
-            self._count()
-            self._scraped = now
-            self.traffic.sample((pod.name for pod in self.pods.values() if pod.answering), now)
-        changed = False
-        for pod in [pod for pod in self.pods.values() if pod.due <= now]:
-            changed = True
-            restarts = pod.state.restarts
-            if not pod.fire(self.behaviour(pod.version), now):
-                del self.pods[pod.name]
-                self.objects.next_version()
-                self.wake(pod.namespace)
-            elif pod.state.restarts != restarts:
-                self.traffic.restart(pod.name)
-            self.touch(pod)
-        for actor in self.actors:
-            if actor.due <= now:
-                actor.due = now + actor.every if now + actor.every <= actor.until else NEVER
-                actor.act(self)
-        if any(at <= now for at in self.due.values()):
-            self._act()
-        elif changed:
-            self.remember()
-
-    def _count(self) -> None:
-        of_version: dict[str, Stream] = {}
-        streams = {}
-        for pod in self.pods.values():
-            stream = of_version.get(pod.version)
-            if stream is None:
-                how = self.behaviour(pod.version)
-                stream = of_version[pod.version] = Stream(how.errors, how.latency, how.orders, how.memory)
-            streams[pod.name] = stream
-        self.traffic.count(streams)
-
     # ------------------------------------------------------------------------------------------------ noticing
 
-    def _act(self) -> None:
+    def act(self) -> None:
+        """The controllers look at whatever is due."""
         self.notice()
         controllers.act(self)
         self.remember()
