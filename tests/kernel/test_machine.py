@@ -24,7 +24,7 @@ from tests.kernel.scenarios import APP, CALM, a_world
 
 settings.register_profile("kernel", max_examples=150, stateful_step_count=30, deadline=None, derandomize=True,
                           suppress_health_check=list(HealthCheck))  # fmt: skip
-settings.register_profile("deep", max_examples=1500, stateful_step_count=60, deadline=None,
+settings.register_profile("deep", max_examples=1500, stateful_step_count=60, deadline=None, derandomize=False,
                           suppress_health_check=list(HealthCheck))  # fmt: skip
 
 TWIN = f"{APP}-twin"

@@ -44,7 +44,8 @@ class Fleet:
 
     rate: requests per second of a pod. errors: share of failed ones. pod_sd: log standard deviation between pods'
     error rates, for their lifetime. window_sd: the same from step to step. latency: whether buckets are written.
-    labels: of every series. young: extra errors of a newborn pod, decaying over two minutes.
+    labels: of every series. young: extra errors of a newborn pod, decaying over two minutes. dawn: when a day begins
+    (epoch seconds); a past that ends now gives its end, so that whatever the hour is, what is drawn is the same.
     """
 
     namespace: str
@@ -58,6 +59,7 @@ class Fleet:
     memory: bool = False
     young: float = 0.0
     daily: float = 0.3
+    dawn: float = 0.0
     seed: int = 7
     labels: tuple[tuple[str, str], ...] = ()
     gaps: tuple[tuple[float, float], ...] = ()
@@ -120,7 +122,7 @@ class _Pod:
         self.fleet = fleet
         self.name = name
         size = self.times.size
-        day = 1.0 + fleet.daily * np.sin(2.0 * np.pi * self.times / 86_400.0)
+        day = 1.0 + fleet.daily * np.sin(2.0 * np.pi * (self.times - fleet.dawn) / 86_400.0)
         served = rng.poisson(fleet.rate * fleet.step * day).astype(np.float64)
         age = self.times - begin
         drawn = fleet.errors * np.exp(fleet.pod_sd * rng.standard_normal())

@@ -27,7 +27,6 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.attempt import seconds as instant
 from policies.load import load_text
 from policies.schema import ReleasePolicy
 from tests.cluster.bed.api import MERGE, ApiError, Object
@@ -48,8 +47,6 @@ APP = "checkout"
 TWIN = "checkout-twin"
 REGISTRY = "registry.test/checkout"
 CLAIM = "nightferry.dev/claim"
-# Requests of a controller from what turns a release until the first write of its way back: a look or two, not more.
-A_TICK = 30
 
 # Few pods and short looks: wide margins, and a look that decides nothing goes on. Where a small harm is to be found,
 # a story looks LONGER.
@@ -71,7 +68,7 @@ POLICY: Object = {
     "observe": {"atLeast": "10s", "atMost": "10s", "onUndecided": "advance"},
     "promise": {"falseRollback": "1%"},
     "onBlind": {"hold": "60s", "then": "rollBack"},
-    "deadline": {"batch": "40s", "release": "5m"},
+    "deadline": {"batch": "90s", "release": "10m"},
 }
 LONGER: Object = {"observe": {"atMost": "20s"}}
 
@@ -372,21 +369,21 @@ class Story:
         assert sorted((self.replicas(APP), self.replicas(TWIN))) == [0, pods]
         assert self.releases.last(release).phase == phase
 
-    def now(self) -> float:
-        """Seconds on the axis of `history`."""
-        return time.monotonic() - self.began
-
     @property
     def releases_began(self) -> float:
         """When, on the axis of `history`, the record of Releases began."""
         return self.releases.began - self.began
 
+    def now(self) -> float:
+        """Seconds on the axis of `history`."""
+        return time.monotonic() - self.began
+
     def third_restart(self) -> tuple[int, float]:
-        """The write that told of a contender's container restarted for the third time, and when that was."""
-        for event in self.history.events("Pod"):
-            for one in event.object.get("status", {}).get("containerStatuses", []):
-                if deployment_of(event.object) == TWIN and one["restartCount"] >= 3:
-                    return event.revision, instant(one["lastState"]["terminated"]["finishedAt"])
+        """The write that told of a contender's container restarted for the third time, and when that was seen."""
+        for at, event in self.history.timed_events("Pod"):
+            statuses = event.object.get("status", {}).get("containerStatuses", [])
+            if deployment_of(event.object) == TWIN and any(one["restartCount"] >= 3 for one in statuses):
+                return event.revision, at
         raise AssertionError("no container of the contender restarted three times")
 
     def await_restoring_write(self, *, after: int, within: float = 15) -> Moment:
@@ -403,18 +400,6 @@ class Story:
         at = eventually(found, within=within, what="a restoring write is seen")
         assert at is not None
         return at
-
-    def asked_between(self, since: float, restoring: Moment) -> int:
-        """How many requests the controller made from an instant (epoch seconds) until it asked for this write.
-
-        It watches, so a quiet tick makes hardly any: what it asked says how often it looked, however long that took.
-        """
-        last = {(name, replicas) for name, replicas in restoring.replicas.items() if restoring.what.endswith(name)}
-        asked = [one for one in self.asked_by_controller() if one.verb != "watch" and instant(one.at) >= since]
-        for count, one in enumerate(asked, 1):
-            if one.verb == "patch" and (one.name, ((one.body or {}).get("spec") or {}).get("replicas")) in last:
-                return count
-        raise AssertionError(f"no request asked for {restoring.what}: {asked}")
 
     def report(self) -> Iterator[tuple[str, str]]:
         """What to show of a story that failed: (title, text)."""

@@ -25,12 +25,13 @@ from tests.cluster.bed.processes import free_port
 from tests.cluster.bed.shared import ROOT
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.controllers import CONFIGURATION
-from tests.cluster.stories.story import APP, LONGER, Story
+from tests.cluster.stories.story import APP, LONGER, TWIN, Story
 
 MANIFEST = ROOT / "manifests" / "alertmanager.yaml"
 NAME = "CheckoutLeaks"
 ABOUT = {"service": APP, "severity": "page"}
 WATCHED = {**LONGER, "alerts": [{"match": ABOUT}]}
+BY_HAND = {**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}
 HEARING = """\
 alerts:
   alertmanagers: [{{name: main, url: "ALERTMANAGER", timeout: 2s}}]
@@ -166,11 +167,15 @@ def judge_turned(story: Story, release: str) -> None:
 def test_a_rule_of_prometheus_turns_a_release_back_by_alertmanagers_post(story: Story, alerts: Alerts) -> None:
     more = rules(story.scratch / "rules", alerts.alertmanager, story.site.name)
     with story.bed.own_prometheus(story.site.name, more) as prometheus:
-        story.opens(policy=WATCHED, controlled=False)
+        story.opens(policy=BY_HAND, controlled=False)
         eventually(lambda: alerts.alertmanager.firing(alertname="Watchdog"), within=30, what="the watchdog fires")
-        # At a tick of a second the level is read before Alertmanager has sent its post.
-        alerts.starts_controller(WATCHDOG, tick="15s")
-        release = story.asks_for("v2-leak30")
+        alerts.starts_controller(WATCHDOG, tick="20s")
+        release = story.asks_for("v2")
+        story.releases.await_hold(release, "Manual", within=120)
+        # It leaks from right after a tick on: Alertmanager's post comes long before the next one reads the level.
+        (pod,) = story.site.ready_pods(TWIN)
+        story.await_ticks(1)
+        story.site.order_behaviour(pod, "leak200")
         judge_turned(story, release)
         told = hops(story, release)
         assert {"rule to post", "post to decision"} <= told.keys()
@@ -196,7 +201,7 @@ def test_a0_a11_with_a_dead_webhook_the_level_read_alone_turns_it_back(story: St
 
 
 def test_a4_a5_a12_a15_posts_that_are_none_leave_nothing_behind_and_move_nothing(story: Story, alerts: Alerts) -> None:
-    story.opens(policy={**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}, controlled=False)
+    story.opens(policy=BY_HAND, controlled=False)
     alerts.starts_controller()
     release = story.asks_for("v2")
     story.releases.await_hold(release, "Manual", within=90)
@@ -223,7 +228,7 @@ def test_a4_a5_a12_a15_posts_that_are_none_leave_nothing_behind_and_move_nothing
 
 
 def test_a1_a2_a3_doubled_and_reordered_posts_of_one_alert_are_one_rollback(story: Story, alerts: Alerts) -> None:
-    story.opens(policy={**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}, controlled=False)
+    story.opens(policy=BY_HAND, controlled=False)
     alerts.starts_controller()
     release = story.asks_for("v2")
     story.releases.await_hold(release, "Manual", within=90)
@@ -246,7 +251,7 @@ def test_a1_a2_a3_doubled_and_reordered_posts_of_one_alert_are_one_rollback(stor
 def test_a19_an_alert_that_was_answered_survives_a_kill_at_once(story: Story) -> None:
     """Its post is answered with 200, the controller is killed, the alert is over: who comes next turns back."""
     with alerts_of(story, webhook=f"http://127.0.0.1:{free_port()}/alerts") as alerts:
-        story.opens(policy={**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}, controlled=False)
+        story.opens(policy=BY_HAND, controlled=False)
         alerts.starts_controller()
         release = story.asks_for("v2")
         story.releases.await_hold(release, "Manual", within=90)
@@ -282,7 +287,7 @@ def test_a7_a14_what_fires_before_the_start_refuses_it_and_a_silence_is_honoured
 
 
 def test_a20_without_its_watchdog_nothing_begins_and_nothing_goes_on(story: Story, alerts: Alerts) -> None:
-    story.opens(policy={**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}, controlled=False)
+    story.opens(policy=BY_HAND, controlled=False)
     alerts.starts_controller(WATCHDOG)
     # Else it is blind for want of series first, and says so.
     counted = f'max_over_time(http_requests_total{{namespace="{story.site.name}", code="200"}}[3s])'

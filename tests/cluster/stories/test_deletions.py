@@ -76,7 +76,7 @@ def test_a_deleted_contender_turns_it_back(story: Story) -> None:
 
 # The version that served is gone. What still serves, the contender, must not be touched by anybody but a person.
 def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
-    story.opens()
+    story.opens(policy={"strategy": {"twin": {"advance": {"batches": "manual"}}}})
     release = story.asks_for("v2")
     story.releases.await_stage(release, 1, within=90)
     eventually(lambda: story.ordered(APP) == 2, within=30, what="batch 1 is there")
@@ -105,7 +105,7 @@ def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
     "edit", [{"record": {"stage": 7}}, {"phase": "Succeeded"}, {"record": None}], ids=["stage", "phase", "no record"]
 )
 def test_a_record_edited_into_an_impossible_state_stops_everything(story: Story, edit: Object) -> None:
-    story.opens()
+    story.opens(policy={"strategy": {"twin": {"advance": {"canary": "manual"}}}})
     release = in_the_canary(story)
     eventually(lambda: story.serving() == {"v1": 3, "v2": 1}, within=20, what="the canary is settled")
     writes = len(story.writes_to_deployments())

@@ -17,7 +17,7 @@ from tests.cluster.bed.waiting import eventually
 from tests.cluster.stories.releases import Sighting
 from tests.cluster.stories.story import APP, REGISTRY, TWIN, Story
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 DAY = 86_400.0
 WINDOW = 10.0
@@ -79,6 +79,7 @@ def with_a_past(
         pod_sd=pod_sd,
         window_sd=0.1,
         daily=0.2,
+        dawn=now,
         seed=23,
     )
     with story.bed.remembering_prometheus(site.name, [fleet]) as server:

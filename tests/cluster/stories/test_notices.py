@@ -62,9 +62,11 @@ def test_a_rollback_is_told_as_the_record_says_although_the_controller_is_killed
     (journey,) = told["journeys"]
     assert (journey["release"], journey["group"], journey["because"]) == (release, "back", said["rolledBack"])
     assert told["figures"]["failed"] == 1
-    _, metrics = controller.read_page("/metrics")
-    assert f'nightferry_delivery_changes{{app="{APP}",namespace="{story.site.name}",outcome="failed"}} 1.0' in metrics
-    assert 'nightferry_notices_waiting{notifier="webhook/release-room"} 0.0' in metrics
+    for told_of in (
+        f'nightferry_delivery_changes{{app="{APP}",namespace="{story.site.name}",outcome="failed"}} 1.0',
+        'nightferry_notices_waiting{notifier="webhook/release-room"} 0.0',
+    ):
+        eventually(lambda line=told_of: line in controller.read_page("/metrics")[1], within=15, what=told_of)  # type: ignore[misc]
     story.judge_end(release, "RolledBack", tag="v1-slowstart3")
     story.judge()
 

@@ -51,7 +51,20 @@ def gates(*more: Object) -> list[Object]:
     return [*POLICY["gates"], *more]
 
 
-SMOKE: Object = {"name": "smoke", "job": {"template": "configMap/checkout-smoke", "at": "everyStage", "timeout": "15s"}}
+def smoke(timeout: int) -> Object:
+    """The gate; its Job has so many seconds."""
+    job = {"template": "configMap/checkout-smoke", "at": "everyStage", "timeout": f"{timeout}s"}
+    return {"name": "smoke", "job": job}
+
+
+def with_time_for_a_job(timeout: int) -> Object:
+    """A policy with this gate, and beside it one that decides soon: what a stage takes is what its Job takes."""
+    soon = {**POLICY["gates"][0], "tolerate": "20pp"}
+    return {
+        "gates": [soon, smoke(timeout)],
+        "observe": {"atMost": f"{timeout + 15}s"},
+        "deadline": {"batch": "3m", "release": "15m"},
+    }
 
 
 def jobs(story: Story) -> dict[str, Object]:
@@ -82,7 +95,7 @@ def read_by(story: Story, deployment: str) -> str:
 
 def test_a_smoke_test_runs_once_in_each_stage_even_if_the_controller_is_killed_meanwhile(story: Story) -> None:
     story.site.apply(a_smoke_test("v1-crash2-exit0"))
-    story.opens(policy={**LONGER, "gates": gates(SMOKE)})
+    story.opens(policy=with_time_for_a_job(60))
     assert story.controller is not None
     release = story.asks_for("v2")
     eventually(lambda: jobs(story), within=60, what="the first smoke test is started", every=0.05)
@@ -96,7 +109,7 @@ def test_a_smoke_test_runs_once_in_each_stage_even_if_the_controller_is_killed_m
     for job in found.values():
         assert job["metadata"]["labels"][RELEASE_LABEL] == release
         assert job["metadata"]["labels"][GATE_LABEL] == "smoke"
-        assert job["spec"]["activeDeadlineSeconds"] == 15
+        assert job["spec"]["activeDeadlineSeconds"] == 60
         env = {each["name"]: each["value"] for each in job["spec"]["template"]["spec"]["containers"][0]["env"]}
         assert (env["NIGHTFERRY_APP"], env["NIGHTFERRY_RELEASE"]) == (APP, release)
         assert env["NIGHTFERRY_CONTENDER_HASH"] in replica_sets
@@ -107,10 +120,14 @@ def test_a_smoke_test_runs_once_in_each_stage_even_if_the_controller_is_killed_m
     eventually(lambda: not jobs(story), within=30, what="the Jobs go with their release")
 
 
-@pytest.mark.parametrize(("image", "word"), [("v1-crash1", "BackoffLimitExceeded"), ("v1", "DeadlineExceeded")])
-def test_a_smoke_test_that_fails_or_hangs_turns_the_release_back(story: Story, image: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("image", "timeout", "word"), [("v1-crash1", 60, "BackoffLimitExceeded"), ("v1", 15, "DeadlineExceeded")]
+)
+def test_a_smoke_test_that_fails_or_hangs_turns_the_release_back(
+    story: Story, image: str, timeout: int, word: str
+) -> None:
     story.site.apply(a_smoke_test(image))
-    story.opens(policy={**LONGER, "gates": gates(SMOKE)})
+    story.opens(policy=with_time_for_a_job(timeout))
     release = story.asks_for("v2")
     end = story.releases.await_phase(release, "RolledBack", within=SUCCEEDS_WITHIN)
     assert end.cause == "GateDegraded"
@@ -125,7 +142,7 @@ def test_a_job_that_the_api_server_refuses_is_said_and_waited_for(story: Story) 
     wrong = a_smoke_test("v1-crash1-exit0")
     wrong["data"]["job.yaml"] = wrong["data"]["job.yaml"].replace("backoffLimit: 0", "backoffLimit: -1")
     story.site.apply(wrong)
-    story.opens(policy={**LONGER, "gates": gates(SMOKE), "onBlind": {"hold": "40s"}})
+    story.opens(policy={**LONGER, "gates": gates(smoke(15)), "onBlind": {"hold": "40s"}})
     release = story.asks_for("v2")
     # On a slow machine it is blind before that, for want of a first window.
     story.releases.await_hold(release, "Blind", within=90, saying="could not be created for 15s")

@@ -6,7 +6,8 @@ import time
 
 from tests.cluster.bed.api import STRATEGIC
 from tests.cluster.bed.waiting import eventually
-from tests.cluster.stories.story import A_TICK, APP, REGISTRY, TWIN, Story
+from tests.cluster.stories.story import APP, REGISTRY, TWIN, Story
+from tests.stalls import stalls
 
 STAGE_WITHIN = 90
 SUCCEEDS_WITHIN = 150
@@ -18,16 +19,18 @@ def test_an_abort_in_mid_batch_turns_back_within_a_tick(story: Story) -> None:
     release = story.asks_for("v2-slowstart5")
     story.releases.await_stage(release, 1, within=STAGE_WITHIN)
     eventually(lambda: story.ordered(TWIN) == 2, within=10, what="the batch moves", every=0.02)
-    began = time.time()
-    aborted = story.patches_release(release, {"abort": {"reason": "wrong branch"}})  # what `nightferry abort` writes
-    turned = story.releases.await_phase(release, "RollingBack", within=10)
-    assert turned.cause == "Aborted"
-    assert "wrong branch" in turned.because
-    story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
-    restoring = story.await_restoring_write(after=aborted)
-    asked = story.asked_between(began, restoring)
-    print(f"\nabort to first restoring write: {asked} requests")
-    assert asked <= A_TICK
+    with stalls() as stalled:
+        began = story.now()
+        aborted = story.patches_release(
+            release, {"abort": {"reason": "wrong branch"}}
+        )  # what `nightferry abort` writes
+        turned = story.releases.await_phase(release, "RollingBack", within=10)
+        assert turned.cause == "Aborted"
+        assert "wrong branch" in turned.because
+        story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+        seconds = story.await_restoring_write(after=aborted).seconds - began
+    print(f"\nabort to first restoring write: {seconds:.2f} s")
+    assert seconds - stalled() <= 5.0  # one tick and a second, on a machine that others load too
     story.judge_end(release, "RolledBack", tag="v1")
     story.judge()
 

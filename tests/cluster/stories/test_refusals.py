@@ -11,6 +11,7 @@ import yaml
 from tests.cluster.bed.api import MERGE, Object
 from tests.cluster.bed.identities import CONTROLLER, STRANGER, Identity
 from tests.cluster.bed.shared import ROOT
+from tests.cluster.bed.waiting import eventually
 from tests.cluster.stories.story import APP, POLICY, Story
 
 ENDS_WITHIN = 60
@@ -69,7 +70,7 @@ def test_metrics_that_do_not_know_the_app_are_named(story: Story) -> None:
     gate: dict[str, Any] = {**POLICY["gates"][0], "errorRatio": ratio}
     story.opens(replicas=2, rate=0, policy={"gates": [gate], "deadline": {"batch": "10s"}})
     done = story.commands("release", APP, "--image", "registry.test/checkout:v2", "--wait", expect=2)
-    (release,) = story.releases.names()
+    (release,) = eventually(story.releases.names, within=10, what="the release is seen")
     because = refusal(story, release)
     assert "no recent series" in because
     assert "waited 10s" in because

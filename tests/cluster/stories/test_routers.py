@@ -71,7 +71,7 @@ def behind(story: Story, with_routers: Bed, request: pytest.FixtureRequest) -> B
 
 # The weight follows the pods up to 100 %, and everything people own is as before; meanwhile the controller is killed
 # where the route was just changed, and once more where it is given back.
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_a_release_goes_all_the_way_by_weight(behind: Behind) -> None:
     story = behind.story
     controller = story.controller
@@ -89,7 +89,7 @@ def test_a_release_goes_all_the_way_by_weight(behind: Behind) -> None:
 
 
 # Errors begin with the second pod of the contender: the weight goes back before the pods do.
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_errors_in_mid_release_turn_it_back(behind: Behind) -> None:
     story = behind.story
     release = story.asks_for("v2-errors30-from2")
@@ -101,7 +101,7 @@ def test_errors_in_mid_release_turn_it_back(behind: Behind) -> None:
 
 
 # A person aborts in batch 1, and the controller is killed on the way back.
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_an_abort_gives_the_route_back(behind: Behind) -> None:
     story = behind.story
     assert story.controller is not None
@@ -119,7 +119,7 @@ def test_an_abort_gives_the_route_back(behind: Behind) -> None:
 
 # Somebody deletes the route in mid-release. Nobody can reach the app through it any more, so its load ends with it;
 # the release says so by name, goes back, and leaves nothing behind.
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_a_route_that_is_deleted_turns_it_back(behind: Behind) -> None:
     story, entrance = behind.story, behind.routed.entrance
     release = story.asks_for("v2")

@@ -25,7 +25,7 @@ SUCCEEDS_WITHIN = 240
 BESIDE = ("payments", "search")
 SHORT: Any = {"strategy": {"twin": {"batches": 1}}}
 SKIP = {"reason": "no load in this story"}
-LEAST = 20  # seconds until it opens, so that the wait can be seen
+LEAST = 30  # seconds until it opens, so that the wait can be seen
 NOTIFIERS = """\
 notifiers:
   - {{{{name: morning-room, webhook: {{{{url: "{url}/in"}}}}}}}}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.cluster.stories.releases import Sighting
-from tests.cluster.stories.story import A_TICK, APP, LONGER, POLICY, TWIN, Story
+from tests.cluster.stories.story import APP, LONGER, POLICY, TWIN, Story
+from tests.stalls import stalls
 
 JUDGED_WITHIN = 90
 BACK_WITHIN = 40
@@ -78,15 +79,16 @@ def test_a_contender_that_is_never_ready_ends_at_the_deadline(story: Story) -> N
 
 def test_a_crash_loop_turns_it_back_within_a_tick(story: Story) -> None:
     story.opens()
-    release = story.asks_for("v2-crash1")
-    turned = story.releases.await_phase(release, "RollingBack", within=JUDGED_WITHIN)
-    assert turned.cause == "CrashLoop"
-    story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    with stalls() as stalled:
+        release = story.asks_for("v2-crash1")
+        turned = story.releases.await_phase(release, "RollingBack", within=JUDGED_WITHIN)
+        assert turned.cause == "CrashLoop"
+        story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     story.judge_end(release, "RolledBack", tag="v1")
-    third, ended = story.third_restart()
-    asked = story.asked_between(ended, story.await_restoring_write(after=third))
-    print(f"\ncrash loop seen to first restoring write: {asked} requests")
-    assert asked <= A_TICK
+    third, seen = story.third_restart()
+    seconds = story.await_restoring_write(after=third).seconds - seen
+    print(f"\ncrash loop seen to first restoring write: {seconds:.2f} s")
+    assert seconds - stalled() <= 5.0  # one tick and a second, on a machine that others load too
     # A pod that dies takes its requests along, and was ready for a second: only our own writes are judged here.
     assert story.history.unsafe_lowerings(desired=4, max_unavailable=0) == []
     assert story.releases.broken_laws() == []

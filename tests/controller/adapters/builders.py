@@ -65,7 +65,7 @@ def event(kind: str, one: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "object": one}
 
 
-def eventually(question: Callable[[], bool], what: str, within: float = 5.0) -> None:
+def eventually(question: Callable[[], bool], what: str, within: float = 30.0) -> None:
     """Asks again until the answer is yes. Raises AssertionError after `within` seconds."""
     until = time.monotonic() + within
     while not question():

@@ -340,7 +340,7 @@ def test_a_change_reaches_the_listener(connection: Connection, site: Site) -> No
         began = time.monotonic()
     finally:
         cache.stop()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 20.0  # its watches would last for minutes
 
 
 def test_k3_a_version_the_server_has_forgotten_is_answered_by_a_new_list(connection: Connection, site: Site) -> None:
@@ -542,8 +542,9 @@ def test_the_role_has_exactly_the_verbs_that_are_used(
         seen = {(one.verb, one.resource) for one in asked}
         return seen | {("watch", kind.value) for kind in Kind}
 
-    assert all(one.watching for one in cache._reflectors.values())
-    assert granted - used() == set(), "granted, but never used"
+    eventually(lambda: all(one.watching for one in cache._reflectors.values()), within=15, what="every kind is watched")
+    # The log has a request a moment after its answer.
+    eventually(lambda: granted <= used(), within=15, what=f"everything granted is used, as {granted} should be")
     assert {one for one in used() if one not in granted} == set(), "used, but not granted"
 
 

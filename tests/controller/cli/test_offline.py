@@ -16,6 +16,7 @@ from controller.cli import commands
 from controller.cli.commands import main
 from controller.simulation.stories import STORIES
 from tests.controller.cli.world import Nightferry
+from tests.stalls import stalls
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "policies" / "examples"
@@ -202,11 +203,13 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
         "import sys; from controller.cli.commands import main; main(['--help']);"
         f"print(*[name for name in '{heavy}'.split() if name in sys.modules], sep='', end='', file=sys.stderr)"
     )
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    with stalls() as stalled:
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        seconds = time.monotonic() - began - stalled()
     assert (done.returncode, done.stderr) == (0, "")
     assert "rollback" in done.stdout
-    assert time.monotonic() - began < 5.0
+    assert seconds < 5.0
 
 
 @pytest.mark.parametrize("name", [function.__name__ for function, _ in commands.COMMANDS])

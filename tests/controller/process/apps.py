@@ -140,7 +140,7 @@ def running(
         loop.stop(5.0)
 
 
-def eventually(question: Callable[[], object], within: float = 5.0) -> None:
+def eventually(question: Callable[[], object], within: float = 30.0) -> None:
     """Waits until the answer is yes."""
     until = time.monotonic() + within
     while not question():

@@ -41,24 +41,25 @@ def noting(times: Times) -> Callable[[AppKey], Ticking]:
 
 
 def test_a_store_that_takes_seconds_about_weeks_delays_no_tick() -> None:
-    times, asked = Times(), threading.Event()
+    times, asked, answered = Times(), threading.Event(), threading.Event()
 
     def slow(turn: int) -> bool:
         asked.set()
-        threading.Event().wait(1.5)
-        return True
+        return answered.wait(60.0)
 
     with running(under_way(), noting(times), interval=0.1, learner=Teacher(slow)):
         eventually(asked.is_set)
         before = times.count(CHECKOUT)
-        threading.Event().wait(1.0)
-        assert times.count(CHECKOUT) - before >= 5
+        try:
+            eventually(lambda: times.count(CHECKOUT) - before >= 5)
+        finally:
+            answered.set()
 
 
 def test_everything_that_is_due_is_done_in_one_go_and_then_it_rests() -> None:
     teacher = Teacher(lambda turn: turn % 8 != 0)
     with running(under_way(), noting(Times()), interval=5.0, learner=teacher):
-        eventually(lambda: teacher.turns >= 8, within=10.0)
+        eventually(lambda: teacher.turns >= 8)
         threading.Event().wait(0.3)
         assert teacher.turns == 8
 
@@ -80,10 +81,10 @@ def test_a_fault_of_the_learner_is_counted_and_it_goes_on() -> None:
 def test_a_new_release_calls_the_learner_at_once() -> None:
     teacher = Teacher()
     copies = Copies(policy("checkout"))
-    with running(copies, noting(Times()), interval=20.0, learner=teacher) as loop:
+    with running(copies, noting(Times()), interval=60.0, learner=teacher) as loop:
         before = teacher.turns
         loop.changed(Kind.RELEASE, "shop", "checkout-2", release("checkout-2", "checkout"))
-        eventually(lambda: teacher.turns > before, within=5.0)
+        eventually(lambda: teacher.turns > before)
 
 
 def test_a_stop_reaches_the_learner_between_two_questions() -> None:
@@ -99,7 +100,7 @@ def test_a_stop_reaches_the_learner_between_two_questions() -> None:
     with running(under_way(), noting(Times()), interval=0.1, learner=Asking()):
         threading.Event().wait(0.5)
         assert not ended.is_set()
-    assert ended.wait(2.0)
+    assert ended.wait(30.0)
 
 
 def test_what_the_learner_did_is_counted_by_task_and_outcome() -> None:
