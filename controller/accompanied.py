@@ -120,7 +120,7 @@ class Accompanied:
         return tuple(ref for companion in self._companions for ref in companion.rests_on(self._policy, template))
 
     def problems(self, record: Record, seen: Observation, around: Neighbours, template: Template) -> Finding:
-        found = self._strategy.problems(self._policy, seen, around)
+        found = self._strategy.problems(self._policy, record, seen, around)
         for companion in self._companions:
             found = found or companion.problems(self._policy, record, seen, around, template)
         return found

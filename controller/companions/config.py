@@ -162,7 +162,8 @@ class Config:
         self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours, template: Template
     ) -> Finding:
         if record.origin in _KNOWN:
-            return self._lacks(policy, seen, template) or _owned(seen)
+            reads_ours = any(name != source for name, source in _read_by(policy, template).items())
+            return self._lacks(policy, seen, template) or (_owned(seen) if reads_ours else None)
         app = policy.target.deployment
         for name in policy.configured:
             content = seen.objects.get(Ref("ConfigMap", name))

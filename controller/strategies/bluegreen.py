@@ -31,7 +31,7 @@ from controller.requests.looks import Neighbours, Permission
 from controller.strategies import claims, pins
 from controller.strategies.bluegreen_lacks import astray, lacking, lacking_on_the_way_back
 from controller.strategies.bluegreen_moves import PAUSED, backward, forward, held, stamps, target
-from controller.strategies.bluegreen_services import service_problems
+from controller.strategies.bluegreen_services import gate_problems, service_problems
 from controller.strategies.bluegreen_standing import KEEP, PREVIEW, SWITCH, Standing, blue_green, both, unpinned
 from controller.strategies.stages import HAND_BACK
 from controller.strategies.strategy import Cast, Template
@@ -116,7 +116,7 @@ class BlueGreen:
             undone.append(f"Service {undone_pin[0]}@{undone_pin[1]}")
         return desired, tuple(undone)
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
         live, spare = seen.incumbent, seen.contender
         if live is not None and spare is not None and spare.replicas > 0:
             return Refusal(
@@ -128,7 +128,9 @@ class BlueGreen:
                 slot.raw, (("spec", "replicas"), ("spec", "template"), ("spec", "paused")), group="apps"
             ):
                 return finding
-        return service_problems(blue_green(policy), policy, seen, around)
+        return service_problems(blue_green(policy), policy, seen, around) or (
+            gate_problems(policy) if record.origin == "change" else None
+        )
 
     def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:
         # Both slots are paused by us from the start of the preview on, and a person's pause looks no different.

@@ -26,7 +26,6 @@ def service_problems(blue: BlueGreen, policy: ReleasePolicySpec, seen: Observati
         _of_itself(blue.service, service, seen)
         or _of_preview(blue, services.get(blue.previews), policy.target.deployment)
         or _of_others(blue, seen, services)
-        or _of_gates(policy)
     )
 
 
@@ -46,7 +45,7 @@ def _of_itself(name: str, service: Object, seen: Observation) -> Finding:
     pin = pins.pin_of(service)
     if pins.HASH in selector and (pin is None or pin.uid != seen.uid):
         by = (
-            f"by release {pin.release}, which did not end cleanly: run `nightferry restore`"
+            f"by release {pin.release}, which did not end cleanly: run {seen.command('restore')}"
             if pin
             else "by hand: remove it"
         )
@@ -90,7 +89,7 @@ def _of_others(blue: BlueGreen, seen: Observation, services: Mapping[str, Object
     )
 
 
-def _of_gates(policy: ReleasePolicySpec) -> Finding:
+def gate_problems(policy: ReleasePolicySpec) -> Finding:
     """A preview gets as many requests as somebody sends it: how much work it does says nothing of the version."""
     unfit: Sequence[str] = [gate.name for gate in policy.gates if gate.required and gate.throughput is not None]
     if not unfit:

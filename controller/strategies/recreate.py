@@ -101,7 +101,7 @@ class Recreate:
             return max(record.desired, whole.replicas), ()
         return whole.replicas, ()
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
         live = seen.incumbent
         if live is None:
             return None

@@ -93,7 +93,7 @@ class Rolling:
         what = _set_back(record, seen, slot)
         return replicas_of(slot), (f"{what}@{slot.generation}",) if what else ()
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
         slot = seen.contender
         if slot is None:
             return None

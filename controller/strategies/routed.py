@@ -33,6 +33,7 @@ from controller.release.observation import Observation, SlotState
 from controller.release.plan import ObjectWrite, PatchSlot, Plan, SlotWrite, moves
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Cause, HoldReason, Phase, Role
+from controller.release.words import command
 from controller.requests.looks import Neighbours, Permission
 from controller.routers import ROUTERS, Gone, Router, Shown
 from controller.routers.sides import ROLES, hash_of, leader
@@ -78,8 +79,8 @@ class Routed(Twin):
 
     # -------------------------------------------------------------------------------------------- beginning
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
-        if finding := super().problems(policy, seen, around):
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
+        if finding := super().problems(policy, record, seen, around):
             return finding
         if problem := self._router.problems(policy, seen):
             return Refusal(problem)
@@ -96,6 +97,8 @@ class Routed(Twin):
         for slot in _both(seen):
             if finding := owned(slot.raw, (("spec", "paused"),), group="apps"):
                 return finding
+        if record.origin == "rollback":
+            return None  # it begins with the last batch
         desired = seen.incumbent.replicas if seen.incumbent is not None else 0
         if small := next((each for each in self.stages(policy, desired) if 0 < 100 * each.contender < desired), None):
             return Refusal(
@@ -271,9 +274,10 @@ class Routed(Twin):
         for ref, _, _ in self._router.borrows(policy):
             obj = seen.objects.get(ref)
             if obj is not None and (release := leader(obj, seen)):
+                explain = command("explain", release, seen.app.namespace)
                 return (
                     f"{ref} is led by release {release}: one release at a time moves it. Where that one needs a "
-                    "person, `nightferry restore` of its app gives it back"
+                    f"person, {explain} tells which app to restore, and that gives it back"
                 )
         return ""
 

@@ -76,7 +76,7 @@ class Strategy(Protocol):
         """(D as people or an autoscaler have set it by now, reversals of our writes as "object@generation")."""
         ...
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
         """Why this strategy could not move this app, beyond what preflight asks of every one."""
         ...
 

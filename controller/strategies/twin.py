@@ -120,7 +120,7 @@ class Twin:
             reversed_here.append(reversal(spare))
         return desired, tuple(reversed_here)
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
         live, spare = seen.incumbent, seen.contender
         if live is None:
             return None

@@ -201,6 +201,16 @@ def test_a_way_back_without_the_settings_of_its_version_is_refused(there: dict[s
     assert f"reads ConfigMap {there.get('reads', OLD)}, which does not exist" in found.because
 
 
+def test_a_tool_that_owns_the_template_is_in_the_way_of_a_way_back_to_copies_only() -> None:
+    entry = {"manager": "argocd-controller", "time": "2026-11-22T01:00:00Z", "fieldsV1": {"f:spec": {"f:template": {}}}}
+    there, record = seen(live=CONTENT), a_record(origin="rollback")
+    assert there.contender is not None
+    raw = {**there.contender.raw, "metadata": {"name": "checkout", "managedFields": [entry]}}
+    there = replace(there, contender=replace(there.contender, raw=raw))
+    assert CONFIG.problems(SPEC, record, there, Neighbours(), a_pod(NAME)) is None
+    assert isinstance(CONFIG.problems(SPEC, record, there, Neighbours(), a_pod(COPY)), Refusal)
+
+
 def test_a_way_back_knows_the_copies_of_its_version_and_makes_a_lost_one_again() -> None:
     there, going_back = seen(live=CONTENT, incumbent=OLD, contender=COPY), a_record(origin="rollback")
     assert CONFIG.saved(SPEC, going_back, seen(incumbent=OLD), Neighbours(), a_pod(NAME)) == ()  # not ours

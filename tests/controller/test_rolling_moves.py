@@ -18,7 +18,7 @@ from controller.slots import claim_text, slot_state, template_digest
 from controller.strategies.rolling import Rolling
 from controller.strategies.rolling_fields import NEVER_AVAILABLE, NO_DEADLINE, held
 from policies.schema import ReleasePolicySpec
-from tests.controller.builders import NOW, UID, a_policy, a_template
+from tests.controller.builders import APP, NOW, UID, a_policy, a_template
 
 OLD, NEW, THIRD = a_template("app:v1"), a_template("app:v2"), a_template("app:v3")
 OLD_DIGEST, NEW_DIGEST, THIRD_DIGEST = template_digest(OLD), template_digest(NEW), template_digest(THIRD)
@@ -83,7 +83,7 @@ class Look:
         pods = (*pods, *_pods("third", *self.third))
         cast = ROLLING.cast(policy or a_rolling(), self.record, {"checkout": slot_state(raw)}, sets, pods)
         return Observation(
-            release="rel", uid=UID, now=NOW, incumbent=cast.incumbent, contender=cast.contender,
+            app=APP, release="rel", uid=UID, now=NOW, incumbent=cast.incumbent, contender=cast.contender,
             incumbents=cast.incumbents, contenders=cast.contenders, replica_sets=sets,
         )  # fmt: skip
 
@@ -360,7 +360,7 @@ def _idle(**spec: Any) -> Observation:
     sets = (ReplicaSetState("checkout-old", "u1", "checkout", "old", OLD_DIGEST, 10, 0.0, 1, OLD),)
     cast = ROLLING.cast(a_rolling(), Record(), {"checkout": slot_state(raw)}, sets, _pods("old", 10, 10))
     return Observation(
-        release="rel", uid=UID, now=NOW, incumbent=cast.incumbent, contender=cast.contender,
+        app=APP, release="rel", uid=UID, now=NOW, incumbent=cast.incumbent, contender=cast.contender,
         incumbents=cast.incumbents, contenders=cast.contenders, replica_sets=sets,
     )  # fmt: skip
 
@@ -388,13 +388,13 @@ def test_the_preparation_is_one_patch_paused_with_template_and_min_ready_togethe
     ],
 )
 def test_a_deployment_that_could_not_be_led_back_is_refused(spec: dict[str, Any], word: str) -> None:
-    found = ROLLING.problems(a_rolling(), _idle(**spec), Neighbours())
+    found = ROLLING.problems(a_rolling(), Record(), _idle(**spec), Neighbours())
     assert isinstance(found, Refusal)
     assert word in found.because
 
 
 def test_an_ordinary_deployment_is_not_refused() -> None:
-    assert ROLLING.problems(a_rolling(), _idle(), Neighbours()) is None
+    assert ROLLING.problems(a_rolling(), Record(), _idle(), Neighbours()) is None
 
 
 def test_a_gitops_owner_of_the_fields_that_are_held_is_refused_and_one_of_template_and_replicas_is_not() -> None:
@@ -409,7 +409,7 @@ def test_a_gitops_owner_of_the_fields_that_are_held_is_refused_and_one_of_templa
         raw = {**seen.contender.raw, "metadata": {**seen.contender.raw["metadata"], "managedFields": [entry]}}
         return replace(seen, contender=replace(seen.contender, raw=raw))
 
-    assert ROLLING.problems(a_rolling(), owned("template", "replicas"), Neighbours()) is None
-    found = ROLLING.problems(a_rolling(), owned("strategy"), Neighbours())
+    assert ROLLING.problems(a_rolling(), Record(), owned("template", "replicas"), Neighbours()) is None
+    found = ROLLING.problems(a_rolling(), Record(), owned("strategy"), Neighbours())
     assert isinstance(found, Refusal)
     assert "ignoreDifferences" in found.because

@@ -68,7 +68,7 @@ class Handover:
     def noticed(self, record: Record, seen: Observation) -> tuple[int, tuple[str, ...]]:
         return record.desired, ()
 
-    def problems(self, policy: ReleasePolicySpec, seen: Observation, around: Neighbours) -> Finding:
+    def problems(self, policy: ReleasePolicySpec, record: Record, seen: Observation, around: Neighbours) -> Finding:
         return None
 
     def paused_by(self, record: Record, seen: Observation) -> tuple[str, str] | None:

@@ -178,11 +178,11 @@ def test_a_route_that_its_gateway_does_not_act_upon_is_waited_for_before_anythin
     store = a_store(GATEWAY)
     store.contenders = 0
     strategy = Routed("gatewayAPI")
-    assert strategy.problems(store.policy, store.seen, Neighbours()) is None
+    assert strategy.problems(store.policy, Record(), store.seen, Neighbours()) is None
     parent = {"parentRef": {"name": "public"}, "conditions": [{"type": "Accepted", "observedGeneration": 3}]}
     edit(store, OWN[GATEWAY], lambda obj: obj["metadata"].update(generation=4))
     edit(store, OWN[GATEWAY], lambda obj: obj.update(status={"parents": [parent]}))
-    finding = strategy.problems(store.policy, store.seen, Neighbours())
+    finding = strategy.problems(store.policy, Record(), store.seen, Neighbours())
     assert isinstance(finding, Wait) and "gateway public has not acted" in finding.because
 
 
@@ -439,7 +439,7 @@ def moving(store: Store, **changes: Any) -> Record:
 def test_a_route_that_another_release_leads_is_waited_for(case: str) -> None:
     store, strategy = led_by_another(case), Routed(KINDS[case])
     store.contenders = 0
-    finding = strategy.problems(store.policy, store.seen, Neighbours())
+    finding = strategy.problems(store.policy, Record(), store.seen, Neighbours())
     assert isinstance(finding, Wait) and "is led by release cart-v7" in finding.because
     # Both may have passed preflight in the same second: whoever comes second moves nothing.
     record = moving(store)
