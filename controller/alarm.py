@@ -29,7 +29,8 @@ def sounded(
     if not holding or seen.wishes.promote == record.stage:
         return None
     because = f"{described(holding, None)}; {_charged(record, seen, verdicts, policy)}"
-    return Hold(HoldReason.ALERT, because, deadline, "rollBack, unless it ends or `nightferry promote` lets it go on")
+    then = f"rollBack, unless it ends or {seen.command('promote')} lets it go on"
+    return Hold(HoldReason.ALERT, because, deadline, then)
 
 
 def unheard(record: Record, seen: Observation, policy: ReleasePolicySpec, deadline: float) -> Decision | None:

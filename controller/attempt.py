@@ -59,6 +59,7 @@ class Attempt:
     tells: who is told what happens to it.
     """
 
+    app: AppKey
     name: str
     uid: str
     resource_version: str
@@ -114,6 +115,7 @@ def parsed(obj: Mapping[str, Any]) -> Attempt:
         problem = str(error)
     spec, refused = _asked(msgspec.json.encode(authored(obj)))
     return Attempt(
+        app=AppKey(str(metadata.get("namespace", "")), str((obj.get("spec") or {}).get("policy", ""))),
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
@@ -207,6 +209,7 @@ def _common_labels(slots: Sequence[SlotState]) -> tuple[tuple[str, str], ...] | 
 def observation(attempt: Attempt, seen: Seen, cast: Cast, now: float, *, newer: str = "") -> Observation:
     """What was seen, with its roles."""
     return Observation(
+        app=attempt.app,
         release=attempt.name,
         uid=attempt.uid,
         now=now,

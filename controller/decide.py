@@ -54,7 +54,7 @@ def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
             Cause.WORKLOAD_MISSING,
             f"Deployment {record.incumbent.name if record.incumbent else '?'} (incumbent) was deleted in mid-release; "
             f"{seen.available('contender')} contender pods serve and are left alone. Recreate it, "
-            "then run `nightferry restore`.",
+            f"then run {seen.command('restore')}.",
         )
     for slot, known in ((live, record.incumbent), (spare, record.contender)):
         if slot is None or known is None:
@@ -64,7 +64,7 @@ def _foreign_hands(record: Record, seen: Observation) -> Decision | None:
                 Phase.NEEDS_HUMAN,
                 Cause.WORKLOAD_REPLACED,
                 f"Deployment {slot.name} was deleted and created anew in mid-release (uid {slot.uid}, was "
-                f"{known.uid}). Check which version should serve, then run `nightferry restore`.",
+                f"{known.uid}). Check which version should serve, then run {seen.command('restore')}.",
             )
         if slot.claim is not None and slot.claim.uid == seen.uid and slot.claim.epoch > record.epoch:
             return Finish(
@@ -86,7 +86,7 @@ def _fought(record: Record, seen: Observation, live: SlotState, spare: SlotState
         return (
             f"{writer_of(slot.raw, 'spec', 'replicas')} set spec.replicas of Deployment {what} back {times}. Make it "
             "ignore the field (Argo CD: ignoreDifferences with jsonPointers [/spec/replicas, /spec/template]), then "
-            "run `nightferry restore`."
+            f"run {seen.command('restore')}."
         )
     slot = next((slot for slot in (spare, live) if slot is not None and what.startswith(f"{slot.name}.")), None)
     field = what.removeprefix(f"{slot.name}.") if slot is not None else ""
@@ -95,5 +95,5 @@ def _fought(record: Record, seen: Observation, live: SlotState, spare: SlotState
     where = f"spec.{field} of Deployment {slot.name}" if slot is not None else f"what this release set on {what}"
     return (
         f"{who} set {where} back {times}. Make the tool that writes it leave it alone while a release runs, then run "
-        "`nightferry restore`."
+        f"{seen.command('restore')}."
     )

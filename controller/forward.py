@@ -141,7 +141,8 @@ def _must_stand_still(record: Record, seen: Observation, policy: ReleasePolicySp
             "a spec that can be understood goes on, or turns back",
         )
     if seen.wishes.paused:
-        return Hold(HoldReason.PAUSED_BY_PERSON, "a person paused the release", None, "`nightferry resume` goes on")
+        then = f"{seen.command('resume')} goes on"
+        return Hold(HoldReason.PAUSED_BY_PERSON, "a person paused the release", None, then)
     if (stopped := Accompanied(policy).paused_by(record, seen)) is not None:
         who, name = stopped
         return Hold(
@@ -198,7 +199,7 @@ def _may_go_on(
         because = f"gates skipped: {record.skip_gates}" if record.skip_gates else "the pods are ready"
         # The emergency door is for the gates, never for the person: who may open it and who may promote can differ.
         if record.origin == "change" and _by_hand(record, policy) and seen.wishes.promote != record.stage:
-            return _waiting_for_a_person(record, policy, because)
+            return _waiting_for_a_person(record, seen, policy, because)
         return _next(record, policy, because)
     at_least = policy.observe.at_least.seconds if stage.least is None else stage.least
     at_most = max(at_least, policy.observe.at_most.seconds)
@@ -207,7 +208,7 @@ def _may_go_on(
             return Proceed(f"watched for {span(settled_for)} of {span(at_least)} (mode observe)")
         because = f"mode observe decides nothing; the gates say {_summary(verdicts)}"
         if _by_hand(record, policy) and seen.wishes.promote != record.stage:
-            return _waiting_for_a_person(record, policy, because)
+            return _waiting_for_a_person(record, seen, policy, because)
         return _next(record, policy, because)
 
     required = [v for v in verdicts if v.required]
@@ -228,7 +229,7 @@ def _may_go_on(
         return Proceed(f"observed {span(observed)} of at least {span(at_least)}: {_summary(required)}")
     if overall is Verdict.HEALTHY and not any(v.leaning for v in required):
         if _by_hand(record, policy):
-            return _waiting_for_a_person(record, policy, f"healthy: {_summary(required)}")
+            return _waiting_for_a_person(record, seen, policy, f"healthy: {_summary(required)}")
         return _next(record, policy, _summary(required))
     if watched < at_most:
         return Proceed(f"observed {span(watched)} of at most {span(at_most)}: {_summary(required)}")
@@ -251,7 +252,7 @@ def _inconclusive(
         case "advance":
             # `onUndecided` stands in for the gates, never for the person.
             if _by_hand(record, policy):
-                return _waiting_for_a_person(record, policy, because)
+                return _waiting_for_a_person(record, seen, policy, because)
             return _next(record, policy, because)
         case "rollBack":
             return RollBack(Cause.UNDECIDED, because)
@@ -260,7 +261,7 @@ def _inconclusive(
                 HoldReason.UNDECIDED,
                 because,
                 _release_deadline(record, seen, policy),
-                "rollBack, unless the gates decide or `nightferry promote` lets it go on",
+                f"rollBack, unless the gates decide or {seen.command('promote')} lets it go on",
             )
         case _:
             assert_never(on_undecided)
@@ -274,7 +275,7 @@ def _shared(record: Record, seen: Observation, required: Sequence[GateVerdict], 
         return Hold(HoldReason.SHARED, because, until, policy.on_shared.then)
     if policy.on_shared.then == "rollBack":
         return RollBack(Cause.SHARED, f"both versions were worse than usual for {policy.on_shared.hold}: {because}")
-    then = "rollBack, unless it ends or `nightferry promote` lets it go on"
+    then = f"rollBack, unless it ends or {seen.command('promote')} lets it go on"
     return Hold(HoldReason.SHARED, because, _release_deadline(record, seen, policy), then)
 
 
@@ -284,13 +285,13 @@ def _hidden(required: Sequence[GateVerdict]) -> str:
     return f" (could hide {', '.join(told)})" if told else ""
 
 
-def _waiting_for_a_person(record: Record, policy: ReleasePolicySpec, because: str) -> Hold:
+def _waiting_for_a_person(record: Record, seen: Observation, policy: ReleasePolicySpec, because: str) -> Hold:
     """`until` is None: the person's time is not charged to the release deadline, so that deadline moves with it."""
     return Hold(
         HoldReason.MANUAL,
         f"{Accompanied(policy).stage_name(record, record.stage)} waits for a person; {because}",
         None,
-        "`nightferry promote` goes on",
+        f"{seen.command('promote')} goes on",
     )
 
 

@@ -88,7 +88,7 @@ def _of_slot(slot: SlotState, seen: Observation) -> Finding:
     if claim is not None and claim.uid != seen.uid:
         return Refusal(
             f"Deployment {slot.name} is claimed by release {claim.release}, which did not end cleanly: "
-            "run `nightferry restore` for this app first"
+            f"run {seen.command('restore')} first"
         )
     metadata = slot.raw.get("metadata") or {}
     for owner in metadata.get("ownerReferences") or ():

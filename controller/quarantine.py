@@ -14,6 +14,7 @@ from controller.attempt import Attempt
 from controller.findings import Refusal
 from controller.release.record import Record
 from controller.release.vocabulary import ENDS, Cause
+from controller.release.words import command
 
 AGAINST_THE_VERSION = frozenset({Cause.GATE, Cause.ALERT, Cause.CRASH_LOOP})
 MOST_KEPT = 20  # releases that quarantine, beyond the history limit; the oldest ones go then
@@ -59,7 +60,7 @@ def of_version(attempts: Sequence[Attempt], digest: str) -> Refusal | None:
 
 def lifting(against: Attempt) -> str:
     """The command that lifts what a release keeps in quarantine."""
-    return f"`nightferry lift {against.name} --reason WHY`"
+    return command("lift", against.name, against.app.namespace, "--reason WHY")
 
 
 def speaks_against(attempt: Attempt) -> str:

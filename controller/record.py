@@ -18,8 +18,10 @@ import msgspec
 from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
 from controller.pinned import pinned
+from controller.release.names import AppKey
 from controller.release.record import RECORD_VERSION, Entry, GateVerdict, Held, Record, SlotRecord, Stage
 from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase
+from controller.release.words import command
 from controller.typed import reader
 from policies.load import PolicyRefused
 
@@ -288,14 +290,15 @@ def rfc3339(at: float) -> str:
     return datetime.fromtimestamp(min(max(at, 0.0), _LAST_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def invalid_ending(status: Mapping[str, Any] | None, problem: str, now: float) -> Record:
+def invalid_ending(status: Mapping[str, Any] | None, problem: str, app: AppKey, now: float) -> Record:
     """The record that replaces an impossible one: an end that asks for a person and touches nothing."""
     raw = (status or {}).get("record")
     epoch = raw.get("epoch") if isinstance(raw, Mapping) else 0
+    restore = command("restore", app.policy, app.namespace)
     record = Record(
         phase=Phase.NEEDS_HUMAN,
         since=now,
-        because=f"{problem}. The app is left as it is; run `nightferry restore` to go back to the incumbent.",
+        because=f"{problem}. The app is left as it is; run {restore} to go back to the incumbent.",
         cause=Cause.RECORD_INVALID,
         epoch=epoch if isinstance(epoch, int) and epoch > 0 else 0,
     )

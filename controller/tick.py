@@ -190,7 +190,7 @@ def _tell_policy(app: AppKey, obj: Answer, complaint: str) -> Step:
 
 def _end_invalid(app: AppKey, attempt: Attempt, now: float) -> Reading[TickResult]:
     """A record that nobody could have written: stop, touch nothing, ask for a person."""
-    ending = invalid_ending(attempt.status, attempt.problem, now)
+    ending = invalid_ending(attempt.status, attempt.problem, app, now)
     ending = replace(ending, notices=notices.rescued(attempt.status))
     ending = notices.queued(Record(), ending, attempt.uid, attempt.tells)
     answer = yield WriteRecord(

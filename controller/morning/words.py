@@ -12,6 +12,7 @@ from analysis.figures import percent, times
 from controller.morning.value import Figures, Gauged, Group, Journey, Onset, Report, TrainRide
 from controller.night.windows import comes_twice
 from controller.release.vocabulary import Phase
+from controller.release.words import command
 
 HEADINGS: Mapping[Group, str] = {
     "person": "Needs a person",
@@ -136,9 +137,9 @@ def next_steps(one: Journey, report: Report) -> Iterator[str]:
     if one.held and one.then:
         yield f"until {clock(one.until, report)}, then: {one.then}" if one.until is not None else one.then
     if one.group == "person" and one.outcome == Phase.NEEDS_HUMAN:
-        place = f"-n {one.namespace}"
-        yield f"`nightferry explain {one.release} {place}` tells more"
-        yield f"once its reason is gone, `nightferry restore {one.app} {place}` gives the old version all its pods"
+        yield f"{command('explain', one.release, one.namespace)} tells more"
+        restore = command("restore", one.app, one.namespace)
+        yield f"once its reason is gone, {restore} gives the old version all its pods"
 
 
 def ratio(value: float | None) -> str:

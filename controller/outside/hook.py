@@ -17,7 +17,6 @@ from controller.requests.outside import Deliver
 
 _LATER = frozenset({408, 425, 429, *range(500, 600)})  # statuses by which a server says that it could take it later
 MOST_TEXT = 30_000  # characters of a text that chats take
-_MORE = "\n(cut here; `nightferry report` and `nightferry explain` have the rest)"
 _BEGUN = re.compile(r"&[a-z]*\Z")  # `&amp;` and its like, cut short
 
 
@@ -62,7 +61,7 @@ class Hook:
     def _body(self, notice: Deliver) -> dict[str, Any]:
         words = worded(notice, self._settings.template)
         if self._settings.format == "slack":
-            return {"text": _cut(chat(f"*{words.subject}*\n{words.chat or words.text}"))}
+            return {"text": _cut(chat(f"*{words.subject}*\n{words.chat or words.text}"), words.whole)}
         return {**notice.payload, "id": notice.id, "subject": words.subject, "text": words.text}
 
 
@@ -77,6 +76,7 @@ def _address(secret: bytes) -> str:
     return text if whole and text.startswith(("https://", "http://")) else ""
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, whole: str) -> str:
     """What a chat takes of a text, not cut within the characters that stand for one, and saying that it was cut."""
-    return text if len(text) <= MOST_TEXT else _BEGUN.sub("", text[: MOST_TEXT - len(_MORE)]) + _MORE
+    more = f"\n(cut here; {whole} has the rest)"
+    return text if len(text) <= MOST_TEXT else _BEGUN.sub("", text[: MOST_TEXT - len(more)]) + more

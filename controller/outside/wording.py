@@ -14,7 +14,7 @@ from typing import Any
 
 from controller.morning import brief, html, markdown, report_from
 from controller.outside.settings import Template
-from controller.release.words import printable
+from controller.release.words import command, printable
 from controller.requests.outside import Deliver
 
 MARKS = (
@@ -54,12 +54,13 @@ nightferry explain $release -n $namespace
 @dataclass(frozen=True, slots=True)
 class Worded:
     """One notice in words. attachments: (file name, MIME subtype of text or application, content). chat: the text for
-    a chat, where that is another one."""
+    a chat, where that is another one. whole: the command that shows what may be cut."""
 
     subject: str
     text: str
     attachments: tuple[tuple[str, str, str], ...] = ()
     chat: str = ""
+    whole: str = ""
 
 
 def worded(notice: Deliver, template: Template) -> Worded:
@@ -69,7 +70,8 @@ def worded(notice: Deliver, template: Template) -> Worded:
     values = _values(notice)
     subject = string.Template(template.subject or _SUBJECT).safe_substitute({k: one_line(v) for k, v in values.items()})
     text = string.Template(template.text or _TEXT).safe_substitute(values)
-    return Worded(one_line(subject)[:MOST_SUBJECT], text)
+    whole = command("explain", values["release"], values["namespace"])
+    return Worded(one_line(subject)[:MOST_SUBJECT], text, whole=whole)
 
 
 def unknown_marks(text: str) -> list[str]:
@@ -114,4 +116,5 @@ def _report(payload: Mapping[str, Any]) -> Worded:
     """A report is made into pages here, beside the ticks."""
     found = report_from(payload)
     pages = (("nightferry-report.html", "html", html(found)),)
-    return Worded(one_line(str(payload.get("title", "")))[:MOST_SUBJECT], markdown(found), pages, brief(found))
+    whole = next((command("report", f"--train {ride.train}", ride.namespace) for ride in found.trains), "")
+    return Worded(one_line(str(payload.get("title", "")))[:MOST_SUBJECT], markdown(found), pages, brief(found), whole)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from controller.release.names import Ref
+from controller.release.names import AppKey, Ref
 from controller.release.vocabulary import Phase, Role
+from controller.release.words import command
 
 CLOCK_SET_BACK = 60.0  # seconds; a pod that became ready that far in the future was ready before a clock was set back
 
@@ -149,6 +150,7 @@ class Night:
 class Observation:
     """Everything one decision rests on. A slot that does not exist is None; its pods are then empty."""
 
+    app: AppKey
     release: str
     uid: str
     now: float
@@ -167,6 +169,10 @@ class Observation:
     unheard: str = ""  # why nobody could be asked what fires
     others: tuple[str, ...] = ()  # what else was released beside this, where an alert asks for a culprit
     first_sample_by: float = 0.0  # until then a gate without data is waiting for its first windows, not blind
+
+    def command(self, verb: str) -> str:
+        """A command about the app, for a person."""
+        return command(verb, self.app.policy, self.app.namespace)
 
     def available(self, role: Role) -> int:
         slot, pods = (self.incumbent, self.incumbents) if role == "incumbent" else (self.contender, self.contenders)

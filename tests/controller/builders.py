@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.verdict import Verdict
 from controller.pinned import pin
+from controller.release.names import AppKey
 from controller.release.observation import Claim, Observation, PodState, SlotState, Wishes
 from controller.release.record import GateVerdict, Record, SlotRecord, Span
 from controller.release.vocabulary import Phase, Role
@@ -17,6 +18,7 @@ from policies.schema import ReleasePolicy
 
 NOW = 1_700_000_000.0
 UID = "release-uid"
+APP = AppKey("shop", "checkout")
 
 
 def a_policy(**changes: Any) -> ReleasePolicy:
@@ -114,6 +116,7 @@ def an_observation(
     ready_i = incumbents if ready_incumbents is None else ready_incumbents
     ready_c = contenders if ready_contenders is None else ready_contenders
     seen = Observation(
+        app=APP,
         release="rel",
         uid=UID,
         now=NOW,

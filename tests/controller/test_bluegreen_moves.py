@@ -22,7 +22,7 @@ from controller.slots import template_digest
 from controller.strategies import pins
 from controller.strategies.bluegreen import BlueGreen
 from policies.schema import ReleasePolicy, ReleasePolicySpec
-from tests.controller.builders import NOW, UID, a_policy, a_record, a_slot, a_template
+from tests.controller.builders import APP, NOW, UID, a_policy, a_record, a_slot, a_template
 
 BLUE = BlueGreen()
 LIVE, SPARE = "checkout", "checkout-twin"
@@ -122,6 +122,7 @@ def look(world: World) -> Observation:
         Ref("Endpoints", "checkout-preview"): some_endpoints(contenders) if world.preview else None,
     }
     return Observation(
+        app=APP,
         release="rel",
         uid=UID,
         now=NOW,

@@ -93,7 +93,11 @@ def test_a_slot_claimed_by_another_release_is_refused_with_the_restore() -> None
     assert other.claim is not None
     seen = before_start(incumbent=replace(other, claim=replace(other.claim, uid="another", release="v41")))
     finding = found(seen)
-    assert isinstance(finding, Refusal) and "v41" in finding.because and "nightferry restore" in finding.because
+    assert (
+        isinstance(finding, Refusal)
+        and "v41" in finding.because
+        and "`nightferry restore checkout -n shop`" in finding.because
+    )
 
 
 def test_the_version_that_serves_already_is_refused() -> None:

@@ -59,7 +59,7 @@ def test_a_fault_of_the_version_keeps_it_from_being_tried_again(cause: Cause, en
     refusal = of_version([bad], version(bad))
     assert refusal is not None and refusal.cause is Cause.QUARANTINED
     assert "release bad" in refusal.because and "errors x3.1" in refusal.because
-    assert "`nightferry lift bad --reason WHY`" in refusal.because and "\n" not in refusal.because
+    assert "`nightferry lift bad -n shop --reason WHY`" in refusal.because and "\n" not in refusal.because
     assert of_version([bad], "another") is None
 
 
@@ -202,7 +202,7 @@ def test_who_waits_for_the_night_is_told_by_day() -> None:
     assert phase(night.world, "second") == "Queued"
     found = held(night)
     assert (found["reason"], found["until"]) == ("Quarantined", "2025-10-09T09:30:00Z")
-    assert "`nightferry lift first --reason WHY`" in found["because"]
+    assert "`nightferry lift first -n shop --reason WHY`" in found["because"]
     assert "opens Thu 2025-10-09 09:30 UTC" in found["because"]
     stalled = {each["type"]: each["status"] for each in status(night.world, "second")["conditions"]}
     assert stalled["Stalled"] == "True"

@@ -18,7 +18,7 @@ from controller.release.vocabulary import Phase
 from controller.slots import claim_text, slot_state, template_digest
 from controller.strategies.recreate import Recreate
 from policies.schema import ReleasePolicy, ReleasePolicySpec
-from tests.controller.builders import NOW, UID, a_policy, a_record, a_template
+from tests.controller.builders import APP, NOW, UID, a_policy, a_record, a_template
 
 ALL = Recreate()
 OLD, NEW = a_template("app:v1"), a_template("app:v2")
@@ -91,6 +91,7 @@ def look(world: World, record: Record) -> Observation:
     pods = (*some_pods("old", world.old), *some_pods("new", world.new))
     cast = ALL.cast(POLICY, record, {"checkout": slot}, sets, pods)
     return Observation(
+        app=APP,
         release="rel",
         uid=UID,
         now=NOW,

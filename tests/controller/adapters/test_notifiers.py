@@ -314,7 +314,8 @@ def test_a_text_that_is_cut_for_a_chat_says_so_and_is_not_cut_within_a_character
             assert hook(server, format="slack", template=template).send(NOTICE).state == "sent"
         (asked,) = server.asked
         said, end = asked.json["text"].rsplit("\n", 1)
-        assert said.endswith("&amp;") and end.startswith("(cut here")
+        assert said.endswith("&amp;")
+        assert end == "(cut here; `nightferry explain checkout-7 -n shop` has the rest)"
         assert MOST_TEXT - 5 < len(asked.json["text"]) <= MOST_TEXT
 
 

@@ -20,7 +20,7 @@ from policies.windows import Window
 from tests.simulation.trains import Night, read
 
 TEXTS = Path(__file__).parents[2] / "scenarios" / "trains"
-LIFT = "`nightferry lift payments-bad --reason WHY`"
+LIFT = "`nightferry lift payments-bad -n shop --reason WHY`"
 KEPT = f"it does not leave unless somebody runs {LIFT}"
 
 

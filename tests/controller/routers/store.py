@@ -16,7 +16,7 @@ from controller.release.record import Record
 from controller.routers import ROUTERS, Router
 from controller.simulation.objects import merged, plain
 from policies.schema import ReleasePolicy, ReleasePolicySpec
-from tests.controller.builders import NOW, UID, a_slot, a_template
+from tests.controller.builders import APP, NOW, UID, a_slot, a_template
 
 Object = dict[str, Any]
 HASHES = {"checkout": "5d9f7c6b8", "checkout-twin": "7b4c9d5f6"}
@@ -111,6 +111,7 @@ class Store:
         live = a_slot("checkout", self.incumbents)
         spare = a_slot("checkout-twin", self.contenders, "app:v2", role="contender")
         return Observation(
+            app=APP,
             release="rel",
             uid=UID,
             now=NOW,
