@@ -30,7 +30,7 @@ def secret(tmp_path: Path) -> Iterator[Path]:
 
 
 def called(
-    server: Server, secret: Path, *, ca: Path | None = None, timeout: float = 2.0, clock: Any = None
+    server: Server, secret: Path, *, ca: Path | None = None, timeout: float = 20.0, clock: Any = None
 ) -> Spoken | Failure:
     settings = EndpointSettings("qa-room", f"{server.url}/gate", secret, timeout=timeout, ca_file=ca)
     return Endpoints([settings], clock or RealClock()).perform(CALL)
