@@ -131,7 +131,7 @@ class Controller:
     def read_page(self, path: str) -> tuple[int, str]:
         """(status, text) of one of its pages: /metrics, /healthz, /readyz."""
         port = self.lines("ready")[-1]["port"]
-        answer = urllib3.request("GET", f"http://127.0.0.1:{port}{path}", timeout=5.0, retries=False)
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}{path}", timeout=30.0, retries=False)
         return answer.status, answer.data.decode()
 
     def _is_ready(self) -> bool:

@@ -61,7 +61,7 @@ class Alertmanager:
     def firing(self, **labels: str) -> list[dict[str, Any]]:
         """What its API says fires with these labels."""
         fields = [("filter", f'{name}="{value}"') for name, value in labels.items()]
-        answer = urllib3.request("GET", f"{self.url}/api/v2/alerts", fields=fields, timeout=10.0)
+        answer = urllib3.request("GET", f"{self.url}/api/v2/alerts", fields=fields, timeout=60.0)
         found: list[dict[str, Any]] = answer.json()
         return found
 
@@ -73,7 +73,7 @@ class Alertmanager:
         self._send("POST", "/api/v2/silences", {"matchers": matchers, **told})
 
     def _send(self, method: str, path: str, body: Any) -> None:
-        answer = urllib3.request(method, f"{self.url}{path}", json=body, timeout=10.0)
+        answer = urllib3.request(method, f"{self.url}{path}", json=body, timeout=60.0)
         if answer.status != 200:
             raise RuntimeError(f"{method} {path}: {answer.status} {answer.data.decode()[:300]}")
 

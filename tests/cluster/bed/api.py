@@ -104,7 +104,7 @@ class Api:
         body: Any = None,
         content_type: str = JSON,
         query: Mapping[str, str] | None = None,
-        timeout: float = 15.0,
+        timeout: float = 60.0,
     ) -> Object:
         """One request, answered with decoded JSON ({} for an answer that is not JSON). Raises ApiError."""
         answer = self._pool.request(
@@ -112,7 +112,7 @@ class Api:
             self._address(path, query),
             body=None if body is None else json.dumps(body).encode(),
             headers={**self._pool.headers, "Content-Type": content_type, "Accept": JSON},
-            timeout=urllib3.Timeout(connect=5.0, read=timeout),
+            timeout=urllib3.Timeout(connect=30.0, read=timeout),
         )
         if answer.status >= 400:
             raise ApiError(answer.status, f"{method} {path}: {_message(answer.data)}")
@@ -134,7 +134,7 @@ class Api:
             self._address(path, query),
             headers={**self._pool.headers, "Accept": JSON},
             preload_content=False,
-            timeout=urllib3.Timeout(connect=5.0, read=None),
+            timeout=urllib3.Timeout(connect=30.0, read=None),
         )
         if answer.status >= 400:
             raise ApiError(answer.status, f"watch {path}: {_message(answer.data)}")

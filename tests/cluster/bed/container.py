@@ -19,7 +19,7 @@ from tests.cluster.bed.behaviour import cannot_be_pulled
 from tests.cluster.bed.processes import start_child
 
 SERVER = Path(__file__).with_name("pod_server.py")
-PROBE_TIMEOUT = 1.0
+PROBE_TIMEOUT = 10.0  # no pod of the bed hangs, but a machine that stands still for a second is no pod that fails
 # A pod that is not ready yet is asked more often than the API allows, because stories wait for it.
 EAGER_PERIOD = 0.25
 # Restart delays in seconds after the first, second, ... crash; a kubelet's are 0, 10, 20, ... 300.

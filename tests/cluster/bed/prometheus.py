@@ -91,7 +91,7 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
     """The result of an instant query at a Prometheus URL. Raises RuntimeError for an answer that is no success."""
     form = urlencode({"query": expression})
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = urllib3.request("POST", f"{url}/api/v1/query", body=form, headers=headers, timeout=10.0)
+    answer = urllib3.request("POST", f"{url}/api/v1/query", body=form, headers=headers, timeout=60.0)
     decoded = answer.json()
     if decoded.get("status") != "success":
         raise RuntimeError(f"{expression}: {decoded}")

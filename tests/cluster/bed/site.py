@@ -122,7 +122,9 @@ class Site:
         """Changes the behaviour of one running pod ("errors5,slow2"; "" for a healthy one) until it restarts."""
         found = self.api.read(self.path("pods", pod))
         address = local_address(found["status"]["podIP"])
-        answer = urllib3.request("POST", f"http://{address}:{PORT}/-/behaviour", body=words, timeout=5.0, retries=False)
+        answer = urllib3.request(
+            "POST", f"http://{address}:{PORT}/-/behaviour", body=words, timeout=30.0, retries=False
+        )
         if answer.status != 200:
             raise RuntimeError(f"{pod} did not take the behaviour {words!r}: {answer.status}")
 

@@ -59,7 +59,7 @@ class Alerts:
         """A post to the controller -> its answer."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         url = f"http://127.0.0.1:{self.port}/alerts"
-        answer = urllib3.request("POST", url, body=body, headers=headers, retries=False, timeout=10.0)
+        answer = urllib3.request("POST", url, body=body, headers=headers, retries=False, timeout=60.0)
         return answer.status, answer.data.decode().strip()
 
     @property

@@ -95,7 +95,7 @@ def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
     # The person puts the old version back and asks for the way back, as the release said.
     story.site.api.create(story.site.path("deployments"), app_deployment(APP, image=f"{REGISTRY}:v1", replicas=4))
     eventually(lambda: story.serving().get("v1") == 4, within=20, what="the old version serves again")
-    story.commands("restore", APP, "--wait", "--timeout", "60s")
+    story.commands("restore", APP, "--wait", "--timeout", "200s")
     restore = story.releases.await_new({release})
     story.judge_end(restore, "RolledBack", tag="v1")
     story.allows(lowest=2, most=6, because="the incumbent was deleted with its two pods, and put back with four")
@@ -124,6 +124,6 @@ def test_a_record_edited_into_an_impossible_state_stops_everything(story: Story,
     story.allows(
         restarted=1, because="a Succeeded that somebody wrote promotes nothing: the canary goes with the restore"
     )
-    story.commands("restore", APP, "--reason", "the record was edited", "--wait", "--timeout", "60s")
+    story.commands("restore", APP, "--reason", "the record was edited", "--wait", "--timeout", "200s")
     restore = story.releases.await_new({release})
     story.judge_end(restore, "RolledBack", tag="v1")

@@ -82,7 +82,7 @@ WAYS: Mapping[str, Way] = {
         DEPLOYMENT,
         {"spec": {"replicas": 4}},
         lambda found: found["spec"]["replicas"] == 0,
-        image="v1-drain20",
+        image="v1-drain28",
         beside=False,
     ),
     "ingress-nginx": _routed("ingress-nginx", lambda found: f"{APP}-incumbent" in str(found["spec"])),
@@ -152,7 +152,7 @@ def test_what_a_tool_sets_back_twice_is_left_to_a_person_who_restores(tool: Tool
     assert end.because.startswith(f"{tool.way.named} set ")
     assert story.claims()
     # Somebody pauses the tool, and asks for the way back.
-    story.commands("restore", APP, "--wait", "--timeout", "90s")
+    story.commands("restore", APP, "--wait", "--timeout", "240s")
     restore = story.releases.await_new({release})
     assert story.releases.last(restore).phase == "RolledBack"
     story.await_serving(tool.way.image, 4)

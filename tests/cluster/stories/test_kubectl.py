@@ -29,7 +29,7 @@ class Kubectl:
             env={"KUBECONFIG": str(self._kubeconfig), "HOME": str(self._home), "PATH": "/usr/local/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         assert done.returncode == expect, f"kubectl {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}"
@@ -40,8 +40,8 @@ def test_kubectl_shows_explains_and_waits(story: Story, tmp_path: Path) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     kubectl = Kubectl(story, tmp_path)
     release = story.asks_for("v2")
-    kubectl("wait", "--for=condition=Reconciling=False", f"release/{release}", "--timeout=150s")
-    kubectl("wait", "--for=condition=Ready", f"release/{release}", "--timeout=1s")
+    kubectl("wait", "--for=condition=Reconciling=False", f"release/{release}", "--timeout=400s")
+    kubectl("wait", "--for=condition=Ready", f"release/{release}", "--timeout=60s")
     story.judge_end(release, "Succeeded", tag="v2")
 
     header, line = kubectl("get", "releases").splitlines()
@@ -62,7 +62,7 @@ def test_kubectl_turns_a_release_back(story: Story, tmp_path: Path) -> None:
     release = story.asks_for("v2")
     story.releases.await_stage(release, 0, within=60)
     kubectl("patch", "release", release, "--type=merge", "-p", json.dumps({"spec": {"abort": {"reason": "by hand"}}}))
-    kubectl("wait", "--for=condition=Stalled", f"release/{release}", "--timeout=60s")
+    kubectl("wait", "--for=condition=Stalled", f"release/{release}", "--timeout=200s")
     assert kubectl("get", "release", release, "-o", "jsonpath={.status.phase}") == "RolledBack"
     story.judge_end(release, "RolledBack", tag="v1")
     conditions = json.loads(kubectl("get", "release", release, "-o", "json"))["status"]["conditions"]

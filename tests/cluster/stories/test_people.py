@@ -77,7 +77,7 @@ def test_a_fight_for_the_contender_ends_with_a_person_who_restores(story: Story)
     # The claims stay: they say who moved what, until somebody restores.
     assert set(story.claims()) == {APP, TWIN}
 
-    story.commands("restore", APP, "--wait", "--timeout", "60s")
+    story.commands("restore", APP, "--wait", "--timeout", "200s")
     restore = story.releases.await_new({release})
     story.judge_end(restore, "RolledBack", tag="v1")
     assert story.releases.broken_laws() == []

@@ -232,7 +232,7 @@ def test_a_hold_that_is_resumed_again_and_again_ends_with_a_person_who_restores(
     assert end.cause == "FieldFight"
     assert _split(story) == {"v1": 6, "v2": 1}
     assert set(story.claims()) == {APP}
-    story.commands("restore", APP, "--wait", "--timeout", "60s")
+    story.commands("restore", APP, "--wait", "--timeout", "200s")
     restore = story.releases.await_new({release})
     _judge_end(story, restore, "RolledBack", before, tag="v1")
     story.judge()
