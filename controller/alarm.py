@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from controller.accompanied import Accompanied
 from controller.firing import described
-from controller.inbox import stamp
 from controller.release.decision import Decision, Hold, RollBack
+from controller.release.instants import stamp
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record
 from controller.release.vocabulary import Cause, HoldReason

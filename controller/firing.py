@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.inbox import Told, instant, stamp
+from controller.inbox import LONGEST_NAME, Told, instant, name_of
+from controller.release.instants import stamp
 from controller.release.observation import Firing
 from controller.release.record import KnownAlert, Record
 from controller.release.words import one_line
@@ -26,7 +27,6 @@ LEAD = 60.0  # seconds by which the clocks of Prometheus and ours may differ: wh
 MOST_KNOWN = 32  # alerts that a record remembers
 MOST_CHARGED = 8  # alerts that one decision is charged to
 _SAME = 1.0  # seconds within which two beginnings of one alert are the same
-_LONGEST_NAME = 128
 _SHOWN = 3  # alerts that a sentence names
 
 
@@ -73,7 +73,7 @@ def _firing(item: Mapping[str, Any], labels: Mapping[str, str], alerts: Sequence
     notes = item.get("annotations") or {}
     return Firing(
         fingerprint=str(item.get("fingerprint") or ""),
-        name=one_line(labels.get("alertname", ""), _LONGEST_NAME),
+        name=name_of(labels),
         labels=labels,
         since=instant(item.get("startsAt"), now)[0],
         then=_graver(alerts),
@@ -193,4 +193,4 @@ def _one(firing: Firing, now: float | None) -> str:
     since += f", for {max(0.0, now - firing.since):.0f}s" if now is not None else ""
     summary = f": {firing.summary[:120]}" if firing.summary else ""
     # Labels and annotations may hold whatever a rule says, line breaks too.
-    return one_line(f"alert {firing.name[:_LONGEST_NAME] or '?'} ({labels[:160]}) fires {since}{summary}", 400)
+    return one_line(f"alert {firing.name[:LONGEST_NAME] or '?'} ({labels[:160]}) fires {since}{summary}", 400)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from controller.release.instants import LAST_TIME, stamp
+from controller.release.words import one_line
+
 MOST_TOLD = 16  # alerts in the inbox of one policy
+LONGEST_NAME = 128
 _LONGEST_VALUE = 256
 _MOST_LABELS = 24
-_LAST_TIME = 253402300799.0  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,9 @@ def instant(text: object, received: float) -> tuple[float, str]:
     return seconds, ""
 
 
-def stamp(at: float) -> str:
-    """An instant in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(min(max(at, 0.0), _LAST_TIME), UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def name_of(labels: Mapping[str, str]) -> str:
+    """What an alert is called, within bounds."""
+    return one_line(labels.get("alertname", ""), LONGEST_NAME)
 
 
 def read_inbox(policy: object) -> tuple[Told, ...]:
@@ -73,13 +75,13 @@ def read_inbox(policy: object) -> tuple[Told, ...]:
 def _read(entry: object) -> Told | None:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("labels"), Mapping):
         return None
-    heard, wrong = instant(entry.get("heard"), _LAST_TIME)
+    heard, wrong = instant(entry.get("heard"), LAST_TIME)
     if wrong or not entry.get("fingerprint"):
         return None
-    ended = instant(entry["ended"], _LAST_TIME)[0] if entry.get("ended") else None
+    ended = instant(entry["ended"], LAST_TIME)[0] if entry.get("ended") else None
     return Told(
         fingerprint=str(entry["fingerprint"]),
-        name=str(entry.get("alert", "")),
+        name=one_line(str(entry.get("alert", "")), LONGEST_NAME),
         labels={str(name): str(value) for name, value in entry["labels"].items()},
         since=instant(entry.get("since"), heard)[0],
         heard=heard,

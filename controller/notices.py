@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from controller.record import MOST_ENTRIES, noted, rfc3339
+from controller.record import MOST_ENTRIES, noted
+from controller.release.instants import rfc3339
 from controller.release.names import AppKey
 from controller.release.record import Entry, Notice, Record
 from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from analysis.verdict import Verdict, worst
 from controller.accompanied import Accompanied
 from controller.pinned import pinned
+from controller.release.instants import LAST_YEAR, rfc3339
 from controller.release.names import AppKey
 from controller.release.record import RECORD_VERSION, Entry, GateVerdict, Held, Record, SlotRecord, Stage
 from controller.release.vocabulary import ENDS, FORWARD, Cause, HoldReason, Phase
@@ -27,8 +27,6 @@ from policies.load import PolicyRefused
 
 MOST_ENTRIES = 40
 MOST_BYTES = 60 * 1024  # of the 64 KiB that a record may have; the rest is the view
-_LAST_TIME = 253402300799.0  # the end of the year 9999
-LAST_YEAR = 253370764800.0  # its beginning: in every zone there is a whole year left to name a time in
 _read = reader(Record, strict=False)
 
 
@@ -283,11 +281,6 @@ def conditions(record: Record, generation: int) -> list[dict[str, Any]]:
         }
         for kind, true in (("Ready", ok), ("Reconciling", not ended), ("Stalled", waits or failed))
     ]
-
-
-def rfc3339(at: float) -> str:
-    """UTC to the second, as the API server writes times; a time that no calendar has becomes the nearest one."""
-    return datetime.fromtimestamp(min(max(at, 0.0), _LAST_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def invalid_ending(status: Mapping[str, Any] | None, problem: str, app: AppKey, now: float) -> Record:

@@ -15,7 +15,8 @@ from typing import Any
 
 from analysis.band import LearnedBand
 from analysis.learned import Learned, NotLearned
-from controller.baseline import Baseline, learning_digest, restored, time_text
+from controller.baseline import Baseline, learning_digest, restored
+from controller.release.instants import rfc3339
 from controller.release.record import Record, Relied
 from policies.schema import Gate, ReleasePolicy
 
@@ -74,7 +75,7 @@ def notes(baseline: Baseline | NotLearned, policy: ReleasePolicy, uid: str) -> t
     if isinstance(baseline, NotLearned):
         return (f"no baseline ({baseline.reason}: {baseline.detail}): every gate assumes pod noise",)
     checked = "checked against the last hour" if is_present(baseline, uid) else "not checked against the last hour"
-    lines = [f"baseline version {baseline.version} learned at {time_text(baseline.learned_at)}, {checked}"]
+    lines = [f"baseline version {baseline.version} learned at {rfc3339(baseline.learned_at)}, {checked}"]
     for gate in policy.spec.learnable:
         one = baseline.gates.get(gate.name, _ABSENT)
         told = f"assumed pod noise ({one.reason}: {one.detail})" if isinstance(one, NotLearned) else str(one.standing)
@@ -93,7 +94,7 @@ def knowledge(record: Record, obj: Found, gates: Sequence[Gate], now: float) -> 
     if isinstance(baseline, NotLearned):
         return _nothing(gates, baseline)
     if baseline.learned_at != record.baseline.learned_at:
-        began = time_text(record.baseline.learned_at)
+        began = rfc3339(record.baseline.learned_at)
         return _nothing(gates, NotLearned("Changed", f"the release began with the baseline of {began}, which is gone"))
     return Knowledge({gate.name: _of_gate(record.baseline, baseline, gate) for gate in gates}, baseline.bands)
 

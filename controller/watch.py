@@ -30,7 +30,8 @@ from controller.listening import ask_level, ask_others, noted_alerts
 from controller.own_releases import own_release, release_name
 from controller.pinned import effective_policy, kept_policy
 from controller.progress import looping, told
-from controller.record import noted, rfc3339
+from controller.record import noted
+from controller.release.instants import rfc3339
 from controller.release.names import AppKey
 from controller.release.observation import Observation
 from controller.release.plan import Plan

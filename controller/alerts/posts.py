@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from controller.inbox import instant
+from controller.inbox import instant, name_of
 from controller.wire import one_line
 
 VERSION = "4"
@@ -90,7 +90,7 @@ def _posted(alert: _Alert, received: float) -> Posted:
     notes = alert.annotations
     return Posted(
         fingerprint=one_line(alert.fingerprint, 64),
-        name=one_line(alert.labels.get("alertname", ""), 128),
+        name=name_of(alert.labels),
         labels=alert.labels,
         since=since,
         # endsAt says nothing more: 0001-01-01 while it fires, or when it will be taken for over unless told again.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from analysis.learned import Learned, NotLearned
 from controller.baseline.payload import Distrusted, packed, read_payload, write_payload
 from controller.baseline.value import BASELINE_VERSION, Baseline
+from controller.release.instants import rfc3339
 from controller.release.names import GROUP
 
 MAX_AGE = 7 * 86_400.0  # seconds; learned daily, so an older one means that the store has been silent for a week
@@ -96,9 +96,9 @@ def _summary(baseline: Baseline) -> dict[str, Any]:
     counted = [one.standing.segments for one in baseline.gates.values() if not isinstance(one, NotLearned)]
     summary: dict[str, Any] = {
         "present": None,
-        "learnedAt": time_text(baseline.learned_at),
-        "begins": time_text(baseline.start),
-        "ends": time_text(baseline.end),
+        "learnedAt": rfc3339(baseline.learned_at),
+        "begins": rfc3339(baseline.start),
+        "ends": rfc3339(baseline.end),
         "coverage": f"{100.0 * baseline.coverage:.0f}%",
         "excluded": len(baseline.excluded),
         "segments": min(counted, default=0),
@@ -110,7 +110,7 @@ def _summary(baseline: Baseline) -> dict[str, Any]:
         # Lists and no maps by name: a merge patch would keep the names of gates that are gone.
         summary["present"] = {
             "release": baseline.present.release,
-            "checkedAt": time_text(baseline.present.checked_at),
+            "checkedAt": rfc3339(baseline.present.checked_at),
             "gates": [{"name": name, "noise": str(one)} for name, one in sorted(baseline.present.gates.items())],
         }
     return summary
@@ -133,11 +133,6 @@ def _status(one: Learned | NotLearned) -> str:
 def _message(one: Learned | NotLearned) -> str:
     told = f"{one.reason}: {one.detail}" if isinstance(one, NotLearned) else str(one.standing)
     return told if len(told) <= _MESSAGE else told[: _MESSAGE - 3] + "..."
-
-
-def time_text(at: float) -> str:
-    """RFC 3339 in UTC, whole seconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def restored(obj: Mapping[str, Any], *, digest: str, now: float) -> Baseline | NotLearned:

@@ -73,7 +73,7 @@ def _json(release: Object, record: Record) -> str:
     import msgspec
 
     from controller.cli.view import row_of
-    from controller.record import rfc3339
+    from controller.release.instants import rfc3339
 
     entries = [{**msgspec.to_builtins(entry), "at": rfc3339(entry.at)} for entry in record.decisions]
     return json.dumps({**row_of(release).to_json(), "decisions": entries}, indent=2, ensure_ascii=False)

@@ -54,7 +54,7 @@ def hours_json(policy: ReleasePolicy, now: float) -> dict[str, Any] | None:
     """The next time at which a release may leave, as plain data; None for a policy that asks no hours."""
     from controller.night.hours import next_departure
     from controller.night.windows import closing, next_opening, opening
-    from controller.record import rfc3339
+    from controller.release.instants import rfc3339
 
     spec, window = policy.spec, policy.spec.window
     if window is None and not spec.freeze:

@@ -50,7 +50,7 @@ def _named(notifiers: tuple[NotifierSettings, ...], name: str, config: Path) -> 
 
 
 def _notice(notifier: NotifierSettings, now: float) -> Deliver:
-    from controller.record import rfc3339
+    from controller.release.instants import rfc3339
     from controller.requests.outside import Deliver
 
     told = {"event": "test", "at": rfc3339(now), "app": "nightferry", "namespace": "default", "release": "test"}

@@ -17,7 +17,7 @@ import msgspec
 from controller.clock import Clock
 from controller.cluster.connection import Connection
 from controller.cluster.paths import BASELINES, DEPLOYMENTS, PODS, POLICIES, RELEASES, TRAINS, Resource
-from controller.cluster.pods import decode_pod
+from controller.cluster.pods import decode_pod, pod_list
 from controller.cluster.reflector import Reflector
 from controller.release.observation import PodList, PodState
 from controller.requests.failure import Failure, FailureKind
@@ -152,8 +152,7 @@ class Cache:
         version = self._pods.version
         wanted = set(labels)
         there = self._pods.read_all(namespace)
-        found = tuple(pod for pod in there if not pod.ended and wanted <= pod.labels.items())
-        return PodList(found, version)
+        return pod_list((pod for pod in there if wanted <= pod.labels.items()), version)
 
 
 def names_policy(release: Object, policy: str) -> bool:

@@ -24,12 +24,12 @@ from controller.cluster.paths import (
     TRAINS,
     Resource,
 )
-from controller.cluster.pods import decode_pod
+from controller.cluster.pods import decode_pod, pod_list
 from controller.cluster.served import Served
 from controller.cluster.tick_times import TickTimes
 from controller.cluster.writes import review_of
 from controller.release.names import Ref
-from controller.release.observation import PodList, PodState
+from controller.release.observation import PodState
 from controller.requests import Answer
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.looks import (
@@ -247,7 +247,7 @@ class Looks:
         if isinstance(listed, Failed):
             return listed.failure
         self._times.note_read(began)
-        return PodList(tuple(pod for pod in pods if not pod.ended), listed.resource_version)
+        return pod_list(pods, listed.resource_version)
 
     def _read_replica_sets(self, namespace: str, labels: tuple[tuple[str, str], ...]) -> Answer:
         began = self._clock.monotonic()

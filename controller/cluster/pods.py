@@ -7,11 +7,12 @@ threads while it is walked.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
-from controller.release.observation import PodState
+from controller.release.observation import PodList, PodState
 
 
 class _Owner(msgspec.Struct, gc=False):
@@ -109,6 +110,11 @@ _BEGINNING = ("", "ContainerCreating", "PodInitializing")
 def decode_pod(data: bytes | memoryview | msgspec.Raw) -> PodState:
     """The PodState of a pod's JSON. Raises msgspec.DecodeError where a field has a wrong type."""
     return pod_state(_decoder.decode(data))
+
+
+def pod_list(pods: Iterable[PodState], version: str) -> PodList:
+    """The pods as a release looks at them: one that has ended is none any more."""
+    return PodList(tuple(pod for pod in pods if not pod.ended), version)
 
 
 def pod_state(pod: SlimPod) -> PodState:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from controller.cluster.connection import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from controller.cluster.paths import ACCESS_REVIEWS, DEPLOYMENTS, EVENTS, POLICIES, RELEASES, TRAINS, Resource
+from controller.release.instants import rfc3339
 from controller.release.names import CLAIM_ANNOTATION, GROUP
 from controller.release.plan import (
     CreateObject,
@@ -148,7 +148,7 @@ def _placed(manifest: Mapping[str, Any], namespace: str) -> dict[str, Any]:
 
 
 def _event(event: WriteEvent) -> dict[str, Any]:
-    at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    at = rfc3339(event.at)
     return {
         "apiVersion": "v1",
         "kind": "Event",

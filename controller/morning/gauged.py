@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.figures import number, percent
 from controller.morning.value import Gauged, Onset
-from controller.record import LAST_YEAR
+from controller.release.instants import LAST_YEAR
 from controller.release.record import GateVerdict
 
 

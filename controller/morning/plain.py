@@ -10,7 +10,7 @@ import msgspec
 
 from controller.morning.value import Report
 from controller.morning.words import summary
-from controller.record import rfc3339
+from controller.release.instants import rfc3339
 from controller.typed import reader
 
 VERSION = 1

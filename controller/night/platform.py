@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from controller.night.train import Departed, Seat, TrainNight, Waiting
-from controller.record import rfc3339
+from controller.release.instants import rfc3339
 from controller.requests import Answer, objects_in
 from controller.requests.failure import Failure, FailureKind
 from policies.cars import disorder, never_fits, order_of

@@ -45,7 +45,7 @@ from controller.night.train import (
 )
 from controller.night.windows import closing, frozen, opening, wall
 from controller.own_releases import own_release, release_name
-from controller.record import rfc3339
+from controller.release.instants import rfc3339
 from controller.release.names import AppKey, TrainKey
 from controller.requests import Answer, objects_in
 from controller.requests.failure import Failure, FailureKind

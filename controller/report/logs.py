@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
+
+from controller.release.instants import stamp
 
 # The scheduler tells each run at INFO; urllib3 warns of what the adapters already answer as a Failure.
 _QUIET = {"apscheduler": logging.CRITICAL, "urllib3": logging.ERROR, "kubernetes": logging.ERROR}
@@ -20,7 +21,7 @@ def configure(now: Callable[[], float], *, stream: TextIO | None = None, debug: 
     """Sends structlog and the standard library's logging to `stream` (stderr) as JSON lines. `now`: epoch seconds."""
 
     def stamped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["at"] = datetime.fromtimestamp(now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        event["at"] = stamp(now())
         return event
 
     def ordered(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

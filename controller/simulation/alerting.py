@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from controller.inbox import Told, instant, joined, read_inbox, stamp, written
+from controller.inbox import Told, instant, joined, read_inbox, written
+from controller.release.instants import stamp
 from controller.requests.failure import Failure
 from controller.requests.outside import FiringAlerts, ReadFiring
 

@@ -21,7 +21,8 @@ from controller.firing import (
     remembered,
     with_inbox,
 )  # fmt: skip
-from controller.inbox import MOST_TOLD, Told, cut, instant, joined, read_inbox, stamp, written
+from controller.inbox import MOST_TOLD, Told, cut, instant, joined, read_inbox, written
+from controller.release.instants import stamp
 from controller.release.observation import Firing
 from controller.release.record import KnownAlert, Record
 from controller.requests.outside import FiringAlerts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from controller.jobs import (
     to_start,
     unread,
 )
-from controller.record import rfc3339
+from controller.release.instants import rfc3339
 from controller.release.names import Ref
 from controller.release.record import Inquiry
 from controller.requests.failure import Failure, FailureKind
@@ -155,10 +156,8 @@ def test_a_job_is_told_which_version_is_on_trial() -> None:
         type(pod)(pod.name, pod.replica_set, labels={"pod-template-hash": f"hash-{n}"}, ready_since=float(n))
         for n, pod in enumerate((*pods, *pods))
     )
-    seen = an_observation(contenders=2)
-    told = environment(
-        "checkout", "checkout-7", a_record(stage=0), type(seen)("rel", UID, NOW, None, None, (), labelled)
-    )
+    seen = replace(an_observation(), contenders=labelled)
+    told = environment("checkout", "checkout-7", a_record(stage=0), seen)
     assert told == {
         "NIGHTFERRY_APP": "checkout",
         "NIGHTFERRY_RELEASE": "checkout-7",

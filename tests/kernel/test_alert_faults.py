@@ -11,7 +11,7 @@ import pytest
 from controller import drive, listening
 from controller.attempt import parsed
 from controller.firing import Level
-from controller.record import rfc3339
+from controller.release.instants import rfc3339
 from controller.requests.outside import ReadFiring
 from controller.simulation import alerting
 from controller.simulation.driver import Fault, Point

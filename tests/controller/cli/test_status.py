@@ -11,8 +11,8 @@ import pytest
 
 from analysis.verdict import Verdict
 from controller.applying import applied
-from controller.record import rfc3339
 from controller.release.decision import Advance, Finish, Hold, RollBack
+from controller.release.instants import rfc3339
 from controller.release.record import GateVerdict, Record, Watching
 from controller.release.vocabulary import Cause, HoldReason, Phase
 from tests.controller.apiserver import ApiServer

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from analysis.learned import Guarantee, LearnedCounts, NotLearned
-from controller.baseline import Baseline, Likeness, Present, learning_digest, restored, time_text, to_object
+from controller.baseline import Baseline, Likeness, Present, learning_digest, restored, to_object
 from controller.learning.asks import FetchPods, FetchPresence, Unfetched, Why
 from controller.learning.due import Due, Task, due
 from controller.learning.learner import Learner, changed, unanswered
+from controller.release.instants import rfc3339
 from controller.release.names import AppKey
 from controller.requests.failure import Failure, FailureKind
 from controller.settings import Settings
@@ -133,9 +134,9 @@ def a_world(store: Store | None = None, policies: int = 1) -> World:
 
 
 def a_release(phase: str = "", *, uid: str = "rel-1", since: float = NOW, created: float = NOW) -> dict[str, Any]:
-    status = {"phase": phase, "since": time_text(since)} if phase else {}
+    status = {"phase": phase, "since": rfc3339(since)} if phase else {}
     return {
-        "metadata": {"name": uid, "namespace": "shop", "uid": uid, "creationTimestamp": time_text(created)},
+        "metadata": {"name": uid, "namespace": "shop", "uid": uid, "creationTimestamp": rfc3339(created)},
         "spec": {"policy": "checkout"},
         "status": status,
     }

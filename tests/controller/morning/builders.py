@@ -10,7 +10,8 @@ from typing import Any
 from analysis.verdict import Verdict
 from controller.accompanied import Accompanied
 from controller.pinned import pin
-from controller.record import noted, rfc3339, to_status
+from controller.record import noted, to_status
+from controller.release.instants import rfc3339
 from controller.release.record import GateVerdict, Held, Notice, Record, SlotRecord
 from controller.release.vocabulary import Cause, HoldReason, Phase
 from controller.simulation import manifests

@@ -38,7 +38,8 @@ from controller.morning.style import _DARK, _LIGHT
 from controller.morning.value import Gauged, Onset
 from controller.morning.words import clock, day
 from controller.plot.page import DARK_TONES, LIGHT_TONES
-from controller.record import rfc3339, to_status
+from controller.record import to_status
+from controller.release.instants import rfc3339
 from controller.release.record import GateVerdict, Record
 from controller.release.vocabulary import Cause, Phase
 from tests.controller.morning.builders import MIDNIGHT, MINUTE, TIMEOUTS, a_night, a_release, arrived, came_back
