@@ -224,11 +224,30 @@ def service_problems(policy: ReleasePolicySpec, seen: Observation, *, sides: boo
     return ""
 
 
+def astray(policy: ReleasePolicySpec, seen: Observation, role: Role) -> str:
+    """Why the app's own Service would not take the requests of a version, and what to do; "" where it would."""
+    name, slot = service_of(policy), seen.incumbent if role == "incumbent" else seen.contender
+    service = seen.objects.get(Ref("Service", name))
+    if slot is None or Ref("Service", name) not in seen.objects:
+        return ""
+    if service is None or "deletionTimestamp" in (service.get("metadata") or {}):
+        return f"Service {name} was deleted in mid-release: create it again"
+    labels = ((slot.raw.get("spec") or {}).get("template") or {}).get("metadata", {}).get("labels") or {}
+    selector = (service.get("spec") or {}).get("selector") or {}
+    if selector and selector.items() <= labels.items():
+        return ""
+    found = ", ".join(f"{key}={value}" for key, value in sorted(selector.items())) or "nothing"
+    return f"Service {name} was edited in mid-release and selects no pod of {slot.name} ({found}): set it back"
+
+
 def prepare_services(policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
-    """The next Service of a side that is missing or does not select its version."""
+    """The next Service of a side that is missing or does not select its version.
+
+    Sides do not follow a Service that leads to nothing: then they are all that leads to the app.
+    """
     name = service_of(policy)
     service = seen.objects.get(Ref("Service", name))
-    if service is None:
+    if service is None or astray(policy, seen, "incumbent"):
         return None
     for role in ROLES:
         hash_label = hash_of(seen, role)

@@ -36,7 +36,7 @@ from controller.release.vocabulary import Cause, HoldReason, Phase, Role
 from controller.release.words import command
 from controller.requests.looks import Neighbours, Permission
 from controller.routers import ROUTERS, Gone, Router, Shown
-from controller.routers.sides import ROLES, hash_of, leader
+from controller.routers.sides import ROLES, astray, hash_of, leader, service_of
 from controller.strategies import claims
 from controller.strategies.stages import HAND_BACK, handing_back, stage_name
 from controller.strategies.twin import Twin
@@ -123,9 +123,14 @@ class Routed(Twin):
 
     def meddled(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> Decision | None:
         shown = self._router.shows(policy, seen)
-        if not isinstance(shown, Gone) or self.stages(policy, record.desired)[record.stage].name == HAND_BACK:
+        if self.stages(policy, record.desired)[record.stage].name == HAND_BACK:
             return None
-        return RollBack(Cause.ROUTE_MISSING, shown.because)
+        if isinstance(shown, Gone):
+            return RollBack(Cause.ROUTE_MISSING, shown.because)
+        if why := astray(policy, seen, "incumbent"):
+            there = seen.objects.get(Ref("Service", service_of(policy))) is not None
+            return RollBack(Cause.ROUTE_CHANGED if there else Cause.ROUTE_MISSING, why)
+        return None
 
     # ---------------------------------------------------------------------------------------------- movement
 
@@ -204,12 +209,21 @@ class Routed(Twin):
 
     def _let_go(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> SlotWrite | ObjectWrite | None:
         """The routes as people had them, then the sides, then both Deployments un-paused."""
+        if self._led_to_nothing(record, seen, policy):
+            return None
         if write := self._router.hand_back(policy, record, seen):
             return write
         for role, slot in zip(ROLES, (seen.incumbent, seen.contender), strict=True):
             if slot is not None and slot.paused:
                 return _paused(record, seen, slot, role, paused=False)
         return None
+
+    def _led_to_nothing(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
+        """Why the routes stay led to the sides: given back they would lead to a Service without pods of the app."""
+        shown = self._router.shows(policy, seen)
+        if isinstance(shown, Gone) or not (shown.pinned or shown.weight > 0):
+            return ""
+        return astray(policy, seen, "incumbent" if record.phase is Phase.ROLLING_BACK else "contender")
 
     # ----------------------------------------------------------------------------------------------- weights
 
@@ -308,6 +322,8 @@ class Routed(Twin):
 
     def _kept(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
         """What of people's own is not given back yet."""
+        if why := self._led_to_nothing(record, seen, policy):
+            return why
         write = self._let_go(record, seen, policy)
         return f"not given back yet: {write.summary}" if write is not None else ""
 

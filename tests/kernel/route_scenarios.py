@@ -87,6 +87,25 @@ def _deleted(traffic: str) -> World:
     return world
 
 
+def _service_astray(traffic: str) -> World:
+    """Somebody lets the app's Service select other pods in mid-release, and sets it back once contenders are gone."""
+    world = _asked(traffic)
+
+    def selects(there: World, app: str) -> bool:
+        return bool(there.objects.items["Service", "shop", APP]["spec"]["selector"] == {"app": app})
+
+    def select(app: str) -> Callable[[World], object]:
+        return lambda there: there.edit("Service", APP, {"spec": {"selector": {"app": app}}})
+
+    whenever(world, lambda there: in_batch(there, 1) and selects(there, APP), select("other"))
+    whenever(
+        world,
+        lambda there: phase(there) == "RollingBack" and not there.pods_of(f"{APP}-twin") and selects(there, "other"),
+        select(APP),
+    )
+    return world
+
+
 def _never_ready(traffic: str) -> World:
     world = _asked(traffic)
     world.behave("v2", ready=False)
@@ -151,6 +170,11 @@ def _stories() -> list[Scenario]:
         *(
             Scenario(f"{traffic} deleted", lambda traffic=traffic: _deleted(traffic), back, _before(1))
             for traffic in ("ingressNginx", "gatewayAPI", "istio")
+        ),
+        *(
+            # Not istio: subsets are parts of the Service itself, so its requests follow whoever edits that.
+            Scenario(f"{traffic} astray", lambda traffic=traffic: _service_astray(traffic), back, _before(1))
+            for traffic in ("ingressNginx", "gatewayAPI")
         ),
         Scenario("gatewayAPI back after success", lambda: _back_after_success("gatewayAPI"), both, _unsucceeded),
     ]

@@ -14,7 +14,7 @@ from tests.kernel.route_scenarios import ROUTED, wrong_in
 from tests.kernel.scenarios import Scenario, phase
 from tests.kernel.strikes import LONGEST, allowed, every_single_fault
 
-USUAL = ("ingressNginx healthy", "gatewayAPI regression", "istio abort at 100")
+USUAL = ("ingressNginx healthy", "gatewayAPI regression", "istio abort at 100", "gatewayAPI astray")
 _READS = 120  # of the first four ticks of a release, in which it borrows
 FROZEN = ("gatewayAPI regression", "ingressNginx healthy", "istio abort at 100")
 

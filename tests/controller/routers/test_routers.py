@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from controller.findings import Wait
+from controller.release.decision import RollBack
 from controller.release.names import CLAIM_ANNOTATION, Ref
 from controller.release.plan import CreateObject, PatchObject
 from controller.release.record import Record
-from controller.release.vocabulary import Phase
+from controller.release.vocabulary import Cause, Phase
 from controller.requests.looks import Neighbours
 from controller.routers import Gone, Shown, sides
 from controller.routers.sides import RELEASE_ANNOTATION, fence, side_name
@@ -415,6 +416,40 @@ def test_a_canary_whose_weight_somebody_changed_is_named() -> None:
     assert [name.partition("@")[0] for name in store.router.undone(store.policy, store.seen)] == [
         "Ingress checkout-canary"
     ]
+
+
+# --------------------------------------------------------------------- the app's own Service, gone or led elsewhere
+
+
+def _gone(store: Store) -> None:
+    del store.objects[Ref("Service", "checkout")]
+
+
+def _elsewhere(store: Store) -> None:
+    edit(store, Ref("Service", "checkout"), lambda obj: obj["spec"].update(selector={"app": "other"}))
+
+
+@pytest.mark.parametrize(("happens", "cause"), [(_gone, Cause.ROUTE_MISSING), (_elsewhere, Cause.ROUTE_CHANGED)])
+@pytest.mark.parametrize("case", [NGINX, GATEWAY, ISTIO])
+def test_nothing_is_led_to_a_service_without_pods(case: str, happens: Callable[[Store], None], cause: Cause) -> None:
+    store, strategy = a_store(case), Routed(KINDS[case])
+    store.prepare()
+    store.steer(40)
+    assert strategy.meddled(moving(store), store.seen, store.policy) is None
+    happens(store)
+    before = store.snapshot()
+    assert store.prepare() == [] and store.snapshot() == before  # the sides lead to the app, whatever the Service does
+    decision = strategy.meddled(moving(store), store.seen, store.policy)
+    assert isinstance(decision, RollBack) and decision.cause is cause
+    # All pods are back, and still the route is not given back.
+    store.contenders, store.incumbents = 0, 10
+    back = moving(store, phase=Phase.ROLLING_BACK)
+    while write := next(iter(strategy.move(back, store.seen, store.policy, still=True).writes), None):
+        if not isinstance(write, PatchObject):
+            break
+        store.apply(write)
+    assert isinstance(found := shown(store), Shown) and found.pinned
+    assert "Service checkout was" in strategy.unrestored(back, store.seen, store.policy)
 
 
 # ------------------------------------------------------------------------------------ two apps, one object
