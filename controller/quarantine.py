@@ -52,8 +52,9 @@ def of_version(attempts: Sequence[Attempt], digest: str) -> Refusal | None:
     if against is None:
         return None
     return Refusal(
-        f"version {digest} is in quarantine: release {against.name} turned back from it ({_why(against.record)}). "
-        f"Release another version, or run {lifting(against)}",
+        # What to do comes first: a notice and an event cut a long sentence at its end.
+        f"version {digest} is in quarantine, for release {against.name} turned back from it: release another version, "
+        f"or run {lifting(against)}. It said: {_why(against.record)}",
         Cause.QUARANTINED,
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from controller.applying import applied
 from controller.attempt import Attempt, parsed
-from controller.notices import event_of
+from controller.notices import MOST_WORDS, event_of
 from controller.quarantine import AGAINST_THE_VERSION, MOST_KEPT, lifted_since, of_version, quarantines, resembles
 from controller.record import to_status
 from controller.release.decision import Finish, RollBack
@@ -61,6 +61,15 @@ def test_a_fault_of_the_version_keeps_it_from_being_tried_again(cause: Cause, en
     assert "release bad" in refusal.because and "errors x3.1" in refusal.because
     assert "`nightferry lift bad -n shop --reason WHY`" in refusal.because and "\n" not in refusal.because
     assert of_version([bad], "another") is None
+
+
+def test_a_notice_that_is_cut_still_says_how_to_lift_it() -> None:
+    name = "a" * 63
+    record = applied(a_record(), RollBack(Cause.GATE, "errors x3.1 " * 100), (), NOW)
+    bad = an_attempt(applied(record, Finish(Phase.ROLLED_BACK, Cause.GATE, "it is back"), (), NOW + 60.0), name)
+    refusal = of_version([bad], version(bad))
+    assert refusal is not None and len(refusal.because) > MOST_WORDS
+    assert f"`nightferry lift {name} -n shop --reason WHY`" in refusal.because[:MOST_WORDS]
 
 
 @pytest.mark.parametrize("cause", sorted(NOT_ITS_FAULT))
