@@ -120,9 +120,8 @@ class Intake:
         failures = [self._keep(app, told, index.wanted[app]) for app, told in sorted(news.items(), key=_by_name)]
         if post.truncated:
             self._ear.came("truncated", post.truncated)
-            for app in index.wanted:
-                if app not in news and self._active(app):
-                    self._wake(app)  # what was left out may concern anybody: the level knows
+            for app in filter(self._active, index.wanted):
+                self._wake(app)  # what was left out may concern anybody, also whom this told of an end: the level knows
         return next((each for each in failures if each is not None), None)
 
     def _known(self) -> Index | Failure:

@@ -243,6 +243,13 @@ def test_a12_a_post_that_was_cut_short_wakes_every_release_under_way() -> None:
     assert house.woken == [CHECKOUT]
 
 
+@pytest.mark.parametrize("alert", [f(1, status="resolved"), f(2)], ids=["an end", "an old one"])
+def test_a12_a_post_that_was_cut_short_wakes_also_whom_it_told_nothing_new(alert: dict[str, Any]) -> None:
+    house = House()
+    assert house.take(alert, truncatedAlerts=3) is None
+    assert house.woken == [CHECKOUT]
+
+
 def test_a13_posts_that_come_together_share_their_writes() -> None:
     house = House(fires={f"f{n}" for n in range(200)})
     house.shelf.slow = 0.02
