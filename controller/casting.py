@@ -121,7 +121,14 @@ def _back_to_warm(case: Case, observed: Observation) -> tuple[Observation, Templ
     live, spare = observed.incumbent, observed.contender
     if was is None or now_live is None or live is None or spare is None:
         return Refusal(f"release {of} left no warm version to go back to")
+    if asleep := preflight.nothing_serves(observed):
+        return asleep
     warm = _warm(observed, was.digest)
+    if warm is None and live.digest == now_live.digest:
+        return Refusal(
+            f"version {was.digest}, which release {of} replaced, is kept nowhere any more: {spare.name} holds "
+            f"{spare.digest}, and no old ReplicaSet has it; release the wanted version instead"
+        )
     if live.digest != now_live.digest or warm is None:
         return Refusal(
             f"the slots have changed since release {of}: {live.name} holds {live.digest} (then {now_live.digest}), "

@@ -54,6 +54,8 @@ def of_slots(
         return Refusal(f"Deployment {name} was paused by {by}: run `kubectl rollout resume deployment/{name}` first")
     if live.replicas == 0 and spare is not None and spare.name == live.name and spare.replicas > 0:
         return unjudged(spare, spare.replicas)
+    if asleep := nothing_serves(seen):
+        return asleep
     if live.replicas == 0:
         return Refusal(f"{live.name} has 0 replicas: there is nothing to release; scale it up first")
     if origin == "change" and digest and digest == live.digest:
@@ -74,6 +76,20 @@ def of_slots(
             f"{ready} of {live.replicas} incumbent pods are ready: there would be no healthy version to go back to",
         )
     return None
+
+
+def nothing_serves(seen: Observation) -> Refusal | None:
+    """Two Deployments at 0 pods: nobody can tell which of them is the app's, and the wrong one is an old version."""
+    slots = [slot for slot in (seen.incumbent, seen.contender) if slot is not None]
+    if len({slot.name for slot in slots}) < 2 or any(slot.replicas for slot in slots):
+        return None
+    told = " and ".join(f"{slot.name} ({_runs(slot)})" for slot in sorted(slots, key=lambda each: each.name))
+    return Refusal(f"{told} have 0 replicas: there is nothing to release; scale up the one that shall serve first")
+
+
+def _runs(slot: SlotState) -> str:
+    found = images((slot.raw.get("spec") or {}).get("template") or {})
+    return ", ".join(dict.fromkeys(found.values())) or f"version {slot.digest}"
 
 
 def no_deployment(name: str) -> Refusal:

@@ -75,3 +75,17 @@ def test_a_copy_that_a_version_still_names_outlives_every_record() -> None:
         _releases(world, driver, level)
     assert {key[2] for key in world.objects.items if key[0] == "Release"} == {"three", "four"}
     assert _copies(world) == {"one", "two", "three", "four"}
+
+
+def test_a_way_back_to_a_version_that_is_forgotten_says_so() -> None:
+    world = _world()
+    driver = Driver(world, Settings(), (AppKey("shop", APP),))
+    for level in ("one", "two"):
+        _releases(world, driver, level)
+    _forgets_idle_versions(world)
+    world.create(manifests.release(APP, "back", "", rollbackOf="two"))
+    driver.wake()
+    driver.run(world.now + 600.0, settled_for=30.0)
+    status = world.objects.items["Release", "shop", "back"]["status"]
+    assert status["phase"] == "Cancelled"
+    assert "is kept nowhere any more" in status["because"]

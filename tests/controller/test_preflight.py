@@ -45,6 +45,16 @@ def managed(manager: str, field: str) -> dict[str, Any]:
     return {"metadata": {"name": "checkout", "managedFields": [entry]}, "spec": {"template": a_template()}}
 
 
+def test_two_deployments_at_nothing_are_told_apart_by_what_they_would_run() -> None:
+    """After a promotion the app's own Deployment holds the version before: scaled up it would be the wrong one."""
+    asleep = before_start(incumbent=a_slot("checkout", 0, "app:v1", role=None))
+    finding = found(asleep)
+    assert isinstance(finding, Refusal)
+    assert "checkout (app:v1) and checkout-twin (app:v0) have 0 replicas" in finding.because
+    alone = found(before_start(incumbent=a_slot("checkout", 0, "app:v1", role=None), contender=None))
+    assert isinstance(alone, Refusal) and "checkout has 0 replicas" in alone.because
+
+
 def test_a_healthy_app_may_begin() -> None:
     assert found(before_start()) is None
 

@@ -200,3 +200,14 @@ def test_w28_a_rollback_that_cannot_finish_is_never_called_rolled_back() -> None
     assert ended(night) == ("NeedsHuman", "RollbackBlocked")
     serving = [pod for pod in night.world.pods_of(TWIN) if pod.serving]
     assert len(serving) == 4, "what is available keeps serving"
+
+
+def test_w32_a_way_back_of_an_app_without_pods_names_what_each_deployment_would_run() -> None:
+    """The app's own Deployment holds the version before by then: scaled up unseen, it would be the wrong one."""
+    night = a_night(None, "back")
+    until(night, lambda there: phase(there) == "Succeeded")
+    night.world.edit("Deployment", TWIN, {"spec": {"replicas": 0}})
+    ask(night.world, "", "back", rollbackOf="first")
+    until(night, lambda there: phase(there, "back") == "Cancelled")
+    told = status(night.world, "back")["because"]
+    assert f"{APP} (registry.example/{APP}:v1) and {TWIN} (registry.example/{APP}:v2) have 0 replicas" in told
