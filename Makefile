@@ -52,7 +52,7 @@ test: $(VENV)/.dev ## set up the real parts and run every test
 unit-test: $(VENV)/.dev ## the tests that need no real parts
 	$(BIN)/pytest -n 2 -m "not cluster" $(ARGS)
 
-# Half an hour of two cores: every fault at every request of every story, also where requests are alike.
+# Twenty minutes of two cores: every fault at every request of every story, also where requests are alike.
 test-exhaustive: $(VENV)/.dev ## every single fault and every pause at every request of the kernel's stories
 	NIGHTFERRY_EXHAUSTIVE=1 $(BIN)/pytest -n 2 --maxschedchunk 1 --timeout 5400 tests/kernel $(ARGS)
 
