@@ -276,7 +276,7 @@ def test_a_dead_mail_server_is_asked_later() -> None:
 
 
 def hook(server: Server, **changes: Any) -> Hook:
-    return Hook(replace(HookSettings("room", f"{server.url}/room", timeout=2.0), **changes), RealClock())
+    return Hook(replace(HookSettings("room", f"{server.url}/room", timeout=60.0), **changes), RealClock())
 
 
 def test_a_generic_post_has_every_field_and_the_text(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def test_a_receiver_that_does_not_take_it(answer: Any, expected: Outcome) -> Non
 )
 def test_a_receiver_that_has_taken_it_is_not_told_again_whatever_else_it_says(answer: Any) -> None:
     with serving(answer) as server:
-        assert hook(server, timeout=2.0).send(NOTICE).state == "sent"
+        assert hook(server, timeout=5.0).send(NOTICE).state == "sent"
 
 
 def test_a_receiver_that_drips_is_left_in_time() -> None:
