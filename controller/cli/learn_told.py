@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from analysis.figures import kept
 from analysis.learned import (
     AgeCurve,
     Calibration,
@@ -177,35 +178,35 @@ def _gate_json(found: Learned | NotLearned) -> dict[str, Any]:
         "segments": standing.segments,
         "replays": standing.replays,
         "realised": list(standing.realised) if standing.realised is not None else None,
-        "thresholds": {"change": _round(c.change), "margin": _round(c.margin), "pause": _round(c.pause)},
+        "thresholds": {"change": kept(c.change), "margin": kept(c.margin), "pause": kept(c.pause)},
     }
     match found:
         case LearnedCounts():
-            out |= {"rate": _round(found.rate), "noise": _noise_json(found.noise), "age": _age_json(found.age)}
+            out |= {"rate": kept(found.rate), "noise": _noise_json(found.noise), "age": _age_json(found.age)}
             out["mix"] = dict(found.mix)
         case LearnedLatency():
             out["boundaries"] = [
-                {"seconds": one.seconds, "share": _round(one.share), "noise": _noise_json(one.noise)}
+                {"seconds": one.seconds, "share": kept(one.share), "noise": _noise_json(one.noise)}
                 for one in found.boundaries
             ]
             out["age"] = _age_json(found.age)
         case LearnedLevels():
-            out |= {"pods": len(found.levels), "podSd": _round(_sd(found.levels)), "within": _round(found.within)}
+            out |= {"pods": len(found.levels), "podSd": kept(_sd(found.levels)), "within": kept(found.within)}
     return out
 
 
 def _noise_json(noise: Noise) -> dict[str, Any]:
     return {
-        "rho": _round(noise.rho),
+        "rho": kept(noise.rho),
         "parts": [
-            {"windows": None if math.isinf(time) else time, "variance": _round(variance)}
+            {"windows": None if math.isinf(time) else time, "variance": kept(variance)}
             for time, variance in zip(noise.variation.times, noise.variation.variances, strict=True)
         ],
     }
 
 
 def _age_json(age: AgeCurve | None) -> Mapping[str, Any] | None:
-    return None if age is None else {"extra": _round(age.extra), "seconds": age.seconds}
+    return None if age is None else {"extra": kept(age.extra), "seconds": age.seconds}
 
 
 def _band_json(band: Any) -> Mapping[str, Any] | None:
@@ -259,7 +260,3 @@ def _number(value: float) -> str:
         if value >= limit:
             return f"{value / limit:.3g} {unit}"
     return f"{value:.4g}"
-
-
-def _round(value: float) -> float | None:
-    return float(f"{value:.4g}") if math.isfinite(value) else None
