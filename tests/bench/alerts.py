@@ -56,9 +56,9 @@ def _one(bed: Bed, scratch: Path, *, dead: bool) -> tuple[float, float]:
         with alerts_of(story, webhook=webhook) as alerts:
             try:
                 release = _in_canary(story, alerts)
-                given = story.now()
+                standing, given = story.history.moments()[-1].revision, story.now()
                 alerts.alertmanager.fires([an_alert()])
-                wrote = story.await_restoring_write(after=given, within=60)
+                wrote = story.await_restoring_write(after=standing, within=60).seconds
                 charged = _charged(story, release)
                 return wrote - given, charged["at"] - charged["heard"] if charged["heard"] else 0.0
             finally:
@@ -77,9 +77,9 @@ def _storm(bed: Bed, scratch: Path) -> Iterator[Measured]:
                 pausing = [an_alert(f"Noise{n % GROUPS}", severity="ticket", shard=str(n)) for n in range(STORM - 1)]
                 began = time.monotonic()
                 alerts.alertmanager.fires(pausing)
-                given = story.now()
+                standing, given = story.history.moments()[-1].revision, story.now()
                 alerts.alertmanager.fires([an_alert()])
-                wrote = story.await_restoring_write(after=given, within=120)
+                wrote = story.await_restoring_write(after=standing, within=120).seconds
                 last = _quiet(alerts)
                 page = story.controller.read_page("/metrics")[1]
                 writes = counted(page, "nightferry_alert_inbox_writes_total")

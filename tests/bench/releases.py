@@ -166,8 +166,8 @@ def _crash_to_write(bed: Bed, scratch: Path, interval: float) -> float:
         turned = told.releases.await_phase(release, "RollingBack", within=120)
         if turned.cause != "CrashLoop":
             raise RuntimeError(f"it turned back for another reason: {turned}")
-        seen = told.third_restart()
-        return told.await_restoring_write(after=seen) - seen
+        third, seen = told.third_restart()
+        return told.await_restoring_write(after=third).seconds - seen
 
 
 def _abort_to_write(bed: Bed, scratch: Path, interval: float) -> float:
@@ -175,6 +175,6 @@ def _abort_to_write(bed: Bed, scratch: Path, interval: float) -> float:
         told.opens(policy=LONG_CANARY)
         release = told.asks_for("v2")
         _await_canary(told, release)
-        aborted = told.now()
-        told.patches_release(release, {"abort": {"reason": "measured"}})
-        return told.await_restoring_write(after=aborted, within=60) - aborted
+        began = told.now()
+        aborted = told.patches_release(release, {"abort": {"reason": "measured"}})
+        return told.await_restoring_write(after=aborted, within=60).seconds - began
