@@ -78,5 +78,5 @@ def _address(secret: bytes) -> str:
 
 def _cut(text: str, whole: str) -> str:
     """What a chat takes of a text, not cut within the characters that stand for one, and saying that it was cut."""
-    more = f"\n(cut here; {whole} has the rest)"
+    more = f"\n(cut here; {whole} has the rest)" if whole else "\n(cut here)"
     return text if len(text) <= MOST_TEXT else _BEGUN.sub("", text[: MOST_TEXT - len(more)]) + more
