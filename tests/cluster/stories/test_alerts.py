@@ -315,8 +315,8 @@ def test_the_example_in_the_manifests_is_one_that_alertmanager_and_prometheus_ta
         (tmp_path / name).write_text(text)
     amtool = story.bed.programs.alertmanager.with_name("amtool")
     for command in (
-        [amtool, "check-config", tmp_path / "alertmanager.yml"],
-        [story.bed.programs.promtool, "check", "rules", tmp_path / "rules.yml"],
+        [str(amtool), "check-config", str(tmp_path / "alertmanager.yml")],
+        [str(story.bed.programs.promtool), "check", "rules", str(tmp_path / "rules.yml")],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
