@@ -162,7 +162,9 @@ def test_what_is_read_off_a_few_points_is_the_likelihood_of_a_release_everywhere
     def exact(thetas: FloatArray) -> FloatArray:
         k = 1.0 / rho - 1.0
         a = k * special.expit(np.log(odds) + thetas[:, None])
-        return sum((special.gammaln(b + counts) - special.gammaln(b)).sum(axis=1) for b, counts in ((a, x), (k - a, y)))
+        parts = [special.gammaln(b + counts) - special.gammaln(b) for b, counts in ((a, x), (k - a, y))]
+        total: FloatArray = np.sum(parts, axis=(0, 2))
+        return total
 
     grid = at_grid(share_log_likelihood(x, y, odds, SHARE_POINTS, rho).sum(axis=1))
     expected = exact(THETA_GRID)
@@ -263,10 +265,10 @@ def test_pod_contrast_is_the_formula_written_out(noise: Noise, points: float) ->
             pooled = [tally.events[2:, u].sum() / tally.exposure[2:, u].sum() for u in served]
             e = sum(tally.exposure[pod, u] * (r + extra * bool(mine)) for u, r in zip(served, pooled, strict=True))
             x = sum(tally.events[pod, u] for u in served)
-            theirs = [(tally.events[2:, u].sum(), tally.exposure[2:, u].sum()) for u in served]
+            others = [(tally.events[2:, u].sum(), tally.exposure[2:, u].sum()) for u in served]
             plain = sum(tally.exposure[pod, u] * r for u, r in zip(served, pooled, strict=True))
             squares = sum(
-                tally.exposure[pod, u] ** 2 * m * (m - 1) / n**2 for u, (m, n) in zip(served, theirs, strict=True)
+                tally.exposure[pod, u] ** 2 * m * (m - 1) / n**2 for u, (m, n) in zip(served, others, strict=True)
             )
             even = round(min(max(plain**2 / squares, 1.0), len(served)))
             lags = np.abs(np.subtract.outer(np.arange(even), np.arange(even)))

@@ -38,7 +38,7 @@ def two_new_pods_and_two_old(ours: tuple[int, int], theirs: int, *, windows: int
     for pod, errors in enumerate((*ours, theirs)):
         events[pod] = np.diff(np.round(np.linspace(0.0, errors, windows + 1)))
     tally = as_tally(("new-0", "new-1", "old-0", "old-1"), requests, events, 2)
-    ends = 2.0 * np.arange(1, windows + 1)
+    ends: FloatArray = 2.0 * np.arange(1, windows + 1, dtype=np.float64)
     return replace(tally, window=2.0, ends=ends, freshness=replace(tally.freshness, last_contender_end=ends[-1]))
 
 
@@ -153,8 +153,8 @@ def test_the_bets_keep_their_level_at_the_points_under_peeking_while_everything_
         starts, ln_weights = planned_starts(LOOKS, WINDOW)
         parts = np.full((len(starts), LOOKS), -np.inf)
         for place, start in enumerate(starts):
-            sums = [np.cumsum(v[..., start:], axis=-1) for v in (gained, other, big_n.astype(float))]
-            parts[place, start:] = points_evidence(*sums, POINTS, np.zeros(LOOKS - start))
+            gains, theirs, requests = (np.cumsum(v[..., start:], axis=-1) for v in (gained, other, big_n.astype(float)))
+            parts[place, start:] = points_evidence(gains, theirs, requests, POINTS, np.zeros(LOOKS - start))
         best = float(log_sum_exp(parts + ln_weights[:, None], axis=0).max())
         crossed += best > math.log(10.0)
     assert clopper_pearson(crossed, releases)[1] <= 0.10

@@ -19,7 +19,7 @@ from controller.metrics.transport import Transport
 from controller.release.observation import Observation
 from controller.release.record import GateVerdict, Record, Span
 from controller.requests.failure import Failure
-from controller.requests.fetches import Counts, FetchCounts
+from controller.requests.fetches import Counts, FetchCounts, FetchReadings
 from controller.settings import Source
 from policies.load import load_paths
 from policies.schema import Gate, ReleasePolicy
@@ -115,7 +115,7 @@ class LookCase:
     record: Record
     seen: Observation
     source: Source
-    asks: tuple[FetchCounts, ...]
+    asks: tuple[FetchCounts | FetchReadings, ...]
     store: Prometheus
     answers: Mapping[str, Counts | Failure]
 
@@ -135,17 +135,25 @@ class LookCase:
         bodies = answer_bodies(pods, start, source.window, seed=number + 1)
         store = Prometheus(cast(Transport, Canned(bodies)))
         asks = questions(policy, gate, "shop", sets, source, start, end)
-        answers: dict[str, Counts | Failure] = {ask.term: store.fetch(ask) for ask in asks}
-        return cls(gate, policy, record, seen, source, asks, store, answers)
+        return cls(gate, policy, record, seen, source, asks, store, _answers(store, asks))
 
     def look(self) -> GateVerdict:
         """Asks and judges."""
-        answers: dict[str, Counts | Failure] = {ask.term: self.store.fetch(ask) for ask in self.asks}
+        answers = _answers(self.store, self.asks)
         return judge(self.gate, self.policy, self.record, self.seen, self.source, answers)
 
     def judge_again(self) -> GateVerdict:
         """Judges answers that were read before."""
         return judge(self.gate, self.policy, self.record, self.seen, self.source, self.answers)
+
+
+def _answers(store: Prometheus, asks: tuple[FetchCounts | FetchReadings, ...]) -> dict[str, Counts | Failure]:
+    found: dict[str, Counts | Failure] = {}
+    for ask in asks:
+        answer = store.fetch(ask)
+        assert isinstance(answer, Counts | Failure)
+        found[ask.term] = answer
+    return found
 
 
 def answer_bodies(pods: list[str], start: float, window: float, *, seed: int) -> dict[str, bytes]:

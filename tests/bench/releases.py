@@ -17,7 +17,7 @@ from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.identities import CONTROLLER, Identity
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
-from tests.cluster.controllers import Controller
+from tests.cluster.controllers import CONFIGURATION, Controller
 from tests.cluster.stories.story import APP, Story
 
 REPLICAS = 10
@@ -49,7 +49,12 @@ class PacedStory(Story):
         self._interval = interval
 
     def starts_controller(
-        self, *, prometheus: str | None = None, identity: Identity = CONTROLLER, namespaced: bool = True
+        self,
+        *,
+        prometheus: str | None = None,
+        identity: Identity = CONTROLLER,
+        namespaced: bool = True,
+        template: str = CONFIGURATION,
     ) -> Controller:
         """The controller of a story, with --interval."""
         controller = Controller(
@@ -57,6 +62,7 @@ class PacedStory(Story):
             kubeconfig=self.bed.kubeconfig(identity, namespace=self.site.name),
             prometheus=prometheus or self.bed.prometheus_url,
             namespace=self.site.name if namespaced else None,
+            template=template,
             more=("--interval", f"{self._interval:g}s"),
         )
         controller.start()

@@ -78,7 +78,7 @@ def test_what_fires_is_told_in_the_words_of_the_policy() -> None:
 
 
 def test_a8_another_app_a_missing_label_and_a_part_of_a_value_do_not_match() -> None:
-    others = ({"service": "search"}, {"service": "checkout-twin"}, {"service": "check"}, {})
+    others: tuple[dict[str, str], ...] = ({"service": "search"}, {"service": "checkout-twin"}, {"service": "check"}, {})
     for labels in others:
         assert seen(an_item(labels={"alertname": "X", "severity": "page", **labels})) == Level()
 

@@ -214,7 +214,7 @@ def test_w10_an_autoscaler_that_cannot_be_suspended_is_refused() -> None:
 
 
 def test_the_services_that_carry_the_traffic_are_noted() -> None:
-    services = [
+    services: list[dict[str, Any]] = [
         {"metadata": {"name": "checkout"}, "spec": {"selector": {"app": "checkout"}}},
         {"metadata": {"name": "other"}, "spec": {"selector": {"app": "other"}}},
         {"metadata": {"name": "external"}, "spec": {}},

@@ -66,11 +66,12 @@ def _healthy() -> World:
 
 def _paused() -> World:
     world = _in_batch(fires, alerts=[{**PAGED, "then": "pause"}])()
-    whenever(
-        world,
-        lambda there: bool(there.alerts) and status(there).get("heldReason") == "Alert",
-        lambda there: alerting.fire(there, ALERT, ABOUT) and there.add_actor(60.0, _over, until=there.now + 61.0),
-    )
+
+    def ends_in_a_minute(there: World) -> None:
+        alerting.fire(there, ALERT, ABOUT)
+        there.add_actor(60.0, _over, until=there.now + 61.0)
+
+    whenever(world, lambda there: bool(there.alerts) and status(there).get("heldReason") == "Alert", ends_in_a_minute)
     return world
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from controller.simulation import routing
@@ -160,20 +161,20 @@ def _stories() -> list[Scenario]:
     found = []
     for traffic in TRAFFICS:
         found += [
-            Scenario(f"{traffic} healthy", lambda traffic=traffic: _asked(traffic), done),
-            Scenario(f"{traffic} abort at 100", lambda traffic=traffic: _abort_at_100(traffic), back, _before(2)),
+            Scenario(f"{traffic} healthy", partial(_asked, traffic), done),
+            Scenario(f"{traffic} abort at 100", partial(_abort_at_100, traffic), back, _before(2)),
         ]
     found += [
         Scenario("gatewayAPI regression", lambda: _regression("gatewayAPI"), back, _before(1)),
         Scenario("ingressNginx abort", lambda: _abort("ingressNginx"), back, _before(1)),
         Scenario("istio never ready", lambda: _never_ready("istio"), back, _prepared),
         *(
-            Scenario(f"{traffic} deleted", lambda traffic=traffic: _deleted(traffic), back, _before(1))
+            Scenario(f"{traffic} deleted", partial(_deleted, traffic), back, _before(1))
             for traffic in ("ingressNginx", "gatewayAPI", "istio")
         ),
         *(
             # Not istio: subsets are parts of the Service itself, so its requests follow whoever edits that.
-            Scenario(f"{traffic} astray", lambda traffic=traffic: _service_astray(traffic), back, _before(1))
+            Scenario(f"{traffic} astray", partial(_service_astray, traffic), back, _before(1))
             for traffic in ("ingressNginx", "gatewayAPI")
         ),
         Scenario("gatewayAPI back after success", lambda: _back_after_success("gatewayAPI"), both, _unsucceeded),

@@ -20,7 +20,7 @@ from controller.requests import Read
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.outside import Deliver, Delivery
 from controller.requests.writes import WriteRecord
-from controller.simulation.driver import Crash, Freeze, LoseAnswer, Refuse
+from controller.simulation.driver import Crash, Fault, Freeze, LoseAnswer, Refuse, at
 from controller.simulation.world import World
 from tests.kernel.faults import EXHAUSTIVE, beginnings, told_apart, tried
 from tests.kernel.night import Night, begin, told
@@ -54,7 +54,11 @@ def _worse() -> World:
 
 def _paused_and_resumed() -> World:
     world = _healthy()
-    spec = lambda there: there.objects.items["Release", "shop", "first"]["spec"]  # noqa: E731
+
+    def spec(there: World) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = there.objects.items["Release", "shop", "first"]["spec"]
+        return found
+
     whenever(
         world,
         lambda there: in_batch(there, 1) and "paused" not in spec(there),
@@ -177,7 +181,7 @@ def test_k30_k1_nothing_is_lost_by_a_controller_that_is_killed_at_any_request(na
     for point in story.points:
         if not isinstance(point.request, Deliver | WriteRecord) and point.index not in telling:
             continue
-        faults = [Crash("before", 2.0), Crash("after", 2.0)]
+        faults: list[Fault] = [Crash("before", 2.0), Crash("after", 2.0)]
         if isinstance(point.request, Deliver):
             faults += [Refuse(DOWN), LoseAnswer(DOWN)]
         if not EXHAUSTIVE and (isinstance(point.request, Read) or point.index not in telling):
@@ -186,11 +190,10 @@ def test_k30_k1_nothing_is_lost_by_a_controller_that_is_killed_at_any_request(na
             faults = faults[turn % len(faults) :][:1]
         for fault in faults:
             runs += 1
-            index = point.index
-            night = story.before(index).fork(lambda at, index=index, fault=fault: fault if at.index == index else None)
+            night = story.before(point.index).fork(at(point.index, fault))
             night.run(LONGEST)
             if how := wrong(night) or ("never struck" if not night.struck else ""):
-                broken.append(f"{fault} at {index} {point.request}: {how}")
+                broken.append(f"{fault} at {point.index} {point.request}: {how}")
     print(f"{name}: {len(story.points)} requests, {runs} runs, {len(broken)} violations")
     assert not broken, "\n".join(broken[:5])
 
@@ -200,9 +203,7 @@ def test_k30_k4_a_paused_controller_beside_another_one_loses_nothing(name: str) 
     story = told(night_of(name), LONGEST)
     broken: list[str] = []
     for point in told_apart(story.points):
-        night = story.before(point.index).fork(
-            lambda at, index=point.index: Freeze(40.0) if at.index == index else None
-        )
+        night = story.before(point.index).fork(at(point.index, Freeze(40.0)))
         night.run(LONGEST)
         if how := wrong(night):
             broken.append(f"{point.request}: {how}")

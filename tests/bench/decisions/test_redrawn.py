@@ -11,6 +11,7 @@ from analysis.band_terms import DAY
 from analysis.learned import LearnedCounts
 from analysis.learning.band_pods import pod_spread
 from tests.bench.decisions import redrawn
+from tests.bench.decisions.cells import Sizes
 from tests.bench.decisions.learners import learned_errors
 from tests.bench.decisions.redrawn import CELLS, FAR_APART, PER_POINT, WEEKS, Cell
 from tests.bench.decisions.rows import FALSE_ROLLBACK, OURS
@@ -43,7 +44,7 @@ def test_what_pods_keep_is_learned_from_segments_of_their_lives(fleets: int) -> 
 
 
 def test_the_band_without_the_luck_of_pods_turns_healthy_releases_back_and_with_it_does_not() -> None:
-    sizes = redrawn.Sizes(services=2, healthy=60, harmful=2)
+    sizes = Sizes(services=2, healthy=60, harmful=2)
     number = next(place for place, cell in enumerate(CELLS) if cell == Cell(FAR_APART, 6))
     many = [redrawn.judged(number, 3, service, sizes) for service in range(sizes.services)]
     rows = {row.rule: row for row in redrawn.rows_of(CELLS[number], many) if row.figure == FALSE_ROLLBACK}

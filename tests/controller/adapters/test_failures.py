@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def judged(
         (504, "PATCH", {"reason": "Timeout", "message": "request did not complete"}, FailureKind.UNAVAILABLE),
     ],
 )  # fmt: skip
-def test_status_objects_are_told_apart(code: int, method: str, body: dict[str, object], kind: FailureKind) -> None:
+def test_status_objects_are_told_apart(code: int, method: str, body: dict[str, Any], kind: FailureKind) -> None:
     assert judged(code, method=method, **body)[0] is kind
 
 

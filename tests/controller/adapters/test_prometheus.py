@@ -18,7 +18,7 @@ from analysis.samples import CounterSeries
 from controller.metrics import Sources, SourceSettings, answers
 from controller.metrics.prometheus import compose
 from controller.requests.failure import Failure, FailureKind
-from controller.requests.fetches import Counts, FetchCounts
+from controller.requests.fetches import Counts, FetchCounts, Totals
 from policies.schema import Matcher, Selector
 from tests.controller.adapters.builders import RealClock, SetClock
 from tests.controller.adapters.server import (
@@ -68,7 +68,7 @@ def typed(kind: str, result: Any) -> dict[str, Any]:
 
 def fetched(
     answer: Answer, ask: FetchCounts = ASK, clock: Any = None, **options: Any
-) -> tuple[Counts | Failure, list[Asked]]:
+) -> tuple[Counts | Totals | Failure, list[Asked]]:
     with serving(answer) as server:
         source = SourceSettings("default", server.url, **{"timeout": 20.0, **options})
         return Sources([source], clock or RealClock()).perform(ask), server.asked

@@ -475,7 +475,7 @@ def _beside(namespace: str) -> Iterator[ReadObject | WriteObject]:
     """Every use of an object beside the Deployments, as the strategies, routers, companions and gates make them."""
     for kind, verbs in _USES.items():
         ref = Ref(kind, "nowhere")
-        writes = {
+        writes: dict[str, CreateObject | PatchObject | DeleteObject] = {
             "create": CreateObject(ref, {"kind": kind, "metadata": {"name": "nowhere"}}, "s"),
             "patch": PatchObject(ref, "1", {"spec": {}}, "s"),
             "delete": DeleteObject(ref, "uid", "1", "s"),

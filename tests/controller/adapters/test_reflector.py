@@ -340,8 +340,11 @@ def test_an_unchunked_stream_is_read_as_it_comes() -> None:
 
 def test_many_events_in_one_piece_are_each_applied() -> None:
     many = b"".join(msgspec.json.encode(event("ADDED", thing(f"t{n}", str(100 + n)))) + b"\n" for n in range(200))
-    with copying(
-        first_list(), stream(many, end=lambda asked, line: line.send(chunk(b"\n")) or line.silence(20.0))
-    ) as copy:
+
+    def silent(asked: Asked, line: Line) -> None:
+        line.send(chunk(b"\n"))
+        line.silence(20.0)
+
+    with copying(first_list(), stream(many, end=silent)) as copy:
         eventually(lambda: len(copy.names) == 200, "all of them")
         assert copy.reflector.version == "299"

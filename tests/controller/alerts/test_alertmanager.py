@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controller.alerts import alertmanager
-from controller.alerts.alertmanager import Alertmanagers
+from controller.alerts.alertmanager import Alertmanagers, Heard
 from controller.alerts.settings import AlertmanagerSettings
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.outside import FiringAlerts, ReadFiring
@@ -36,11 +36,15 @@ def an_item(fingerprint: str = "f1", state: str = "active", **labels: str) -> di
     }
 
 
-def managers(*urls: str, watchdog: Any = (), **more: Any) -> Alertmanagers:
+def nobody(name: str, outcome: str, because: str) -> None:
+    """Who is told what came of each, where a test does not ask."""
+
+
+def managers(*urls: str, watchdog: Any = (), heard: Heard = nobody, **more: Any) -> Alertmanagers:
     settings = [
         AlertmanagerSettings(f"am-{n}", url, **{"timeout": 1.0, **more}) for n, url in enumerate(urls)
     ]  # fmt: skip
-    return Alertmanagers(settings, watchdog, RealClock())
+    return Alertmanagers(settings, watchdog, RealClock(), heard)
 
 
 def fingerprints(found: FiringAlerts | Failure) -> set[str]:
@@ -168,6 +172,34 @@ def test_a11_who_is_a_moment_slower_is_heard(monkeypatch: pytest.MonkeyPatch) ->
         assert fingerprints(managers(one.url, other.url, timeout=60.0).perform(ASK)) == {"f1"}
 
 
+def test_a11_that_one_of_a_pair_hangs_is_told_and_that_it_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str, str]] = []
+    hangs = Hangs(an_item("f2"))
+    with serving(hangs) as silent, serving(obj([an_item("f1")])) as other:
+        both = managers(silent.url, other.url, timeout=60.0, heard=lambda *each: told.append(each))
+        monkeypatch.setattr(alertmanager, "GRACE", 0.0)
+        for _ in range(3):
+            both.perform(ASK)
+        assert told == [("am-0", "silent", "timed out"), ("am-1", "answered", "")] * 3
+        hangs.recovers.set()
+        monkeypatch.setattr(alertmanager, "GRACE", 3600.0)
+        while "f2" not in fingerprints(both.perform(ASK)):
+            pass
+        assert told[-2:] == [("am-0", "answered", ""), ("am-1", "answered", "")]
+
+
+def test_a11_a20_that_one_answers_wrongly_or_hears_of_no_rules_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alertmanager, "GRACE", 60.0)
+    told: list[tuple[str, str, str]] = []
+    dog = {**an_item("dog"), "labels": {"alertname": "Watchdog"}}
+    with serving(obj([an_item(), dog])) as good, serving(plain(b"gone", 503)) as bad, serving(obj([])) as deaf:
+        urls = (bad.url, deaf.url, good.url)
+        three = managers(*urls, watchdog=WATCHDOG, timeout=60.0, heard=lambda *each: told.append(each))
+        assert fingerprints(three.perform(ASK)) == {"f1"}
+    because = "the watchdog alert (alertname=Watchdog) does not fire: alert rules are not evaluated, or do not arrive"
+    assert told == [("am-0", "silent", "HTTP 503: gone"), ("am-1", "deaf", because), ("am-2", "answered", "")]
+
+
 def test_a20_an_answer_without_the_watchdog_cuts_nobodys_time_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Prometheus reaches the first any more, so the slow one is the only one that knows."""
     monkeypatch.setattr(alertmanager, "GRACE", 0.0)
@@ -219,6 +251,6 @@ def test_s18_credentials_are_sent_read_again_and_never_shown(tmp_path: Path) -> 
 
 def test_two_of_one_name_and_none_at_all() -> None:
     with pytest.raises(ValueError, match="two Alertmanagers are named a"):
-        Alertmanagers([AlertmanagerSettings("a", "http://a")] * 2, (), RealClock())
-    found = Alertmanagers([], (), RealClock()).perform(ASK)
+        Alertmanagers([AlertmanagerSettings("a", "http://a")] * 2, (), RealClock(), nobody)
+    found = Alertmanagers([], (), RealClock(), nobody).perform(ASK)
     assert isinstance(found, Failure) and found.kind is FailureKind.ABSENT

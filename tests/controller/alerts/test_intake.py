@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.alerts.intake import FIRED_LATELY, Intake
+from controller.alerts.intake import FIRED_LATELY, REST, Intake
 from controller.alerts.posts import Post, read_post
 from controller.inbox import Told, read_inbox
 from controller.release.names import AppKey
@@ -70,13 +70,16 @@ class Shelf:
 
 @dataclass
 class Level:
-    """What Alertmanager says: that these fingerprints fire, or nothing."""
+    """What Alertmanager says: that these fingerprints fire, or nothing; and how many seconds each question takes it."""
 
     fires: set[str] | None
+    clock: SetClock
     asked: int = 0
+    takes: float = 0.0
 
     def perform(self, ask: ReadFiring) -> FiringAlerts | Failure:
         self.asked += 1
+        self.clock.at += self.takes
         if self.fires is None:
             return Failure(FailureKind.UNAVAILABLE, "no connection")
         labels = {"alertname": "CheckoutErrors", "service": "checkout"}
@@ -119,8 +122,8 @@ class House:
     active: bool = True
 
     def __post_init__(self) -> None:
-        self.shelf, self.level, self.ear = Shelf(), Level(self.fires), Ear()
         self.clock = SetClock()
+        self.shelf, self.level, self.ear = Shelf(), Level(self.fires, self.clock), Ear()
         self.woken: list[AppKey] = []
         self.policies: list[dict[str, Any]] | Failure | None = None
         self.intake = Intake(
@@ -282,6 +285,109 @@ def test_a5_what_fired_a_while_ago_is_asked_about_anew() -> None:
     house.level.fires = {"f9"}
     house.take(f(1, startsAt="2025-10-09T08:53:10Z"))
     assert ("ignored", 1) in house.ear.heard
+
+
+@dataclass
+class Rack:
+    """A cluster with many policies, each on a shelf of its own."""
+
+    shelves: dict[str, Shelf]
+
+    def begin_tick(self) -> None:
+        """Nothing is remembered here."""
+
+    def perform(self, request: Any) -> Answer:
+        return self.shelves[request.name].perform(request)
+
+
+class Mall(House):
+    """A house with many policies that ask for the same alerts, each by a question of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        names = [f"app-{index}" for index in range(number)]
+        self.rack = Rack({name: Shelf() for name in names})
+        for name, shelf in self.rack.shelves.items():
+            metadata = {**shelf.policy["metadata"], "name": name, "uid": name}
+            match = {"service": "checkout", "alertname": "CheckoutErrors"}
+            shelf.policy = {"metadata": metadata, "spec": {"alerts": [{"match": match}]}}
+        self.policies = [shelf.policy for shelf in self.rack.shelves.values()]
+        self.intake = Intake(
+            self.rack,
+            self.level,
+            lambda: self.policies or [],
+            lambda _: self.active,
+            self.woken.append,
+            self.clock,
+            self.ear,
+        )
+
+    @property
+    def confirmed(self) -> list[bool]:
+        """Of each alert in each inbox, whether Alertmanager has confirmed it."""
+        return [told.confirmed for shelf in self.rack.shelves.values() for told in shelf.inbox]
+
+
+def test_a11_a_post_about_many_policies_waits_once_for_an_alertmanager_that_hangs() -> None:
+    mall = Mall(40)
+    mall.level.fires, mall.level.takes = None, 5.0
+    assert mall.take(f(1)) is None
+    assert (mall.level.asked, mall.clock.at) == (1, SetClock().at + 5.0)
+    assert mall.confirmed == [False] * 40  # all of it is in the cluster, and proves nothing by itself
+    assert len(mall.woken) == 40
+
+
+def test_a11_once_it_has_hung_posts_wait_for_it_again_after_a_while_and_it_is_believed_at_once() -> None:
+    mall = Mall(3)
+    mall.level.fires, mall.level.takes = None, 5.0
+    mall.take(f(1))
+    mall.clock.at += 5.0 * REST - 0.5
+    mall.take(f(2))
+    assert mall.level.asked == 1
+    mall.clock.at += 0.5
+    mall.take(f(3))
+    assert (mall.level.asked, mall.confirmed) == (2, [False] * 9)
+    mall.clock.at += 5.0 * REST
+    mall.level.fires = {"f4"}
+    mall.take(f(4))
+    assert mall.level.asked == 2 + 3
+    assert mall.confirmed == [False, False, False, True] * 3
+
+
+def test_a11_one_question_that_is_refused_at_once_keeps_no_policy_from_asking_its_own() -> None:
+    mall = Mall(3)
+    mall.level.fires = None
+    mall.take(f(1))
+    assert mall.level.asked == 3
+
+
+def test_a11_a_slow_answer_is_an_answer() -> None:
+    mall = Mall(3)
+    mall.level.takes = 5.0
+    mall.take(f(1))
+    assert (mall.level.asked, mall.confirmed) == (3, [True] * 3)
+
+
+def test_a11_an_answer_ends_the_rest_that_a_question_of_the_same_time_began() -> None:
+    mall = Mall(3)
+    answers, told = mall.level.perform, mall.policies
+    assert isinstance(told, list)
+
+    def answers_late(ask: ReadFiring) -> FiringAlerts | Failure:
+        """Meanwhile a post for another policy is let wait for nothing."""
+        mall.level.perform = answers  # type: ignore[method-assign]
+        mall.level.fires, mall.level.takes = None, 5.0
+        mall.policies = told[1:2]
+        mall.take(f(1))
+        mall.level.fires, mall.level.takes = {"f1"}, 0.0
+        return answers(ask)
+
+    mall.policies = told[:1]
+    mall.level.perform = answers_late  # type: ignore[method-assign]
+    mall.take(f(1))
+    mall.policies = told[2:]
+    mall.take(f(1))
+    assert mall.confirmed == [True, False, True]
 
 
 def test_what_a_thread_could_not_write_is_not_taken_for_written_by_those_that_waited() -> None:

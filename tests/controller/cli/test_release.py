@@ -231,7 +231,11 @@ def test_a_cluster_that_goes_away_for_a_while_does_not_end_the_waiting(app: ApiS
 
 
 def test_a_deleted_release_ends_the_waiting_with_a_person(app: ApiServer, nightferry: Nightferry) -> None:
-    app.on_read = lambda key: app.objects.pop(key, None) and None if key[0] == "releases" else None
+    def read(key: tuple[str, str, str]) -> None:
+        if key[0] == "releases":
+            app.objects.pop(key, None)
+
+    app.on_read = read
     said = nightferry("release", "checkout", "--image", "b", "--wait")
     assert said.code == 4
     assert "was deleted" in said.err

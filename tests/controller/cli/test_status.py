@@ -228,7 +228,10 @@ def test_explain_of_a_release_of_several_days_says_which_day_it_speaks_of(
     has_release(app, "checkout-1", replace(applied(moving(1), parked, (), T0 + 300.0), written=T0 + 400.0))
     again = replace(applied(moving(1), parked, (), T0 + 300.0), written=T0 + 400.0)
     has_release(app, "checkout-2", applied(again, Advance(2, "it opens"), (), opens))
-    day = lambda at: datetime.fromtimestamp(at).astimezone().strftime("%a %Y-%m-%d")  # noqa: E731
+
+    def day(at: float) -> str:
+        return datetime.fromtimestamp(at).astimezone().strftime("%a %Y-%m-%d")
+
     out = nightferry("explain", "checkout-1").out
     assert f"; at {day(opens)} " in out
     assert f"since {day(T0 + 300.0)}" not in out and f"\n{day(T0)}\n" not in out

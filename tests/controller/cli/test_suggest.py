@@ -48,6 +48,7 @@ class Shelf:
         where = {"namespace": "shop", "pod": POD, **labels}
         for name, value in names.items():
             parsed = promql_parser.parse(name)
+            assert isinstance(parsed, promql_parser.VectorSelector) and parsed.name is not None
             own = {matcher.name: matcher.value for matcher in parsed.matchers.matchers}
             both = {"__name__": parsed.name, **own, **{key: value for key, value in where.items() if value}}
             self.series.append((both, value))

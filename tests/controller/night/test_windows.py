@@ -96,8 +96,8 @@ def test_openings_follow_one_another_without_touching_a_closed_minute(
     names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     if opens == closes:
         closes = (opens + 1) % 1440
-    written = [f"{each // 60:02d}:{each % 60:02d}" for each in (opens, closes)]
-    window = a_window(*written, zone, ",".join(names[day] for day in sorted(days)))
+    first, last = (f"{each // 60:02d}:{each % 60:02d}" for each in (opens, closes))
+    window = a_window(first, last, zone, ",".join(names[day] for day in sorted(days)))
     now = float(at)
     present, following = opening(window, now), openings_from(window, now)
     found = ([present] if present is not None else []) + [next(following) for _ in range(4)]

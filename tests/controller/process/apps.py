@@ -12,10 +12,10 @@ from controller.attempt import TickResult
 from controller.cluster.cache import Kind
 from controller.loop import Loop, SystemClock
 from controller.performing import Performer
-from controller.release.names import AppKey
+from controller.release.names import AppKey, Key
 from controller.report import Report
 from controller.requests import Answer, Request
-from controller.requests.fetches import FetchCounts
+from controller.requests.fetches import Fetch
 from controller.requests.looks import ReadPolicy
 from controller.roster import Roster
 from controller.settings import Settings
@@ -76,11 +76,10 @@ class Shell:
         return self._answers(request)
 
 
-class Store(Shell):
-    """The metric side of it."""
+class Store:
+    """The metric side of it: has nothing to say."""
 
-    def perform(self, ask: FetchCounts) -> Answer:  # type: ignore[override]
-        self.performed.append(ask)
+    def perform(self, ask: Fetch) -> Answer:
         return None
 
 
@@ -123,6 +122,11 @@ def running(
 ) -> Any:
     """A started loop; stopped at the end of the block."""
     clock, report = clock or SystemClock(), report or Report()
+
+    def of_app(key: Key, now: float, settings: Settings) -> Ticking:
+        assert isinstance(key, AppKey)
+        return ticks(key)
+
     loop = Loop(
         Performer(shell or Shell(), Store(), clock, report),
         Roster(copies),
@@ -130,7 +134,7 @@ def running(
         Settings(interval=interval),
         report,
         resync=resync,
-        ticks=lambda app, now, settings: ticks(app),
+        ticks=of_app,
         learner=learner,
     )
     loop.start()

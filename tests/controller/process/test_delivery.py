@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from controller.morning import Journey
+from controller.report import delivery
 from controller.report.delivery import Deliveries
 from controller.report.metrics import Metrics
 from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, arrived, came_back
@@ -11,9 +14,9 @@ from tests.controller.morning.builders import MIDNIGHT, MINUTE, a_night, arrived
 NOW = MIDNIGHT + 1440 * MINUTE
 
 
-def lines(releases: list[dict[str, Any]], now: float = NOW) -> list[str]:
+def lines(releases: Sequence[Mapping[str, Any]], now: float = NOW) -> list[str]:
     metrics = Metrics()
-    metrics.present.delivery = Deliveries(lambda: releases, lambda: now).collect
+    metrics.present.delivery = Deliveries(lambda: list(releases), lambda: now).collect
     return [line for line in metrics.text().decode().splitlines() if line.startswith("nightferry_delivery_")]
 
 
@@ -35,12 +38,15 @@ def test_what_is_older_than_four_weeks_does_not_count() -> None:
 
 def test_a_release_that_has_ended_is_read_once_and_again_when_it_changes(monkeypatch: Any) -> None:
     read: list[str] = []
-    real = __import__("controller.report.delivery", fromlist=["_journey"])._journey
-    monkeypatch.setattr(
-        "controller.report.delivery._journey", lambda obj: read.append(obj["metadata"]["name"]) or real(obj)
-    )
+    real = delivery._journey
+
+    def noted(obj: Mapping[str, Any]) -> Journey | None:
+        read.append(obj["metadata"]["name"])
+        return real(obj)
+
+    monkeypatch.setattr(delivery, "_journey", noted)
     releases = [arrived(), came_back()]
-    deliveries = Deliveries(lambda: releases, lambda: NOW)
+    deliveries = Deliveries(lambda: list(releases), lambda: NOW)
     deliveries.figures()
     deliveries.figures()
     assert sorted(read) == ["checkout-v42", "search-v8"]

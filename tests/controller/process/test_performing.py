@@ -11,7 +11,7 @@ from controller.release.names import AppKey
 from controller.report import Report
 from controller.requests import Answer, Request
 from controller.requests.failure import Failure, FailureKind
-from controller.requests.fetches import FetchCounts
+from controller.requests.fetches import Fetch, FetchCounts
 from controller.requests.looks import ReadPolicy
 from policies.schema import Selector
 from tests.controller.process.apps import CHECKOUT, Shell
@@ -43,7 +43,7 @@ class SlowStore:
         self.clock = clock
         self.asked = 0
 
-    def perform(self, ask: FetchCounts) -> Answer:
+    def perform(self, ask: Fetch) -> Answer:
         self.asked += 1
         self.clock.at += 5.0
         return SILENT
@@ -62,7 +62,8 @@ def many_gates(app: AppKey, got: list[Answer]) -> Generator[Request, Answer, Tic
 
 
 def test_a_silent_store_with_many_gates_does_not_use_up_the_tick_so_that_it_can_still_write() -> None:
-    clock, shell, got = HandClock(), Shell(lambda request: {}), []  # type: tuple[HandClock, Shell, list[Answer]]
+    got: list[Answer] = []
+    clock, shell = HandClock(), Shell(lambda request: {})
     store = SlowStore(clock)
     performer = Performer(shell, store, clock, Report())
 

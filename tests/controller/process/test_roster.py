@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.cluster.cache import Kind
-from controller.release.names import TrainKey
+from controller.release.names import AppKey, TrainKey
 from controller.release.observation import PodState
 from controller.roster import Roster
 from tests.controller.process.apps import CHECKOUT, SEARCH, Copies, policy, release
@@ -29,11 +29,7 @@ def test_apps_are_policies_and_the_policies_that_releases_name() -> None:
         ),
     )
     roster = Roster(copies)
-    assert {app.policy: active for app, active in roster.refresh().items()} == {
-        "checkout": True,
-        "search": True,
-        "idle": False,
-    }
+    assert roster.refresh() == {CHECKOUT: True, SEARCH: True, AppKey("shop", "idle"): False}
     assert roster.phases() == {"Succeeded": 1, "Canary": 1, "Batch": 1, "RolledBack": 1}
 
 
@@ -90,7 +86,7 @@ def test_a_new_policy_is_known_before_the_next_round() -> None:
 def test_objects_without_sense_wake_nobody() -> None:
     broken = {"metadata": {"namespace": "shop", "name": "odd"}, "spec": {"target": "checkout", "strategy": []}}
     roster = Roster(Copies(broken, releases=({"metadata": {"namespace": "shop", "name": "r"}, "spec": {}},)))
-    assert [app.policy for app in roster.refresh()] == ["odd"]
+    assert list(roster.refresh()) == [AppKey("shop", "odd")]
     assert roster.concerned(Kind.RELEASE, "shop", "r", {"metadata": {}, "spec": {"policy": 7}}) is None
 
 

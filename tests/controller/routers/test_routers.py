@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -273,6 +274,10 @@ def test_objects_that_do_not_lead_to_the_app_are_refused(case: str) -> None:
     assert "leads to Service checkout" in refused(elsewhere) or "no http route" in refused(elsewhere)
 
 
+def _selecting(selector: dict[str, str], obj: dict[str, Any]) -> None:
+    obj["spec"].update(selector=selector)
+
+
 @pytest.mark.parametrize("case", [NGINX, GATEWAY, ISTIO])
 def test_a_service_that_does_not_lead_to_the_app_is_refused(case: str) -> None:
     service = Ref("Service", "checkout")
@@ -282,7 +287,7 @@ def test_a_service_that_does_not_lead_to_the_app_is_refused(case: str) -> None:
         ({"app": "checkout", "pod-template-hash": "5d9f7c6b8"}, "pod-template-hash"),
     ):
         store = a_store(case)
-        edit(store, service, lambda obj, selector=selector: obj["spec"].update(selector=selector))
+        edit(store, service, partial(_selecting, selector))
         assert found in refused(store)
     store = a_store(case)
     del store.objects[service]

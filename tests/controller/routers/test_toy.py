@@ -78,7 +78,7 @@ class Signpost:
 def in_place(monkeypatch: pytest.MonkeyPatch, table: Mapping[Any, Any], name: str, toy: object) -> Iterator[None]:
     """A toy in a table, for one test: what followed from a policy before, and what follows now, is kept beside it."""
     forget()
-    monkeypatch.setitem(table, name, toy)  # type: ignore[arg-type]
+    monkeypatch.setitem(table, name, toy)
     yield
     forget()
 
