@@ -7,12 +7,14 @@ fires, is in it: an Alertmanager that no Prometheus reaches any more would other
 They are asked side by side. Once one has given an answer that can be believed, the others have a moment more, and one
 that missed it last time has none: an Alertmanager that hangs costs a tick nothing of what the other one says. Until
 then each has its whole time.
+
+Nobody would miss one of them as long as another one answers: of each read it is told what came of each.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -36,6 +38,7 @@ _AT_ONCE = 32  # questions to one Alertmanager
 
 Labels = tuple[tuple[str, str], ...]
 Object = Mapping[str, Any]
+Heard = Callable[[str, str, str], None]
 
 
 class _Status(msgspec.Struct):
@@ -59,9 +62,13 @@ _plain: msgspec.json.Decoder[list[Object]] = msgspec.json.Decoder(list[dict[str,
 
 
 class Alertmanagers:
-    """All of them as one. Safe to share between threads. Raises ValueError for two of one name."""
+    """All of them as one. Safe to share between threads. Raises ValueError for two of one name.
 
-    def __init__(self, settings: Iterable[AlertmanagerSettings], watchdog: Labels, clock: Clock) -> None:
+    `heard` is told, of each read and each of them, its name, what came of it (answered; silent: no answer, none in
+    time, or one that is none; deaf: an answer without the watchdog) and why.
+    """
+
+    def __init__(self, settings: Iterable[AlertmanagerSettings], watchdog: Labels, clock: Clock, heard: Heard) -> None:
         self._each: dict[str, _One] = {}
         for one in settings:
             if one.name in self._each:
@@ -69,6 +76,7 @@ class Alertmanagers:
             self._each[one.name] = _One(one, clock)
         self._watchdog = watchdog
         self._clock = clock
+        self._heard = heard
 
     def perform(self, ask: ReadFiring) -> FiringAlerts | Failure:
         """Every alert that fires and carries all labels of one of `ask.matches`, silenced and inhibited ones too."""
@@ -79,8 +87,11 @@ class Alertmanagers:
         failures: list[Failure] = []
         for name, answer in self._ask(matches).items():
             if isinstance(answer, Failure):
+                self._heard(name, "silent", answer.message)
                 failures.append(Failure(answer.kind, f"alertmanager {name}: {answer.message}", answer.retry_after))
                 continue
+            barks = self._barks(answer)
+            self._heard(name, "answered" if barks else "deaf", "" if barks else self._unwatched)
             for alert in answer:
                 known = found.get(alert["fingerprint"])
                 if known is None or known["status"]["state"] == "suppressed":
@@ -88,12 +99,8 @@ class Alertmanagers:
         if len(failures) == len(self._each):
             return failures[0]
         if not self._barks(found.values()):
-            told = ", ".join(f"{name}={value}" for name, value in self._watchdog)
             rest = f" ({failures[0].message})" if failures else ""
-            return Failure(
-                FailureKind.UNAVAILABLE,
-                f"the watchdog alert ({told}) does not fire: alert rules are not evaluated, or do not arrive{rest}",
-            )
+            return Failure(FailureKind.UNAVAILABLE, f"{self._unwatched}{rest}")
         wanted = [each for each in found.values() if any(_carries(each["labels"], match) for match in ask.matches)]
         return FiringAlerts(tuple(wanted))
 
@@ -122,6 +129,11 @@ class Alertmanagers:
 
     def _barks(self, alerts: Iterable[Object]) -> bool:
         return not self._watchdog or any(_carries(each["labels"], self._watchdog) for each in alerts)
+
+    @property
+    def _unwatched(self) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in self._watchdog)
+        return f"the watchdog alert ({told}) does not fire: alert rules are not evaluated, or do not arrive"
 
 
 def _carries(labels: Mapping[str, str], wanted: Labels) -> bool:

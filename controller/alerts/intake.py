@@ -28,6 +28,7 @@ from policies.alerts import OnAlert
 _TRIES = 25  # of a write that somebody else was faster with
 FIRED_LATELY = 2.0  # seconds for which it is believed that an alert fires which Alertmanager has shown
 _PAUSE = 0.04  # seconds between them: the watch brings the other's write
+REST = 2.0  # for so many times as long as a question got no answer, no other one is asked
 
 
 class Shell(Protocol):
@@ -100,6 +101,7 @@ class Intake:
         self._boxes: dict[AppKey, _Box] = {}
         self._index = Index()
         self._filed: object = None
+        self._resting = 0.0  # until when nobody is asked what fires, by the steady clock
 
     def take(self, post: Post, received: float) -> Failure | None:
         """Keeps what a post says; None once all of it is in the cluster, or concerns nobody."""
@@ -201,8 +203,8 @@ class Intake:
         if not {told.fingerprint for told in firing} <= fires:
             # In a storm one answer speaks for all posts of a moment; what it does not have may be younger than it.
             asked = self._clock.monotonic()
-            answer = self._knows.perform(question(alerts))
-            if isinstance(answer, Failure):
+            answer = self._fires(alerts)
+            if answer is None:
                 return news
             fires = frozenset(each.fingerprint for each in level(alerts, answer, self._clock.now()).active)
             box.fires, box.asked = fires, asked
@@ -213,6 +215,18 @@ class Intake:
             for told in news
             if told.ended is not None or told.fingerprint in fires
         ]
+
+    def _fires(self, alerts: Sequence[OnAlert]) -> FiringAlerts | None:
+        """What Alertmanager says; None where it gives no answer, or has just let somebody wait for none."""
+        began = self._clock.monotonic()
+        if began < self._resting:
+            return None
+        answer = self._knows.perform(question(alerts))
+        ended = self._clock.monotonic()
+        # Who hangs is waited for once, and not once for each policy that a post concerns. A fault that comes at once
+        # may be that of this one question, and keeps hardly anybody from asking another.
+        self._resting = ended + REST * (ended - began) if isinstance(answer, Failure) else 0.0
+        return None if isinstance(answer, Failure) else answer
 
 
 def _told(alert: Posted, alerts: Sequence[OnAlert], received: float) -> Told:

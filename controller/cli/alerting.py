@@ -33,6 +33,13 @@ class Policies:
         return self._cache.trouble(Kind.POLICY, self._bound) or self._cache.read_all(Kind.POLICY)
 
 
+def hearing(told: AlertsSettings, report: Report, clock: Clock) -> tuple[Alertmanagers, AlertReport]:
+    """Who is asked what fires, and who tells what came of alerts."""
+    ear = AlertReport(report.metrics.registry, clock, [one.name for one in told.alertmanagers])
+    report.on_rollback = ear.turned
+    return Alertmanagers(told.alertmanagers, told.watchdog, clock, ear.read), ear
+
+
 def receiver(
     told: AlertsSettings,
     knows: Alertmanagers,
@@ -42,11 +49,9 @@ def receiver(
     roster: Roster,
     wake: Callable[[AppKey], None],
     clock: Clock,
-    report: Report,
+    ear: AlertReport,
 ) -> Receiver | None:
     """The listener for posts, not yet started; None where none is configured. Raises Refusal."""
-    ear = AlertReport(report.metrics.registry, clock.now)
-    report.on_rollback = ear.turned
     if told.listen is None:
         return None
     intake = Intake(shell, knows, policies, roster.active, wake, clock, ear)

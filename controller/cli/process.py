@@ -14,8 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from controller.alerts.alertmanager import Alertmanagers
-from controller.cli.alerting import Policies, receiver
+from controller.cli.alerting import Policies, hearing, receiver
 from controller.cli.ends import Refusal
 from controller.cluster.baselines import Baselines, Copies
 from controller.cluster.cache import Cache, Kind
@@ -76,7 +75,7 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     sources = Sources(told.sources, clock)
     settings = replace(told.settings, learns=True)
     courier = Courier.of(told.notifiers, clock, report.noticed)
-    alertmanagers = Alertmanagers(told.alerts.alertmanagers, told.alerts.watchdog, clock)
+    alertmanagers, ear = hearing(told.alerts, report, clock)
     performer = Performer(shell, sources, clock, report, Endpoints(told.endpoints, clock), courier, alertmanagers)
     baselines = Baselines(connection, cache, bound=CACHE_BOUND)
     learner = Learner(Copies(cache), baselines, sources.history, settings, clock, report)
@@ -107,7 +106,7 @@ def run(process: Process, connection: Connection, clock: SystemClock) -> None:
     except OSError as error:
         raise Refusal(f"cannot listen on {told.listen[0]}:{told.listen[1]}: {error.strerror or error}") from None
     policies = Policies(cache, CACHE_BOUND)
-    posts = receiver(told.alerts, alertmanagers, connection, shell, policies, roster, loop.wake, clock, report)
+    posts = receiver(told.alerts, alertmanagers, connection, shell, policies, roster, loop.wake, clock, ear)
     server.start()
     log.info("starting", version=product_version(), api=connection.host, port=server.port, interval=told.interval)
     files = PolicyFiles(process.policies, process.home, connection, report) if process.policies is not None else None

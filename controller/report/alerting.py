@@ -1,12 +1,14 @@
-"""What came of alerts, for the log and the metrics: posts by their end, alerts by what they concern, and the hops."""
+"""What came of alerts, for the log and the metrics: posts, alerts, the hops, and which Alertmanagers are heard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from controller.clock import Clock
 from controller.inbox import Told
 from controller.release.names import AppKey
 from controller.release.record import Record
@@ -15,16 +17,21 @@ from controller.release.vocabulary import Cause
 _HOPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 POSTS = ("kept", "unkept", "malformed", "large", "cut", "stranger", "forbidden", "unjudged", "busy", "lost")
 OUTCOMES = ("matched", "unmatched", "truncated", "kept", "idle", "ignored")
+READS = ("answered", "silent", "deaf")
+QUIET = 60.0  # seconds between two lines that the same Alertmanager is not heard: one may answer every other time
 _SHOWN = 5
 
 
 class AlertReport:
-    """Safe to share between threads. `now` gives epoch seconds."""
+    """Safe to share between threads. `alertmanagers`: the names of those that are asked."""
 
-    def __init__(self, registry: CollectorRegistry, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self, registry: CollectorRegistry, clock: Clock, alertmanagers: Iterable[str] = ()) -> None:
+        self._clock = clock
         self._log = structlog.get_logger("nightferry")
         self._odd: set[str] = set()
+        self._lock = threading.Lock()
+        self._missed: set[str] = set()  # the Alertmanagers of which the log's last word is that they are not heard
+        self._quiet: dict[str, float] = {}  # until when no other line says so, by the steady clock
         self._posts = Counter(
             "nightferry_alert_posts",
             "Posts of Alertmanager, by how they ended; stranger and forbidden: nobody who may post.",
@@ -55,6 +62,16 @@ class AlertReport:
             buckets=_HOPS,
             registry=registry,
         )
+        self._reads = Counter(
+            "nightferry_alertmanager_reads",
+            "Level reads by what came of them at each Alertmanager; silent: no answer in time, deaf: one without the "
+            "watchdog.",
+            ["alertmanager", "outcome"],
+            registry=registry,
+        )
+        for name in alertmanagers:
+            for word in READS:
+                self._reads.labels(name, word)
         for word in POSTS:
             self._posts.labels(word)
         for word in OUTCOMES:
@@ -64,7 +81,21 @@ class AlertReport:
         """A request to the listener has ended."""
         self._posts.labels(outcome).inc()
         if outcome == "kept":
-            self._last.set(self._now())
+            self._last.set(self._clock.now())
+
+    def read(self, alertmanager: str, outcome: str, because: str) -> None:
+        """What came of a level read at one Alertmanager. That it is not heard is said once, and when it is again."""
+        self._reads.labels(alertmanager, outcome).inc()
+        at = self._clock.monotonic()
+        with self._lock:
+            if outcome == "answered":
+                if alertmanager in self._missed:
+                    self._missed.remove(alertmanager)
+                    self._log.info("alertmanager heard again", alertmanager=alertmanager)
+            elif alertmanager not in self._missed and at >= self._quiet.get(alertmanager, at):
+                self._missed.add(alertmanager)
+                self._quiet[alertmanager] = at + QUIET
+                self._log.warning("alertmanager not heard", alertmanager=alertmanager, because=because)
 
     def came(self, outcome: str, number: int) -> None:
         """So many alerts of a post concern somebody, nobody, or were left out."""
