@@ -34,9 +34,10 @@ WATCHED = {**LONGER, "alerts": [{"match": ABOUT}]}
 BY_HAND = {**WATCHED, "strategy": {"twin": {"advance": {"canary": "manual"}}}}
 HEARING = """\
 alerts:
-  alertmanagers: [{{name: main, url: "ALERTMANAGER", timeout: 2s}}]
+  alertmanagers: [{{name: main, url: "ALERTMANAGER", timeout: 2s}}BESIDE]
   listen: 127.0.0.1:PORT
 """
+DEAD = ', {{name: dead, url: "http://127.0.0.1:1"}}'  # the other one of a pair
 WATCHDOG = "  watchdog: {{alertname: Watchdog}}\n"
 Hops = Mapping[str, float]
 
@@ -49,8 +50,12 @@ class Alerts:
     alertmanager: Alertmanager
     port: int
 
-    def starts_controller(self, watchdog: str = "", *, tick: str = "1s") -> None:
-        hearing = HEARING.replace("ALERTMANAGER", self.alertmanager.url).replace("PORT", str(self.port))
+    def starts_controller(self, watchdog: str = "", *, tick: str = "1s", beside: str = "") -> None:
+        hearing = (
+            HEARING.replace("BESIDE", beside)
+            .replace("ALERTMANAGER", self.alertmanager.url)
+            .replace("PORT", str(self.port))
+        )
         template = CONFIGURATION.replace("tick: 1s", f"tick: {tick}") + hearing + watchdog
         controller = self.story.starts_controller(template=template)
         eventually(lambda: controller.lines("listening for alerts"), within=20, what="it listens for alerts")
@@ -192,12 +197,20 @@ def test_a0_a11_with_a_dead_webhook_the_level_read_alone_turns_it_back(story: St
         more = rules(story.scratch / "rules", alerts.alertmanager, story.site.name)
         ends.enter_context(story.bed.own_prometheus(story.site.name, more))
         story.opens(policy=WATCHED, controlled=False)
-        alerts.starts_controller()
+        alerts.starts_controller(beside=DEAD)
         release = story.asks_for("v2-leak30")
         judge_turned(story, release)
         told = hops(story, release)
         assert "rule to post" not in told
         assert alerts.inbox == []
+        # The other one of the pair was dead all the time: nothing stood still for it, and it is told.
+        reads = "nightferry_alertmanager_reads_total"
+        assert alerts.counted(f'{reads}{{alertmanager="main",outcome="answered"}}') > 0
+        assert alerts.counted(f'{reads}{{alertmanager="dead",outcome="silent"}}') > 1
+        assert alerts.counted(f'{reads}{{alertmanager="dead",outcome="answered"}}') == 0
+        assert story.controller is not None
+        told_of = [line["alertmanager"] for line in story.controller.lines("alertmanager not heard")]
+        assert told_of.count("dead") == 1
 
 
 def test_a4_a5_a12_a15_posts_that_are_none_leave_nothing_behind_and_move_nothing(story: Story, alerts: Alerts) -> None:
@@ -305,14 +318,64 @@ def test_a20_without_its_watchdog_nothing_begins_and_nothing_goes_on(story: Stor
     story.judge()
 
 
+def writes_the_example(folder: Path) -> None:
+    """The files of the manifests' example, into a folder."""
+    (example,) = [one for one in yaml.safe_load_all(MANIFEST.read_text()) if one["kind"] == "ConfigMap"]
+    for name, text in example["data"].items():
+        (folder / name).write_text(text)
+
+
+def test_a11_that_one_of_a_pair_does_not_answer_is_what_the_shipped_rule_tells(story: Story, tmp_path: Path) -> None:
+    """A read every 15 s, of Alertmanagers that answer, die in the sixth minute, stammer, or hear of no rules."""
+    writes_the_example(tmp_path)
+    series = {
+        ("good", "answered"): "0+1x80",
+        ("good", "silent"): "0x80",
+        ("dies", "answered"): "0+1x20 20x60",
+        ("dies", "silent"): "0x20 1+1x59",
+        ("stammers", "answered"): "0+1x80",
+        ("stammers", "silent"): "0+1x80",
+        ("deaf", "answered"): "0x80",
+        ("deaf", "deaf"): "0+1x80",
+        # Nobody has asked it since its last read, which it did not answer: no release is under way.
+        ("idle", "answered"): "0x80",
+        ("idle", "silent"): "7x80",
+    }
+    told = [
+        {
+            "series": f'nightferry_alertmanager_reads_total{{alertmanager="{name}", outcome="{outcome}"}}',
+            "values": values,
+        }
+        for (name, outcome), values in series.items()
+    ]
+
+    def fires(minute: int, *names: str) -> dict[str, Any]:
+        says = "Alertmanager {} gives the controller no answer: its log says why"
+        found = [
+            {
+                "exp_labels": {"alertmanager": name, "severity": "ticket"},
+                "exp_annotations": {"summary": says.format(name)},
+            }
+            for name in names
+        ]
+        return {"eval_time": f"{minute}m", "alertname": "NightferryAlertmanagerNotHeard", "exp_alerts": found}
+
+    rules_told = [fires(4, "deaf"), fires(9, "deaf"), fires(12, "deaf", "dies"), fires(18, "deaf", "dies")]
+    asked = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "30s",
+        "tests": [{"interval": "15s", "input_series": told, "alert_rule_test": rules_told}],
+    }
+    (tmp_path / "asked.yml").write_text(yaml.safe_dump(asked))
+    command = [str(story.bed.programs.promtool), "test", "rules", str(tmp_path / "asked.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_example_in_the_manifests_is_one_that_alertmanager_and_prometheus_take(
     story: Story, tmp_path: Path
 ) -> None:
-    (example,) = [
-        one for one in yaml.safe_load_all(MANIFEST.read_text()) if one["kind"] == "ConfigMap"
-    ]  # fmt: skip
-    for name, text in example["data"].items():
-        (tmp_path / name).write_text(text)
+    writes_the_example(tmp_path)
     amtool = story.bed.programs.alertmanager.with_name("amtool")
     for command in (
         [str(amtool), "check-config", str(tmp_path / "alertmanager.yml")],
