@@ -92,7 +92,7 @@ class Loop:
         self._lock = threading.Lock()
         self._rounds: dict[Key, Round] = {}
         self._beat = clock.monotonic()
-        self._offset = clock.now() - clock.monotonic()
+        self._offset = self._drift()
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             daemon=True,
@@ -146,7 +146,7 @@ class Loop:
 
     def mind_clock(self) -> None:
         """Sets all jobs anew when the wall clock was moved: the scheduler counts in wall time. Ask every second."""
-        offset = self._clock.now() - self._clock.monotonic()
+        offset = self._drift()
         if abs(offset - self._offset) < _JUMP:
             return
         self._report.clock_moved(offset - self._offset)
@@ -154,6 +154,14 @@ class Loop:
         for job in self._scheduler.get_jobs():
             self._bring_forward(job.id, 0.0)
         self._scheduler.wakeup()
+
+    def _drift(self) -> float:
+        """Wall time less the steady one; read again if the process stood still between the two."""
+        while True:
+            before = self._clock.monotonic()
+            wall = self._clock.now()
+            if self._clock.monotonic() - before < _JUMP / 2:
+                return wall - before
 
     def _heartbeat(self) -> None:
         self._beat = self._clock.monotonic()
@@ -286,7 +294,11 @@ class Loop:
                     again = soon if again is None else min(again, soon)
                 one.due = one.ended + again if again is not None else 0.0
                 one.running.release()
-        if again is not None and not self._performer.stopping():
+        with self._lock:
+            gone = app not in self._rounds
+        if gone:
+            self._report.gone(app)  # it went while it was ticked, and the tick has told of it since
+        elif again is not None and not self._performer.stopping():
             self._run_when_due(str(app), one)
 
     def _tick(self, app: Key, one: Round, began: float) -> float | None:
@@ -330,23 +342,22 @@ class Loop:
 
     def _skipped(self, job: str) -> None:
         """A run was due before the scheduler had taken note that the last one was over: what it was for still waits."""
-        _, one = self._round_of(job)
-        if one is None:
-            return
         with self._lock:
-            if not one.due:
-                return  # an interval that went by during a long tick
-            one.due = self._clock.monotonic() + MIN_GAP
+            one = self._rounds.get(_key_of(job))
+            if one is None or not one.due:
+                return  # gone, or an interval that went by during a long tick
+            one.due = max(self._clock.monotonic() + MIN_GAP, one.rest_until)
         self._run_when_due(job, one)
 
     def _job_ran(self, event: Any) -> None:
-        key, one = self._round_of(event.job_id)
-        if one is not None:
-            self._report.late(key, one.began - event.scheduled_run_time.timestamp())
-
-    def _round_of(self, job: str) -> tuple[Key, Round | None]:
-        """The app or train of a job, and its round; none of the jobs that belong to no app."""
-        namespace, slash, name = job.partition("/")
-        key: Key = TrainKey(namespace, name[6:]) if name.startswith("train/") else AppKey(namespace, name)
+        key = _key_of(event.job_id)
         with self._lock:
-            return key, self._rounds.get(key) if slash else None
+            # Under the lock: what is told of an app must not come after the word that it is gone.
+            if (one := self._rounds.get(key)) is not None:
+                self._report.late(key, one.began - event.scheduled_run_time.timestamp())
+
+
+def _key_of(job: str) -> Key:
+    """The app or train of a job. The jobs that belong to none have no slash in their names, and no round."""
+    namespace, _, name = job.partition("/")
+    return TrainKey(namespace, name[6:]) if name.startswith("train/") else AppKey(namespace, name)

@@ -101,6 +101,10 @@ class Times:
     def count(self, app: AppKey) -> int:
         return len(self.of(app))
 
+    def rests(self, app: AppKey, seconds: float) -> bool:
+        """Whether its last tick began longer ago than this."""
+        return time.monotonic() - self.of(app)[-1] > seconds
+
 
 def quiet(app: AppKey) -> Ticking:
     """A tick that looks at the policy and finds nothing to do."""

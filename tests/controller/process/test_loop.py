@@ -13,7 +13,8 @@ from controller.attempt import TickResult
 from controller.cluster.cache import Kind
 from controller.loop import SystemClock
 from controller.release.names import AppKey
-from controller.release.record import Record
+from controller.release.record import Held, Record
+from controller.release.vocabulary import HoldReason, Phase
 from controller.report import Report
 from controller.requests import Answer, Request
 from controller.requests.failure import Failure, FailureKind
@@ -58,7 +59,7 @@ def test_an_exception_in_one_app_leaves_the_ticks_of_the_others_alone() -> None:
     with running(under_way("checkout", "search"), ticks, interval=0.1, report=report):
         eventually(lambda: times.count(SEARCH) >= 12 and times.count(CHECKOUT) >= SAME + 3)
     broken = times.of(CHECKOUT)
-    assert metric(report, "nightferry_tick_exceptions_total") == len(broken)
+    eventually(lambda: metric(report, "nightferry_tick_exceptions_total") == times.count(CHECKOUT))
     # After three identical ones it rests longer each time: 0.2 s, 0.4 s, 0.8 s instead of 0.1 s.
     for number, (one, following) in enumerate(pairwise(broken), 1):
         if number >= SAME:
@@ -173,12 +174,11 @@ def test_an_app_whose_release_vanished_is_looked_at_once_more() -> None:
     times, copies = Times(), under_way("checkout")
     with running(copies, lambda app: _noted(times, app), interval=0.3) as loop:
         eventually(lambda: times.count(CHECKOUT) >= 2)
-        before = times.count(CHECKOUT)
         copies.releases.clear()
+        without = time.monotonic()
         loop.enrol()
-        eventually(lambda: times.count(CHECKOUT) > before)
-        threading.Event().wait(0.8)
-        assert times.count(CHECKOUT) <= before + 2, "one that was due already, and the look"
+        eventually(lambda: times.of(CHECKOUT)[-1] > without)
+        eventually(lambda: times.rests(CHECKOUT, 1.2))  # four times its rhythm under a release
 
 
 def test_a_release_that_nobody_announced_is_found_in_the_next_round() -> None:
@@ -216,14 +216,35 @@ def test_an_app_that_is_gone_is_ticked_no_more() -> None:
     report = Report()
     with running(copies, lambda app: _noted(times, app), interval=0.1, report=report) as loop:
         eventually(lambda: times.count(CHECKOUT) >= 2)
-        eventually(lambda: metric(report, "nightferry_tick_lag_seconds", namespace="shop", app="checkout") >= 0.0)
+        eventually(lambda: b'app="checkout"' in report.metrics.text())
         del copies.policies[0], copies.releases[0]
         loop.enrol()
-        threading.Event().wait(0.15)
-        before = times.count(CHECKOUT)
-        eventually(lambda: times.count(SEARCH) >= before + 4)
-        assert times.count(CHECKOUT) <= before + 1
+        before, others = times.count(CHECKOUT), times.count(SEARCH)
+        eventually(lambda: times.count(SEARCH) >= others + 4)
+        assert times.count(CHECKOUT) <= before + 1, "one was under way"
     assert b'app="checkout"' not in report.metrics.text()
+
+
+# The policy is deleted while its app is ticked, and the tick tells of a hold: no metric may speak of it for ever.
+def test_what_a_tick_tells_of_an_app_that_went_meanwhile_is_forgotten() -> None:
+    entered, go, report = threading.Event(), threading.Event(), Report()
+    held = Record(phase=Phase.CANARY, held=Held(HoldReason.BLIND, 0.0, None, "rollBack", "no data"))
+    copies = under_way("checkout")
+
+    def ticks(app: AppKey) -> Ticking:
+        yield ReadPolicy(app.namespace, app.policy)
+        entered.set()
+        go.wait(60.0)
+        return TickResult(app, record=held)
+
+    with running(copies, ticks, report=report) as loop:
+        assert entered.wait(60.0)
+        copies.policies.clear()
+        copies.releases.clear()
+        loop.enrol()
+        go.set()
+        eventually(lambda: metric(report, "nightferry_ticks_total", outcome="quiet") == 1)
+        eventually(lambda: b'app="checkout"' not in report.metrics.text())
 
 
 def _noted(times: Times, app: AppKey) -> Ticking:
@@ -349,7 +370,7 @@ def test_a_change_is_not_lost_while_a_tick_comes_to_its_end(monkeypatch: pytest.
         loop.wake(CHECKOUT)
         eventually(lambda: metric(report, "nightferry_job_faults_total", fault="overrun") >= 1)
         go.set()
-        eventually(lambda: times.count(CHECKOUT) == 2)
+        eventually(lambda: times.count(CHECKOUT) >= 2)
 
 
 # A notifier is dead, and its notices are asked about once a minute: what watches goes on in its own rhythm.
@@ -383,25 +404,31 @@ def test_after_a_stop_no_write_begins() -> None:
         return TickResult(app)
 
     with running(under_way("checkout"), ticks, shell=shell) as loop:
-        in_write.wait(60.0)
-        threading.Timer(0.1, go.set).start()
-        assert loop.stop(60.0) is True, "the call under way was waited for"
+        assert in_write.wait(60.0)
+
+        def answers_once_it_stops() -> None:
+            eventually(loop._performer.stopping)
+            go.set()
+
+        threading.Thread(target=answers_once_it_stops).start()
+        assert loop.stop(60.0) is True
+        assert go.is_set(), "the call under way was waited for"
     assert shell.performed == [first]
 
 
 def test_a_stop_does_not_wait_for_a_silent_server() -> None:
-    silent = threading.Event()
+    silent, answered = threading.Event(), threading.Event()
 
     def answers(request: Request) -> Answer:
         silent.wait(60.0)
+        answered.set()
         return None
 
     shell = Shell(answers)
     with running(under_way("checkout"), quiet, shell=shell) as loop:
         eventually(lambda: shell.performed)
-        began = time.monotonic()
         assert loop.stop(0.3) is False
-        assert time.monotonic() - began < 10.0
+        assert not answered.is_set()
         silent.set()
 
 
@@ -423,7 +450,7 @@ def test_events_neither_fail_nor_delay_a_tick() -> None:
         return TickResult(app, record=Record(), wrote=1)
 
     with running(under_way("checkout"), ticks, interval=0.1, shell=shell):
-        eventually(lambda: times.count(CHECKOUT) >= 5)
+        eventually(lambda: times.count(CHECKOUT) >= 5 and shell.performed)
         assert len(shell.performed) == 1, "the first one still hangs"
         never.set()
         eventually(lambda: len(shell.performed) >= 5)
@@ -440,7 +467,7 @@ def test_each_tick_begins_anew_and_a_gates_question_goes_to_the_store() -> None:
     shell, times = Shell(), Times()
     with running(under_way("checkout"), lambda app: _noted(times, app), interval=0.1, shell=shell):
         eventually(lambda: times.count(CHECKOUT) >= 3)
-    assert shell.begun == times.count(CHECKOUT)
+    eventually(lambda: shell.begun == times.count(CHECKOUT))
 
 
 class MovableClock(SystemClock):

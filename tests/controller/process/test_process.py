@@ -118,6 +118,7 @@ def test_it_says_that_it_is_ready_and_ends_when_asked(api: ApiServer, starts: St
     assert process.page("/readyz") == (200, "ready\n")
     assert "nightferry_build_info" in process.page("/metrics")[1]
     assert process.page("/")[0] == 404
+    eventually(lambda: "\nnightferry_ticks_total{" in process.page("/metrics")[1])
     code, seconds = process.ends()
     assert code == 0
     assert seconds < 5.0
@@ -163,9 +164,14 @@ def test_a_folder_of_policies_is_applied_before_it_is_ready_and_read_again(
     process = starts("--policies", str(folder), "--interval", "300ms")
     process.event("ready")
     assert ("releasepolicies", "shop", "checkout") in api.objects
-    (folder / "search.yaml").write_text(json.dumps({**policy, "metadata": {"name": "search", "namespace": "find"}}))
+    # Written beside it and then moved: what is read is the whole of it.
+    written = tmp_path / "search.yaml"
+    written.write_text(json.dumps({**policy, "metadata": {"name": "search", "namespace": "find"}}))
+    written.rename(folder / "search.yaml")
     eventually(lambda: ("releasepolicies", "find", "search") in api.objects)
-    (folder / "bad.yaml").write_text("kind: ReleasePolicy\n")
+    written = tmp_path / "bad.yaml"
+    written.write_text("kind: ReleasePolicy\n")
+    written.rename(folder / "bad.yaml")
     assert "bad.yaml:1:1: error" in process.event("policy file refused")["because"]
 
 

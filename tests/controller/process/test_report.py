@@ -141,7 +141,7 @@ def test_the_pages_are_served_and_nothing_else() -> None:
     server.start()
     try:
         found = {
-            path: urllib3.request("GET", f"http://127.0.0.1:{server.port}{path}", retries=False, timeout=5.0)
+            path: urllib3.request("GET", f"http://127.0.0.1:{server.port}{path}", retries=False, timeout=60.0)
             for path in ("/healthz?verbose", "/readyz", "/etc/passwd", "/")
         }
     finally:
