@@ -60,6 +60,10 @@ cluster-test: $(VENV)/.dev ## the stories on a real control plane and a real Pro
 	$(BIN)/python -m tests.setup.control_plane
 	$(BIN)/pytest $(REAL) $(ARGS)
 
+shaken-test: $(VENV)/.dev ## the same while requests come late and servers stand still: finds what passes by luck
+	$(BIN)/python -m tests.setup.control_plane
+	NIGHTFERRY_SHAKEN=$${NIGHTFERRY_SHAKEN:-1} $(BIN)/pytest $(REAL) $(ARGS)
+
 bench: $(VENV)/.dev ## print the figures of docs/performance.md
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -75,4 +79,4 @@ manifests: $(VENV)/.dev ## write the CRDs, the JSON Schema and the reference pag
 clean: ## remove what was built
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo check format test unit-test test-exhaustive cluster-test bench bench-decisions nights manifests clean
+.PHONY: help demo check format test unit-test test-exhaustive cluster-test shaken-test bench bench-decisions nights manifests clean

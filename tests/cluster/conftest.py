@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.bed.bed import Bed
+from tests.cluster.bed.shaking import shake_requests, strength
 from tests.cluster.bed.shared import joined, of_the_run
 from tests.cluster.bed.site import Site
 from tests.setup.needed import needed_programs
@@ -62,6 +63,7 @@ def _patience(item: pytest.Item) -> float:
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """The running bed. Without its programs the test is left out, or fails when the cluster tests are required."""
     programs = needed_programs()
+    shake_requests(strength())
     with joined(of_the_run(tmp_path_factory.getbasetemp()) / "bed") as facts:
         bed = Bed(facts, programs, tmp_path_factory.mktemp("scratch"))
         yield bed

@@ -20,6 +20,7 @@ from tests.cluster.bed.control_plane import start_control_plane
 from tests.cluster.bed.identities import KUBELET
 from tests.cluster.bed.kubelet import Kubelet
 from tests.cluster.bed.prometheus import Prometheus
+from tests.cluster.bed.shaking import halted_at_times, shake_requests, strength
 from tests.setup.find import MissingPrograms, find_programs
 
 IN_USE = "in-use"
@@ -36,6 +37,7 @@ def serve(folder: Path) -> None:
     targets.mkdir(parents=True, exist_ok=True)
     prometheus = Prometheus(programs.prometheus, folder / "prometheus", targets=targets)
     plane = start_control_plane(folder / "control-plane", programs)
+    shake_requests(strength())
     try:
         prometheus.start()
         kubelet = Kubelet(Api(plane.url, ca=str(plane.ca), token=KUBELET.token), targets=targets, logs=folder / "pods")
@@ -50,7 +52,8 @@ def serve(folder: Path) -> None:
         fresh = folder / f"{READY_FILE}.fresh"
         fresh.write_text(json.dumps(facts))
         os.replace(fresh, folder / READY_FILE)
-        kubelet.run(_Unused(folder / IN_USE))
+        with halted_at_times(plane.children, strength()):
+            kubelet.run(_Unused(folder / IN_USE))
     finally:
         (folder / READY_FILE).unlink(missing_ok=True)
         prometheus.stop()

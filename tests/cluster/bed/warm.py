@@ -26,6 +26,7 @@ from typing import Any
 
 from kubernetes.config import kube_config
 
+from tests.cluster.bed.shaking import shake_requests, strength
 from tests.cluster.bed.shared import ROOT
 
 PR_SET_PDEATHSIG = 1
@@ -38,13 +39,15 @@ class WarmChild:
     def __init__(self, warm: Warm, pid: int) -> None:
         self._warm = warm
         self._code: int | None = None
+        self._lock = threading.Lock()  # of two who ask at once only one is told how it ended
         self.pid = pid
 
     def poll(self) -> int | None:
         """Its exit code (negative for a signal), or None while it runs."""
-        if self._code is None:
-            self._code = self._warm.ask({"poll": self.pid})["code"]
-        return self._code
+        with self._lock:
+            if self._code is None:
+                self._code = self._warm.ask({"poll": self.pid})["code"]
+            return self._code
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code. Raises subprocess.TimeoutExpired."""
@@ -160,7 +163,9 @@ def main() -> None:
     import controller.loop  # noqa: F401
     from controller.__main__ import main as nightferry
 
+    shaken = strength()
     if (args := _serve()) is not None:
+        shake_requests(shaken)  # after the fork: each process draws for itself
         sys.argv = ["nightferry", *args]
         nightferry()
 
