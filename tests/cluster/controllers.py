@@ -59,7 +59,7 @@ class Controller:
             *more,
         ]
         self._child: subprocess.Popen[bytes] | WarmChild | None = None
-        self._starts = 0
+        self._said_before = 0
 
     @property
     def running(self) -> bool:
@@ -76,13 +76,14 @@ class Controller:
         """Starts the process, and waits until it says that it is ready."""
         if self.running:
             raise RuntimeError("the controller runs already")
+        # One that was killed before it was ready has not said so.
+        self._said_before = len(self.lines("ready"))
         if self._warm is not None:
             self._child = self._warm.start(self._arguments, env=os.environ, stdout=self.log_file, stderr=self.log_file)
         else:
             # The package is found from the root of the project, wherever the tests were called from.
             command = ["env", "-C", str(ROOT), sys.executable, "-m", "controller", *self._arguments]
             self._child = start_child(command, log=self.log_file)
-        self._starts += 1
         if wait:
             eventually(self._is_ready, within=READY_WITHIN, what=f"the controller is ready ({self.log_file})")
 
@@ -137,7 +138,7 @@ class Controller:
     def _is_ready(self) -> bool:
         if not self.running:
             raise AssertionError(f"the controller ended before it was ready:\n{self.tail(20)}")
-        return len(self.lines("ready")) == self._starts
+        return len(self.lines("ready")) > self._said_before
 
 
 def _decoded(line: str) -> Line:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +95,11 @@ class TestPods:
         assert site.ready_pods() == [name]
 
     def test_a_slow_start_is_not_ready_before_its_time(self, site: Site) -> None:
-        site.deploy(image="registry.test/checkout:v2-slowstart8", replicas=1, wait=False)
-        with site.history() as history:
-            site.await_ready("checkout", 1)
-        running = next(e for e in history.events("Pod") if e.object["status"].get("phase") == "Running")
-        assert not any(one["ready"] for one in running.object["status"]["containerStatuses"])
+        site.deploy(image="registry.test/checkout:v2-slowstart8", replicas=1)
+        status = site.pods()[0]["status"]
+        (ready,) = [one["lastTransitionTime"] for one in status["conditions"] if one["type"] == "Ready"]
+        (started,) = [one["state"]["running"]["startedAt"] for one in status["containerStatuses"]]
+        assert datetime.fromisoformat(ready) - datetime.fromisoformat(started) >= timedelta(seconds=8)
 
     def test_a_pod_without_a_fitting_node_waits_and_a_drained_one_moves(self, site: Site) -> None:
         nodes, selector = site.create_nodes(2)
@@ -139,6 +141,7 @@ class TestLoadAndMetrics:
     def test_scaling_up_and_down_loses_no_request(self, site: Site) -> None:
         site.deploy(replicas=4)
         with site.history() as history, site.load(rate=200) as load:
+            eventually(lambda: load.totals().answered > 200, within=10, what="the load flows")
             site.scale("checkout", 6)
             site.await_ready("checkout", 6)
             site.scale("checkout", 4)
@@ -146,13 +149,13 @@ class TestLoadAndMetrics:
             eventually(lambda: len(site.pods()) == 4, within=15, what="the two pods are gone")
         totals = load.totals()
         assert totals.lost == 0, totals.losses
-        assert totals.answered > 200
         assert history.replicas_of("checkout") == [4, 6, 4]
         assert len(history.deleted_pods("checkout")) == 2
         assert len(history.created_pods("checkout")) == 2
 
     def test_a_request_to_a_killed_pod_is_counted_as_lost(self, site: Site) -> None:
-        site.deploy(replicas=2, image="registry.test/checkout:v1-crash3")
+        # Both crash again and again, each in its own time; nobody waits for a moment at which both are ready.
+        site.deploy(replicas=2, image="registry.test/checkout:v1-crash3", wait=False)
         with site.load(rate=200) as load:
             eventually(lambda: load.totals().lost > 0, within=15, what="the generator sees the loss")
         assert load.totals().losses
@@ -163,9 +166,11 @@ class TestLoadAndMetrics:
         await_scraped(bed, site, 3)
         with site.load(rate=600, burst=5) as load:
             eventually(lambda: min([*load.totals().by_pod.values(), 0, 0][:3]) >= 500, within=15, what="enough load")
-        total = f'sum by (pod) (http_requests_total{{namespace="{site.name}"}})'
-        failed = f'sum by (pod) (http_requests_total{{namespace="{site.name}", code="500"}})'
-        buckets = f'sum by (pod, le) (http_request_duration_seconds_bucket{{namespace="{site.name}"}})'
+        # Each series as it was scraped last: a scrape that comes too late on a busy machine ends it for a second.
+        total = f'sum by (pod) (last_over_time(http_requests_total{{namespace="{site.name}"}}[5m]))'
+        failed = f'sum by (pod) (last_over_time(http_requests_total{{namespace="{site.name}", code="500"}}[5m]))'
+        buckets = f'http_request_duration_seconds_bucket{{namespace="{site.name}"}}'
+        buckets = f"sum by (pod, le) (last_over_time({buckets}[5m]))"
         eventually(
             lambda: sum(int(row["value"][1]) for row in bed.query(total)) == load.totals().answered,
             within=10,
@@ -174,8 +179,8 @@ class TestLoadAndMetrics:
         ratio = {row["metric"]["pod"]: float(row["value"][1]) for row in bed.query(f"{failed} / {total}")}
         bad = [pod for pod, share in ratio.items() if share > 0.1]
         assert len(bad) == 1
-        # What a pod draws hangs on its name, which is another one in every run: five standard deviations.
-        spread = 5 * math.sqrt(0.2 * 0.8 / load.totals().by_pod[bad[0]])
+        # What a pod draws hangs on its name, which is another one in every run: six standard deviations.
+        spread = 6 * math.sqrt(0.2 * 0.8 / load.totals().by_pod[bad[0]])
         assert ratio[bad[0]] == pytest.approx(0.20, abs=spread)
         medians = bed.query(f"histogram_quantile(0.5, {buckets})")
         slow = {row["metric"]["pod"]: float(row["value"][1]) for row in medians}
@@ -193,13 +198,14 @@ class TestLoadAndMetrics:
         site.deploy(replicas=2)
         with bed.own_prometheus(site.name) as prometheus:
             await_own(prometheus, 2)
+            scraped = float(query(prometheus.url, "max(timestamp(up))")[0]["value"][1])
             prometheus.stop()
             with pytest.raises(Exception, match="refused"):
                 query(prometheus.url, "up")
             prometheus.start()
             await_own(prometheus, 2)
             # What was scraped before the stop is still there.
-            (row, *_) = query(prometheus.url, "count_over_time(up[1m])")
+            (row, *_) = query(prometheus.url, "last_over_time(up[1m])", at=scraped)
             assert row["metric"]["namespace"] == site.name
 
 
@@ -226,7 +232,12 @@ class TestHistory:
 
     def test_removing_pods_that_are_not_ready_is_no_dip(self, site: Site) -> None:
         site.deploy(replicas=3, image="registry.test/checkout:v2-neverready-from3", wait=False)
-        eventually(lambda: len(site.ready_pods()) == 2, within=15, what="two of three pods are ready")
+
+        def is_counted() -> bool:
+            # By the controller too: it takes the pod that it knows to be not ready.
+            return bool(site.deployment("checkout").get("status", {}).get("readyReplicas") == 2)
+
+        eventually(is_counted, within=15, what="two of three pods are ready")
         with site.history() as history:
             site.scale("checkout", 2)
             eventually(lambda: len(site.pods()) == 2, within=15, what="the third is gone")
@@ -339,10 +350,13 @@ class TestIdentities:
         eventually(lambda: may_list(stranger, site), within=10, what="the rule holds")
         with pytest.raises(ApiError, match="403"):
             stranger.create(site.path("configmaps"), {"metadata": {"name": "forbidden"}})
-        asked = bed.requests(STRANGER, namespace=site.name)
-        assert [(one.verb, one.resource, one.status) for one in asked if one.is_write] == [
-            ("create", "configmaps", 403)
-        ]
+
+        def written() -> list[tuple[str, str, int]]:
+            asked = bed.requests(STRANGER, namespace=site.name)
+            return [(one.verb, one.resource, one.status) for one in asked if one.is_write]
+
+        # The log has a request a moment after its answer.
+        assert eventually(written, within=10, what="the write is logged") == [("create", "configmaps", 403)]
         assert bed.requests(CONTROLLER, namespace=site.name) == []
 
     def test_custom_objects_are_served_and_replaced(self, bed: Bed, site: Site, widgets: None, tmp_path: Path) -> None:
@@ -395,7 +409,9 @@ class TestBedProcess:
 def children_of(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+        # A thread may end while they are counted.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 

@@ -45,12 +45,12 @@ def read_requests(log: Path, *, user: str, namespace: str | None = None, since: 
     marks = [f'"username":"{user}"', *([f'"namespace":"{namespace}"'] if namespace is not None else [])]
     with log.open("rb") as file:
         file.seek(since)
-        text = file.read().decode(errors="replace")
-    for line in text.splitlines():
+        # The server may be in the middle of a line; its newline comes last.
+        whole = file.read().rpartition(b"\n")[0]
+    for line in whole.decode(errors="replace").split("\n"):
         if not all(mark in line for mark in marks):
             continue
-        # The server may be in the middle of a line; its newline comes last.
-        entry = json.loads(line) if line.endswith("}") else {}
+        entry = json.loads(line)
         target = entry.get("objectRef", {})
         if entry.get("user", {}).get("username") == user and namespace in {None, target.get("namespace")}:
             found.append(_request(entry, target))

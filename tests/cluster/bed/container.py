@@ -146,12 +146,13 @@ class Container:
         status = answer.split(b" ", 2)[1:2]
         return bool(status) and b"200" <= status[0] < b"400"
 
-    def note_answer(self, good: bool, now: float) -> bool:
-        """Takes an answer in; returns whether the container became ready or unready."""
+    def note_answer(self, good: bool, now: float, *, of: subprocess.Popen[bytes] | None) -> bool:
+        """Takes in what the process `of` has answered; returns whether the container became ready or unready."""
+        # An answer may arrive when the process that gave it has ended and the next one does not listen yet.
+        if self.child is None or self.child is not of:
+            return False
         self.asking = False
         probe = self.probe
-        if self.child is None:
-            return False
         period = probe.period if probe else 3600.0
         self.next_ask = now + (period if self.ready else min(EAGER_PERIOD, period))
         if good == self.ready:
@@ -212,8 +213,10 @@ class Container:
             "VERSION": self.version,
             "PATH": os.environ.get("PATH", ""),
         }
-        self.child = start_child([sys.executable, "-I", "-S", SERVER], log=self.log, env=env)
+        # Taken first: what the process counts from its own beginning is never longer than what its status says.
         self.started = time.time()
+        self.child = start_child([sys.executable, "-I", "-S", SERVER], log=self.log, env=env)
+        self.asking = False
         probe = self.probe
         self.next_ask = now + (probe.delay if probe else 0.0)
         self.streak = 0

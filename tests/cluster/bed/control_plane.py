@@ -107,6 +107,8 @@ def _start_apiserver(folder: Path, programs: Programs, etcd: str) -> tuple[subpr
         f"--audit-policy-file={folder / 'audit-policy.json'}",
         f"--audit-log-path={audit_log}",
         "--audit-log-mode=blocking",
+        # A run writes about a hundred megabytes, and that is where the server begins a new file unless told otherwise.
+        "--audit-log-maxsize=100000",
         "--v=0",
     ]
     child = start_child(command, log=folder / "apiserver.log")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import urllib3
@@ -27,7 +28,7 @@ from tests.cluster.bed.moments import (
 )
 from tests.cluster.bed.writers import writer
 
-CATCH_UP_WITHIN = 30.0
+CATCH_UP_WITHIN = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,21 @@ class History:
                 watch.close()
 
     def catch_up(self) -> None:
-        """Returns once the recorded objects agree with a fresh list. Raises RuntimeError when they never do."""
+        """Returns once everything that a fresh list shows is recorded. Raises RuntimeError when it never is.
+
+        Objects may go on changing meanwhile: the list is asked for once, and what is recorded may be newer.
+        """
+        listed: dict[str, tuple[int, dict[str, int]]] = {}
+        for kind, path in self._paths.items():
+            found = self._api.read(path)
+            revisions = {one["metadata"]["uid"]: int(one["metadata"]["resourceVersion"]) for one in found["items"]}
+            listed[kind] = int(found["metadata"]["resourceVersion"]), revisions
         deadline = time.monotonic() + CATCH_UP_WITHIN
         while not self._stop.is_set():
-            self._raise_fault()
-            listed = {
-                (kind, item["metadata"]["uid"]): int(item["metadata"]["resourceVersion"])
-                for kind, path in self._paths.items()
-                for item in self._api.read(path)["items"]
-            }
-            if self._present() == listed:
+            late = time.monotonic() > deadline
+            if not self._is_behind(listed):
                 return
-            if time.monotonic() > deadline:
+            if late:
                 raise RuntimeError("the watch history did not catch up with the API server")
             time.sleep(0.05)
 
@@ -233,12 +237,16 @@ class History:
         # What was there at the start comes first, whatever its number.
         return sorted(seen, key=lambda one: (one.seconds > 0, one.event.revision))
 
-    def _present(self) -> dict[tuple[str, str], int]:
-        present: dict[tuple[str, str], int] = {}
+    def _is_behind(self, listed: Mapping[str, tuple[int, Mapping[str, int]]]) -> bool:
+        """Whether a write is not recorded that came before a list: by kind its revision, and the objects' by uid."""
+        last: dict[str, dict[str, WatchEvent]] = {kind: {} for kind in listed}
         for one in self._ordered():
-            key = (one.event.object["kind"], one.event.object["metadata"]["uid"])
-            if one.event.kind == "DELETED":
-                present.pop(key, None)
-            else:
-                present[key] = one.event.revision
-        return present
+            last[one.event.object["kind"]][one.event.object["metadata"]["uid"]] = one.event
+        for kind, (revision, revisions) in listed.items():
+            known = last[kind]
+            if any(uid not in known or known[uid].revision < least for uid, least in revisions.items()):
+                return True
+            there = (event for uid, event in known.items() if event.kind != "DELETED" and uid not in revisions)
+            if any(event.revision <= revision for event in there):
+                return True
+        return False

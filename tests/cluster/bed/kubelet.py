@@ -12,6 +12,7 @@ import json
 import math
 import os
 import queue
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -159,7 +160,7 @@ class Kubelet:
         for container in pod.containers:
             if container.is_due(now):
                 container.asking = True
-                self._workers.submit(self._ask, pod, container)
+                self._workers.submit(self._ask, pod, container, container.child)
         if pod.dirty and not pod.writing and now >= pod.retry_at:
             pod.dirty, pod.writing = False, True
             self._workers.submit(self._write_status, pod, pod.status())
@@ -209,11 +210,11 @@ class Kubelet:
         if not any(one.get("message") == sentence for one in known):
             self._api.patch(f"{path}/status", {"status": {"conditions": [condition]}})
 
-    def _ask(self, pod: Pod, container: Container) -> None:
+    def _ask(self, pod: Pod, container: Container, child: subprocess.Popen[bytes] | None) -> None:
         good = container.ask()
 
         def take_in() -> None:
-            if container.note_answer(good, time.monotonic()):
+            if container.note_answer(good, time.monotonic(), of=child):
                 pod.dirty = True
 
         self._inbox.put(take_in)

@@ -30,6 +30,10 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
 MEDIAN_SECONDS = 0.040
 SIGMA = 0.5
 OOM_EXIT = 137
+# Who ends goes on serving while somebody still asks: at least until nobody has for so long, counted in looks. A machine
+# that stands still for seconds, callers and all, is one look that found nobody, and takes nothing from them.
+QUIET_SECONDS = 1.5
+LOOK_SECONDS = 0.1
 
 
 class Counters:
@@ -95,6 +99,7 @@ class Server:
         self.born = time.time()
         self.start = time.monotonic()
         self.ends_at = math.inf
+        self.quiet = 0.0
         extra = [word for word in env.get("BEHAVIOUR", "").split(",") if word]
         self.behave(behaviour.words_of_image(self.image) + extra)
         self.listener = socket.socket()
@@ -129,11 +134,17 @@ class Server:
                 return int(self.behaviour["exit"])
             if oom and age >= oom:
                 return OOM_EXIT
-            if time.monotonic() >= self.ends_at and not self.waiting:
+            is_quiet = self.quiet >= min(self.behaviour["drain"], QUIET_SECONDS) and not self.waiting
+            if is_quiet and time.monotonic() >= self.ends_at:
                 return 0
-            next_end = min(crash or math.inf, oom or math.inf, self.ends_at - self.start)
+            next_end = min(crash or math.inf, oom or math.inf)
             timeout = -1 if next_end == math.inf else max(next_end - age, 0.01)
-            for number, _ in self.poll.poll(timeout):
+            if self.ends_at < math.inf:
+                timeout = min(timeout, LOOK_SECONDS) if timeout >= 0 else LOOK_SECONDS
+            events = self.poll.poll(timeout)
+            if not events:
+                self.quiet += timeout
+            for number, _ in events:
                 if number == self.listener.fileno():
                     self.accept()
                 elif number == self.wake:
@@ -143,8 +154,9 @@ class Server:
 
     def terminate(self) -> None:
         """SIGTERM: goes on serving for the drain time, as a pod with a preStop pause does, and then ends."""
-        if not self.behaviour["stubborn"]:
-            self.ends_at = min(self.ends_at, time.monotonic() + self.behaviour["drain"])
+        if not self.behaviour["stubborn"] and self.ends_at == math.inf:
+            self.ends_at = time.monotonic() + self.behaviour["drain"]
+            self.quiet = 0.0
 
     def accept(self) -> None:
         while True:
@@ -177,7 +189,7 @@ class Server:
             if not mark or len(rest) < length:
                 self.waiting[number] = data
                 break
-            last = b"\r\nconnection: close" in head.lower() or time.monotonic() > self.ends_at
+            last = b"\r\nconnection: close" in head.lower()
             answers.append(self.answer(head, rest[:length], last))
             data = rest[length:]
         try:
@@ -200,6 +212,7 @@ class Server:
         if path == b"/-/behaviour":
             self.behave([word for word in body.decode().split(",") if word])
             return _reply(b"200", b"", last)
+        self.quiet = 0.0
         code, seconds = self.draw()
         self.counters.add(code, seconds)
         return _reply(code, f"{self.pod} {self.image}\n".encode(), last)

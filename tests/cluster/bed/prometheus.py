@@ -87,9 +87,12 @@ class Prometheus:
         return self._child is not None and self._child.poll() is None
 
 
-def query(url: str, expression: str) -> list[dict[str, Any]]:
-    """The result of an instant query at a Prometheus URL. Raises RuntimeError for an answer that is no success."""
-    form = urlencode({"query": expression})
+def query(url: str, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
+    """The result of an instant query at a Prometheus URL, of now or of an instant in epoch seconds.
+
+    Raises RuntimeError for an answer that is no success.
+    """
+    form = urlencode({"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = urllib3.request("POST", f"{url}/api/v1/query", body=form, headers=headers, timeout=60.0)
     decoded = answer.json()

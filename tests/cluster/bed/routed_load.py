@@ -3,12 +3,16 @@
 It watches the router's objects, the Endpoints and the pods of a namespace and chooses by the rules of
 `controller.simulation.routing`, as the router itself would: by weight, by the headers of the request, and with nothing
 behind a destination the request is lost.
+
+One watch may be told seconds after another what was written before. So a watch of a router's object is only a bell: the
+objects are read anew then, all of them as they stood at one moment.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Mapping
 
 import urllib3
 
@@ -24,6 +28,7 @@ ROUTES = {
     "DestinationRule": "/apis/networking.istio.io/v1/namespaces/{}/destinationrules",
 }
 _WITH = {"Ingress": (), "HTTPRoute": (), "VirtualService": ("DestinationRule",)}
+Labels = Mapping[str, Mapping[str, str]]
 
 
 class RoutedLoad(Load):
@@ -35,11 +40,13 @@ class RoutedLoad(Load):
         super().__init__(api, namespace, entrance.name, rate=rate, burst=burst, seed=seed)
         self._entrance = entrance
         self._asked = asked
+        # Senders look at maps that nobody changes: a new one takes the place of the old.
         self._objects: dict[Ref, Object] = {}
         self._behind: dict[str, Object] = {}
         self._labels: dict[str, dict[str, str]] = {}
-        self._paths = {kind: ROUTES[kind].format(namespace) for kind in (entrance.kind, *_WITH[entrance.kind])}
-        self._paths |= {
+        self._reading, self._changing = threading.Lock(), threading.Lock()
+        self._routes = {kind: ROUTES[kind].format(namespace) for kind in (entrance.kind, *_WITH[entrance.kind])}
+        self._paths = self._routes | {
             "Endpoints": f"/api/v1/namespaces/{namespace}/endpoints",
             "Pod": f"/api/v1/namespaces/{namespace}/pods",
         }
@@ -66,39 +73,62 @@ class RoutedLoad(Load):
         while not self._stop.is_set():
             try:
                 listed = self._api.read(path)
-                self._replace(kind, listed["items"])
+                self._take_in(kind, listed["items"])
                 watch = self._api.watch(path, revision=listed["metadata"]["resourceVersion"])
                 self._watches.append(watch)
                 for event in watch:
                     if event.kind != "BOOKMARK":
-                        self._note(kind, event.object, gone=event.kind == "DELETED")
+                        self._take_in(kind, [event.object], gone=event.kind == "DELETED")
             except (ApiError, urllib3.exceptions.HTTPError, OSError):
                 self._stop.wait(RECONNECT_SECONDS)
 
-    def _replace(self, kind: str, items: list[Object]) -> None:
-        for item in items:
-            self._note(kind, item, gone=False)
-
-    def _note(self, kind: str, obj: Object, *, gone: bool) -> None:
-        """A new map each time: senders look at one that nobody changes."""
-        name = str(obj["metadata"]["name"])
-        if kind == "Endpoints":
-            self._behind = {**self._behind, name: {} if gone else obj}
-        elif kind == "Pod":
-            self._labels = {**self._labels, name: dict(obj["metadata"].get("labels") or {})}
+    def _take_in(self, kind: str, items: list[Object], *, gone: bool = False) -> None:
+        if kind in self._routes:
+            self._read_routes()
         else:
-            ref = Ref(kind, name)  # type: ignore[arg-type]
-            rest = {each: found for each, found in self._objects.items() if each != ref}
-            self._objects = rest if gone else {**rest, ref: obj}
+            for item in items:
+                if kind == "Endpoints":
+                    self._keep_endpoints(item, gone=gone)
+                else:
+                    self._keep_labels(str(item["metadata"]["name"]), item)
         if not self._found.is_set() and self._chosen(random.Random(0)) is not None:
             self._found.set()
 
-    def _pods(self, to: Destination) -> list[tuple[str, tuple[str, int]]]:
-        found = ready_addresses(self._behind.get(to.service, {}))
-        return [each for each in found if to.labels.items() <= self._labels.get(each[0], {}).items()]
+    def _keep_endpoints(self, obj: Object, *, gone: bool) -> None:
+        for pod, _ in ready_addresses(obj):
+            path = f"{self._paths['Pod']}/{pod}"
+            if pod not in self._labels and self._api.exists(path):
+                self._keep_labels(pod, self._api.read(path))
+        self._behind = {**self._behind, str(obj["metadata"]["name"]): {} if gone else obj}
+
+    def _keep_labels(self, pod: str, obj: Object) -> None:
+        with self._changing:
+            self._labels = {**self._labels, pod: dict(obj["metadata"].get("labels") or {})}
+
+    def _read_routes(self) -> None:
+        first, *others = self._routes
+        with self._reading:
+            found = self._read_kind(first)
+            while True:
+                beside = {ref: obj for kind in others for ref, obj in self._read_kind(kind).items()}
+                again = self._read_kind(first) if others else found
+                if again == found:
+                    break  # it stood like this while the others were read
+                found = again
+            self._objects = found | beside
+
+    def _read_kind(self, kind: str) -> dict[Ref, Object]:
+        items = self._api.read(self._routes[kind])["items"]
+        return {Ref(kind, str(each["metadata"]["name"])): each for each in items}  # type: ignore[arg-type]
 
     def _chosen(self, draw: random.Random) -> tuple[str, tuple[str, int]] | None:
-        where = destinations(self._entrance, self._objects, self._asked, lambda to: bool(self._pods(to)))
+        behind, labels = self._behind, self._labels  # of one moment, whatever is told meanwhile
+        where = destinations(self._entrance, self._objects, self._asked, lambda to: bool(_pods(to, behind, labels)))
         (to,) = draw.choices(where, [each.share for each in where])
-        pods = self._pods(to)
+        pods = _pods(to, behind, labels)
         return draw.choice(pods) if pods else None
+
+
+def _pods(to: Destination, behind: Mapping[str, Object], labels: Labels) -> list[tuple[str, tuple[str, int]]]:
+    found = ready_addresses(behind.get(to.service, {}))
+    return [each for each in found if to.labels.items() <= labels.get(each[0], {}).items()]

@@ -103,10 +103,18 @@ class Site:
         return sorted(one["ip"] for subset in subsets for one in subset.get("addresses") or [])
 
     def await_ready(self, app: str, replicas: int, *, within: float = READY_WITHIN) -> None:
-        """Waits until exactly `replicas` pods of the Deployment are ready and the Service `app` lists them."""
+        """Waits until exactly `replicas` pods of the Deployment are ready and the Service `app` lists them.
+
+        The controllers have counted them too: what they do next they do knowing which pods are ready.
+        """
 
         def is_there() -> bool:
-            return len(self.ready_pods(app)) == replicas and len(self.endpoints(app)) >= replicas
+            ready = [pod["status"]["podIP"] for pod in self.pods(app) if is_ready(pod)]
+            found = self.deployment(app)
+            status = found.get("status") or {}
+            seen = status.get("observedGeneration") == found["metadata"]["generation"]
+            counted = seen and status.get("readyReplicas", 0) == replicas
+            return counted and len(ready) == replicas and set(ready) <= set(self.endpoints(app))
 
         eventually(is_there, within=within, what=f"{self.name}/{app} has {replicas} pods ready")
 

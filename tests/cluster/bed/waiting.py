@@ -20,10 +20,12 @@ def eventually(question: Callable[[], T], *, within: float, what: str, every: fl
     """
     deadline = time.monotonic() + within * PATIENCE
     while True:
+        # Looked at before the question: whoever stood still after an early no asks once more.
+        late = time.monotonic() > deadline
         answer = question()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        if late:
             raise AssertionError(
                 f"within {within * PATIENCE:.0f} s it did not happen that {what}; last answer: {answer!r}"
             )
