@@ -115,16 +115,17 @@ def _connected(settings: MailSettings, context: ssl.SSLContext) -> Iterator[smtp
         if settings.tls == "implicit"
         else smtplib.SMTP(local_hostname=own, timeout=settings.timeout)
     )
-    late = threading.Event()
+    late, over = threading.Event(), threading.Event()
 
     def cut() -> None:
-        late.set()
-        with contextlib.suppress(OSError, AttributeError):
-            server.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        pause = settings.timeout
+        while not over.wait(pause):
+            late.set()
+            with contextlib.suppress(OSError, AttributeError):
+                server.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+            pause = 0.1  # a connection that stands only now, after a slow look for its address, is cut too
 
-    timer = threading.Timer(settings.timeout, cut)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=cut, name=f"deadline of {settings.name}", daemon=True).start()
     try:
         # Without the name in place the certificate would be held against an empty one.
         server._host = settings.host  # type: ignore[attr-defined]
@@ -141,7 +142,7 @@ def _connected(settings: MailSettings, context: ssl.SSLContext) -> Iterator[smtp
             raise TimeoutError from None
         raise error
     finally:
-        timer.cancel()
+        over.set()
         server.close()
 
 

@@ -51,7 +51,7 @@ class Listening(Controller):
 
 @contextlib.contextmanager
 def mail_server(inbox: Inbox, **options: Any) -> Iterator[MailSettings]:
-    running = Listening(inbox, hostname="127.0.0.1", port=0, **options)
+    running = Listening(inbox, hostname="127.0.0.1", port=0, ready_timeout=60.0, **options)
     running.start()
     try:
         yield MailSettings("shift", "127.0.0.1", running.port, "ferry@shop.example", ("a@shop.example",), tls="none")

@@ -50,7 +50,7 @@ class Line:
                 return
             self._sock.sendall(bytes([byte]))
 
-    def silence(self, seconds: float = 5.0) -> None:
+    def silence(self, seconds: float = 90.0) -> None:
         """Says nothing until the client hangs up, at most for so long."""
         self._sock.settimeout(seconds)
         with contextlib.suppress(OSError):
@@ -199,6 +199,14 @@ def _read_request(incoming: Any) -> Asked | None:
     parts = urlsplit(first[1])
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
     return Asked(first[0], parts.path, query, headers, body)
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    """An address at which nobody listens, and which nobody else is given for the length of the block."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @contextlib.contextmanager

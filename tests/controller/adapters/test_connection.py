@@ -16,7 +16,7 @@ from controller.cluster.connection import (
 )
 from controller.cluster.failures import Failed
 from controller.requests.failure import Failure, FailureKind
-from tests.controller.adapters.builders import TOKEN, connection_to
+from tests.controller.adapters.builders import TOKEN, SetClock, connection_to
 from tests.controller.adapters.server import (
     CHUNKED,
     Answer,
@@ -25,6 +25,7 @@ from tests.controller.adapters.server import (
     Server,
     chunk,
     hang_up,
+    nobody,
     obj,
     plain,
     raw,
@@ -62,7 +63,7 @@ def test_k7_the_deadline_bounds_the_whole_answer_however_it_is_drawn_out(answer:
         took = time.monotonic() - began
     assert isinstance(found, Failure)
     assert (found.kind, found.message) == (FailureKind.UNAVAILABLE, "GET /slow: timed out")
-    assert 0.15 < took < 4.5
+    assert 0.15 < took < 30.0  # each of these answers takes longer than a minute
 
 
 @pytest.mark.parametrize(
@@ -104,9 +105,8 @@ def test_p28_a_redirect_is_not_followed() -> None:
 
 
 def test_nobody_there_is_unavailable_at_once() -> None:
-    with serving(OK) as server:
-        url = server.url
-    found = connection_to(url).request("GET", "/thing")
+    with nobody() as url:
+        found = connection_to(url).request("GET", "/thing")
     assert isinstance(found, Failure)
     assert (found.kind, found.message) == (FailureKind.UNAVAILABLE, "GET /thing: no connection")
 
@@ -196,7 +196,7 @@ def test_s18_a_token_that_is_echoed_or_quoted_is_taken_out_of_the_message() -> N
 # ------------------------------------------------------------------------------------------------ watches
 
 
-def lines_of(server: Server, connection: Connection, idle: float = 5.0) -> list[bytes]:
+def lines_of(server: Server, connection: Connection, idle: float = 60.0) -> list[bytes]:
     opened = connection.watch("/things", (("watch", "true"),), idle=idle)
     assert isinstance(opened, Stream)
     try:
@@ -216,16 +216,18 @@ def test_a_silent_watch_is_given_up_after_its_idle_time_and_not_after_the_deadli
         line.send(CHUNKED + chunk(b'{"a":1}\n'))
         line.silence()
 
+    clock = SetClock()
     with serving(quiet) as server:
-        opened = connection_to(server.url).watch("/things", (), idle=1.5, deadline=1.0)
+        opened = connection_to(server.url, clock).watch("/things", (), idle=1.5, deadline=60.0)
         assert isinstance(opened, Stream)
+        clock.at += 61.0
         began = time.monotonic()
         seen = []
         with pytest.raises(StreamBroken) as broken:
             for line in opened.lines():
                 seen.append(line)
         assert seen == [b'{"a":1}']
-        assert 1.4 < time.monotonic() - began < 4.5
+        assert 1.4 < time.monotonic() - began < 30.0
         assert broken.value.failure == Failure(FailureKind.UNAVAILABLE, "watch /things: timed out")
 
 
@@ -234,7 +236,7 @@ def test_the_opening_of_a_watch_has_a_deadline_too(answer: Answer) -> None:
     with serving(answer) as server:
         began = time.monotonic()
         found = connection_to(server.url).watch("/things", (), idle=60.0, deadline=0.2)
-        assert 0.15 < time.monotonic() - began < 4.5
+        assert 0.15 < time.monotonic() - began < 30.0
         assert isinstance(found, Failed)
         assert found.failure.kind is FailureKind.UNAVAILABLE
 

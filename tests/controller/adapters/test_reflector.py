@@ -32,7 +32,7 @@ from tests.controller.adapters.server import (
 
 
 def open_end(asked: Asked, line: Line) -> None:
-    line.silence(20.0)
+    line.silence()
 
 
 def bookmark(version: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def copying(*answers: Answer, clock: Any = None) -> Iterator[Copy]:
             yield copy
         finally:
             copy.reflector.stop()
-            copy.thread.join(5)
+            copy.thread.join(60)
             assert not copy.thread.is_alive()
 
 
@@ -105,12 +105,12 @@ def test_a_list_and_the_changes_after_it_make_the_copy() -> None:
         end=open_end,
     )
     with copying(first_list(thing("a", "1"), thing("b", "2")), changes) as copy:
-        eventually(lambda: copy.names == ["a", "c"], "the copy has followed")
+        eventually(lambda: copy.reflector.version == "13", "the copy has followed")
+        assert copy.names == ["a", "c"]
         assert copy.told == [("a", "1"), ("b", "2"), ("c", "11"), ("a", "12"), ("b", "13")]
         assert copy.reflector.read("shop", "a") == thing("a", "12", more=1)
         assert copy.reflector.version_of("shop", "a") == "12"
         assert copy.reflector.version_of("shop", "b") == ""
-        assert copy.reflector.version == "13"
         assert copy.reflector.read_all("other") == []
         (asked,) = [asked for asked in copy.server.asked if "watch" in asked.query]
         assert asked.query["resourceVersion"] == "10"
@@ -290,7 +290,7 @@ def test_a_listener_that_fails_does_not_stop_the_copy() -> None:
         thread.start()
         eventually(lambda: copy.names == ["a", "b"], "the copy goes on")
         reflector.stop()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -299,23 +299,27 @@ def test_a_listener_that_fails_does_not_stop_the_copy() -> None:
     [
         [first_list(), stream(end=open_end)],  # in a silent watch
         [status(503, "down")],  # in a pause between attempts
-        [first_list(), lambda asked, line: line.send(b"HTTP/1.1 200 OK\r\n\r\n" + b'{"a":') or line.silence(20.0)],
+        [first_list(), lambda asked, line: line.send(b"HTTP/1.1 200 OK\r\n\r\n" + b'{"a":') or line.silence()],
     ],
 )
 def test_stop_ends_at_once_wherever_the_loop_is(busy: list[Answer]) -> None:
     with serving(*busy) as server:
         reflector: Reflector[dict[str, Any]] = Reflector(
-            connection_to(server.url), RealClock(), "/things", decode, lambda *_: None, jitter=random.Random(1)
+            connection_to(server.url),
+            RealClock(),
+            "/things",
+            decode,
+            lambda *_: None,
+            jitter=random.Random(1),
+            backoff=(300.0, 300.0),
         )
         thread = threading.Thread(target=reflector.run, daemon=True)
         thread.start()
         eventually(lambda: len(server.asked) == len(busy), "it is in the middle of it")
         time.sleep(0.1)
-        began = time.monotonic()
         reflector.stop()
-        thread.join(15)
+        thread.join(60)  # the server would be silent for longer, and so would the pause be
         assert not thread.is_alive()
-        assert time.monotonic() - began < 4.5
 
 
 def test_an_event_split_over_many_pieces_is_one_event() -> None:
@@ -332,7 +336,7 @@ def test_an_unchunked_stream_is_read_as_it_comes() -> None:
     def unchunked(asked: Asked, out: Line) -> None:
         out.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
         out.send(msgspec.json.encode(event("ADDED", thing("a", "11"))) + b"\n")
-        out.silence(20.0)
+        out.silence()
 
     with copying(first_list(), unchunked) as copy:
         eventually(lambda: copy.names == ["a"], "the event has arrived before the end")
@@ -343,8 +347,8 @@ def test_many_events_in_one_piece_are_each_applied() -> None:
 
     def silent(asked: Asked, line: Line) -> None:
         line.send(chunk(b"\n"))
-        line.silence(20.0)
+        line.silence()
 
     with copying(first_list(), stream(many, end=silent)) as copy:
-        eventually(lambda: len(copy.names) == 200, "all of them")
-        assert copy.reflector.version == "299"
+        eventually(lambda: copy.reflector.version == "299", "all of them")
+        assert len(copy.names) == 200

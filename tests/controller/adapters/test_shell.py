@@ -113,7 +113,7 @@ def a_shop(
         if "watch" in asked.query:
             watches[asked.path] = line
             line.send(http.CHUNKED)
-            line.silence(30.0)
+            line.silence()
         elif mine:
             (mine.pop(0) if len(mine) > 1 else mine[0])(asked, line)
         elif asked.path in lists:
