@@ -81,6 +81,8 @@ def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
     story.releases.await_stage(release, 1, within=90)
     eventually(lambda: story.ordered(APP) == 2, within=30, what="batch 1 is there")
     eventually(lambda: story.serving().get("v2") == 2, within=20, what="two contenders serve")
+    # At rest: a write is seen before the log tells of it.
+    story.releases.await_hold(release, "Manual", within=60)
     writes = len(story.writes_to_deployments())
     story.site.api.delete(story.site.path("deployments", APP))
     end = story.releases.await_phase(release, "NeedsHuman", within=20)
@@ -97,6 +99,7 @@ def test_a_deleted_incumbent_leaves_the_contender_alone(story: Story) -> None:
     eventually(lambda: story.serving().get("v1") == 4, within=20, what="the old version serves again")
     story.commands("restore", APP, "--wait", "--timeout", "200s")
     restore = story.releases.await_new({release})
+    story.releases.await_phase(restore, "RolledBack", within=30)
     story.judge_end(restore, "RolledBack", tag="v1")
     story.allows(lowest=2, most=6, because="the incumbent was deleted with its two pods, and put back with four")
 
@@ -108,6 +111,8 @@ def test_a_record_edited_into_an_impossible_state_stops_everything(story: Story,
     story.opens(policy={"strategy": {"twin": {"advance": {"canary": "manual"}}}})
     release = in_the_canary(story)
     eventually(lambda: story.serving() == {"v1": 3, "v2": 1}, within=20, what="the canary is settled")
+    # At rest: a write is seen before the log tells of it.
+    story.releases.await_hold(release, "Manual", within=60)
     writes = len(story.writes_to_deployments())
     path = f"{story.release_path(release)}/status"
     story.site.api.patch(path, {"status": edit}, content_type=MERGE)
@@ -126,4 +131,5 @@ def test_a_record_edited_into_an_impossible_state_stops_everything(story: Story,
     )
     story.commands("restore", APP, "--reason", "the record was edited", "--wait", "--timeout", "200s")
     restore = story.releases.await_new({release})
+    story.releases.await_phase(restore, "RolledBack", within=30)
     story.judge_end(restore, "RolledBack", tag="v1")

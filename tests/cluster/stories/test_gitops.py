@@ -154,7 +154,7 @@ def test_what_a_tool_sets_back_twice_is_left_to_a_person_who_restores(tool: Tool
     # Somebody pauses the tool, and asks for the way back.
     story.commands("restore", APP, "--wait", "--timeout", "240s")
     restore = story.releases.await_new({release})
-    assert story.releases.last(restore).phase == "RolledBack"
+    story.releases.await_phase(restore, "RolledBack", within=30)
     story.await_serving(tool.way.image, 4)
     story.await_unclaimed()
     assert max(story.replicas(TWIN), 0) == 0

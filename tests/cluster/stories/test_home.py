@@ -35,6 +35,7 @@ def test_an_app_comes_home_without_a_lost_request_and_nothing_of_ours_is_left(st
     said = story.commands("home", APP, "--wait")
     assert f"{TWIN} is removed" in said.stdout
     story.await_serving("v2", story.desired)
+    story.await_unclaimed()
     assert story.replicas(APP) == story.desired
     assert story.replicas(TWIN) == -1
     assert story.history.replicas_of(TWIN)[:5] == [0, 1, 2, 3, 4]

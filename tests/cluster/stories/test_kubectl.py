@@ -33,7 +33,7 @@ class Kubectl:
             check=False,
         )
         assert done.returncode == expect, f"kubectl {' '.join(words)} -> {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
+        return done.stdout if expect == 0 else done.stdout + done.stderr
 
 
 def test_kubectl_shows_explains_and_waits(story: Story, tmp_path: Path) -> None:
@@ -42,6 +42,7 @@ def test_kubectl_shows_explains_and_waits(story: Story, tmp_path: Path) -> None:
     release = story.asks_for("v2")
     kubectl("wait", "--for=condition=Reconciling=False", f"release/{release}", "--timeout=400s")
     kubectl("wait", "--for=condition=Ready", f"release/{release}", "--timeout=60s")
+    story.releases.await_phase(release, "Succeeded", within=30)
     story.judge_end(release, "Succeeded", tag="v2")
 
     header, line = kubectl("get", "releases").splitlines()
@@ -63,6 +64,7 @@ def test_kubectl_turns_a_release_back(story: Story, tmp_path: Path) -> None:
     story.releases.await_stage(release, 0, within=60)
     kubectl("patch", "release", release, "--type=merge", "-p", json.dumps({"spec": {"abort": {"reason": "by hand"}}}))
     kubectl("wait", "--for=condition=Stalled", f"release/{release}", "--timeout=200s")
+    story.releases.await_phase(release, "RolledBack", within=30)
     assert kubectl("get", "release", release, "-o", "jsonpath={.status.phase}") == "RolledBack"
     story.judge_end(release, "RolledBack", tag="v1")
     conditions = json.loads(kubectl("get", "release", release, "-o", "json"))["status"]["conditions"]
