@@ -42,7 +42,7 @@ def nobody(name: str, outcome: str, because: str) -> None:
 
 def managers(*urls: str, watchdog: Any = (), heard: Heard = nobody, **more: Any) -> Alertmanagers:
     settings = [
-        AlertmanagerSettings(f"am-{n}", url, **{"timeout": 1.0, **more}) for n, url in enumerate(urls)
+        AlertmanagerSettings(f"am-{n}", url, **{"timeout": 60.0, **more}) for n, url in enumerate(urls)
     ]  # fmt: skip
     return Alertmanagers(settings, watchdog, RealClock(), heard)
 
@@ -108,11 +108,11 @@ def test_one_of_two_is_enough_and_what_either_says_fires_fires(monkeypatch: pyte
     monkeypatch.setattr(alertmanager, "GRACE", 60.0)
     with serving(obj([an_item("f1", "suppressed")])) as one, serving(obj([an_item(), an_item("f2")])) as other:
         for urls in ((one.url, other.url), (other.url, one.url)):
-            found = managers(*urls, timeout=60.0).perform(ASK)
+            found = managers(*urls).perform(ASK)
             assert fingerprints(found) == {"f1", "f2"}
             assert isinstance(found, FiringAlerts)
             assert {each["status"]["state"] for each in found.items} == {"active"}
-        assert fingerprints(managers("http://127.0.0.1:1", other.url, timeout=60.0).perform(ASK)) == {"f1", "f2"}
+        assert fingerprints(managers("http://127.0.0.1:1", other.url).perform(ASK)) == {"f1", "f2"}
     gone = managers("http://127.0.0.1:1", "http://127.0.0.1:2").perform(ASK)
     assert isinstance(gone, Failure) and gone.kind is FailureKind.UNAVAILABLE
 
@@ -140,7 +140,7 @@ def test_a11_one_that_hangs_keeps_nobody_waiting_for_the_other(first: bool, monk
     with serving(hangs) as silent, serving(obj([an_item("f1")])) as other:
         urls = (silent.url, other.url) if first else (other.url, silent.url)
         monkeypatch.setattr(alertmanager, "GRACE", 0.1)
-        both = managers(*urls, timeout=60.0)
+        both = managers(*urls)
         assert fingerprints(both.perform(ASK)) == {"f1"}
         assert not hangs.given_up.is_set()
 
@@ -165,18 +165,18 @@ def test_a11_who_is_a_moment_slower_is_heard(monkeypatch: pytest.MonkeyPatch) ->
         first_said.set()
 
     def slower(asked: Asked, line: Line) -> None:
-        first_said.wait(10.0)
+        first_said.wait(60.0)
         obj([an_item()])(asked, line)
 
     with serving(quick) as one, serving(slower) as other:
-        assert fingerprints(managers(one.url, other.url, timeout=60.0).perform(ASK)) == {"f1"}
+        assert fingerprints(managers(one.url, other.url).perform(ASK)) == {"f1"}
 
 
 def test_a11_that_one_of_a_pair_hangs_is_told_and_that_it_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str, str]] = []
     hangs = Hangs(an_item("f2"))
     with serving(hangs) as silent, serving(obj([an_item("f1")])) as other:
-        both = managers(silent.url, other.url, timeout=60.0, heard=lambda *each: told.append(each))
+        both = managers(silent.url, other.url, heard=lambda *each: told.append(each))
         monkeypatch.setattr(alertmanager, "GRACE", 0.0)
         for _ in range(3):
             both.perform(ASK)
@@ -194,7 +194,7 @@ def test_a11_a20_that_one_answers_wrongly_or_hears_of_no_rules_is_told(monkeypat
     dog = {**an_item("dog"), "labels": {"alertname": "Watchdog"}}
     with serving(obj([an_item(), dog])) as good, serving(plain(b"gone", 503)) as bad, serving(obj([])) as deaf:
         urls = (bad.url, deaf.url, good.url)
-        three = managers(*urls, watchdog=WATCHDOG, timeout=60.0, heard=lambda *each: told.append(each))
+        three = managers(*urls, watchdog=WATCHDOG, heard=lambda *each: told.append(each))
         assert fingerprints(three.perform(ASK)) == {"f1"}
     because = "the watchdog alert (alertname=Watchdog) does not fire: alert rules are not evaluated, or do not arrive"
     assert told == [("am-0", "silent", "HTTP 503: gone"), ("am-1", "deaf", because), ("am-2", "answered", "")]
@@ -212,12 +212,12 @@ def test_a20_an_answer_without_the_watchdog_cuts_nobodys_time_short(monkeypatch:
             asked.set()
 
     def patient(one: Asked, line: Line) -> None:
-        asked.wait(10.0)  # until the other one has said all that it has to say
+        asked.wait(60.0)  # until the other one has said all that it has to say
         body = json.dumps([an_item(), dog]).encode()
         line.drip(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body, 0.001)
 
     with serving(empty) as one, serving(patient) as other:
-        found = managers(one.url, other.url, watchdog=WATCHDOG, timeout=60.0).perform(ASK)
+        found = managers(one.url, other.url, watchdog=WATCHDOG).perform(ASK)
     assert fingerprints(found) == {"f1"}
 
 

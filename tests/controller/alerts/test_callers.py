@@ -35,7 +35,7 @@ class Server:
 def test_a_token_is_judged_and_then_its_bearer() -> None:
     server = Server()
     with serving(server) as line:
-        assert Callers(connection_to(line.url), RealClock()).judge("t1") is None
+        assert Callers(connection_to(line.url), RealClock(), deadline=60.0).judge("t1") is None
     token, access = server.asked
     assert (token["kind"], token["spec"]) == ("TokenReview", {"token": "t1"})
     assert access["spec"] == {
@@ -48,10 +48,10 @@ def test_a_token_is_judged_and_then_its_bearer() -> None:
 
 def test_a4_a_token_nobody_knows_and_one_that_may_not() -> None:
     with serving(Server(authenticated=False)) as line:
-        judged = Callers(connection_to(line.url), RealClock()).judge("t1")
+        judged = Callers(connection_to(line.url), RealClock(), deadline=60.0).judge("t1")
         assert judged is not None and judged.kind is FailureKind.UNAUTHORIZED
     with serving(Server(allowed=False)) as line:
-        judged = Callers(connection_to(line.url), RealClock()).judge("t1")
+        judged = Callers(connection_to(line.url), RealClock(), deadline=60.0).judge("t1")
         assert judged is not None and judged.kind is FailureKind.FORBIDDEN
         assert "nightferry-alert-sender" in judged.message
 
@@ -59,7 +59,7 @@ def test_a4_a_token_nobody_knows_and_one_that_may_not() -> None:
 def test_a4_an_api_server_that_refuses_us_says_nothing_about_the_caller() -> None:
     server = Server()
     with serving(server) as line:
-        callers = Callers(connection_to(line.url), RealClock())
+        callers = Callers(connection_to(line.url), RealClock(), deadline=60.0)
         for code in (401, 403, 500):
             server.broken = code
             judged = callers.judge("a-secret-token")
@@ -72,7 +72,7 @@ def test_a4_an_api_server_that_refuses_us_says_nothing_about_the_caller() -> Non
 def test_a13_an_answer_is_remembered_for_a_while() -> None:
     server, clock = Server(), SetClock()
     with serving(server) as line:
-        callers = Callers(connection_to(line.url, RealClock()), clock)
+        callers = Callers(connection_to(line.url, RealClock()), clock, deadline=60.0)
         assert [callers.judge("t1") for _ in range(100)] == [None] * 100
         assert len(server.asked) == 2
         clock.at += KNOWN_FOR + 1.0
@@ -89,7 +89,7 @@ def test_a13_an_answer_is_remembered_for_a_while() -> None:
 def test_a13_a_storm_with_one_token_is_few_questions() -> None:
     server = Server()
     with serving(server) as line:
-        callers = Callers(connection_to(line.url), RealClock())
+        callers = Callers(connection_to(line.url), RealClock(), deadline=60.0)
         threads = [threading.Thread(target=callers.judge, args=("t1",)) for _ in range(60)]
         for thread in threads:
             thread.start()
