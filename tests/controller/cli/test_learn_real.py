@@ -1,13 +1,13 @@
-"""The commands on a real Prometheus whose history promtool has written: its own parser and clock judge our queries."""
+"""The commands on a real Prometheus whose history promtool has written: its own parser judges our queries."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controller.loop import SystemClock
 from policies.load import load_text
 from tests.cluster.bed.past import Fleet, Version, create_blocks, write_openmetrics
 from tests.cluster.bed.prometheus import Prometheus
@@ -18,12 +18,18 @@ from tests.setup.needed import needed_programs
 pytestmark = pytest.mark.cluster
 
 HOURS = 80
+# The past ends at a date that does not move, in the middle of a block of two months, and so does the commands' clock:
+# what is drawn, and where a grid cuts it, is the same in every run. Whatever is asked of a store says of which instant.
+END = 1_742_299_200.0  # 2025-03-18T12:00:00Z
 OBSERVE = "  observe: {atLeast: 2m, atMost: 4m}\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pinned() -> None:
-    """A real store has its own clock, so the commands have theirs."""
+def pinned() -> Iterator[None]:
+    """The commands are typed a few seconds after the history ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SystemClock, "now", lambda _: END + 20.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +37,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One fleet as it is, and one whose store answers twice."""
     programs = needed_programs()
     folder = tmp_path_factory.mktemp("past")
-    now = time.time() // 30 * 30
-    served = Version("checkout-7d9f8c6b5d", now - HOURS * 3600.0, now, 8)
-    alone = Version("checkout-7d9f8c6b5d", now - 1800.0, now, 4)
+    served = Version("checkout-7d9f8c6b5d", END - HOURS * 3600.0, END, 8)
+    alone = Version("checkout-7d9f8c6b5d", END - 1800.0, END, 4)
     fleets = [
-        Fleet("shop", (served,), rate=20.0, errors=0.01, pod_sd=0.1, dawn=now),
-        Fleet("pair", (alone,), labels=(("prometheus_replica", "a"),), latency=True, seed=9, dawn=now),
-        Fleet("pair", (alone,), labels=(("prometheus_replica", "b"),), latency=True, seed=9, dawn=now),
+        Fleet("shop", (served,), rate=20.0, errors=0.01, pod_sd=0.1, dawn=END),
+        Fleet("pair", (alone,), labels=(("prometheus_replica", "a"),), latency=True, seed=9, dawn=END),
+        Fleet("pair", (alone,), labels=(("prometheus_replica", "b"),), latency=True, seed=9, dawn=END),
     ]
     server = Prometheus(programs.prometheus, folder / "server", targets=folder / "targets", retention="60d")
     texts = [folder / f"{number}.txt" for number in range(len(fleets))]

@@ -81,7 +81,7 @@ def person_asks(kubeconfig: Path, *arguments: str) -> subprocess.CompletedProces
         env={**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "100"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -102,8 +102,11 @@ def test_its_metrics_pass_promtool_in_mid_release(bed: Bed, served: Site, contro
         [str(bed.programs.promtool), "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
-    turned = {line["kind"] for line in controller.lines("turn")}
-    assert "Advance" in turned
+
+    def turned() -> set[str]:
+        return {line["kind"] for line in controller.lines("turn")}
+
+    eventually(lambda: "Advance" in turned(), within=10, what="its log says how it came there")
 
 
 def test_a_person_drives_it_and_a_stranger_is_refused_in_one_line(
@@ -156,4 +159,4 @@ def test_it_is_ready_soon_and_does_nothing_where_nothing_is_to_do(
     eventually(lambda: writes() == 40, within=60, what="every policy has its status and its baseline")
     time.sleep(4.0)
     assert writes() == 40
-    assert controller.stop() == 0
+    assert controller.stop(grace=60.0) == 0
