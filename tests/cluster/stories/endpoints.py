@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import urllib3
 
 from tests.cluster.bed.api import Api, ApiError, Object, Watch
+from tests.cluster.bed.waiting import eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,23 @@ class Endpoints:
         return min(len(one.pods) for one in (*held, *(one for one in moments if one.seconds > since)))
 
     def full_again(self, replica_set: str, pods: int, since: float) -> float:
-        """Seconds from `since` (monotonic) until it reached this many pods of a ReplicaSet, and no other pod."""
+        """Seconds from `since` (monotonic) until it reached this many pods of a ReplicaSet, and no other pod.
+
+        Waits for it: pods are ready a moment before the Service lists them.
+        """
         after = since - self._began
-        held = [one for one in self.moments() if one.seconds <= after][-1:]
-        later = [one for one in self.moments() if one.seconds > after]
-        for one in (*held, *later):
-            if len(one.pods) == pods and all(name.rsplit("-", 1)[0] == replica_set for name in one.pods):
-                return max(0.0, one.seconds - after)
-        raise AssertionError(f"{self._service} never reached {pods} pods of {replica_set} again")
+
+        def again() -> Reached | None:
+            moments = self.moments()
+            held = [one for one in moments if one.seconds <= after][-1:]
+            for one in (*held, *(one for one in moments if one.seconds > after)):
+                if len(one.pods) == pods and all(name.rsplit("-", 1)[0] == replica_set for name in one.pods):
+                    return one
+            return None
+
+        found = eventually(again, within=10, what=f"{self._service} reaches {pods} pods of {replica_set} again")
+        assert found is not None
+        return max(0.0, found.seconds - after)
 
     def _follow(self, revision: str) -> None:
         while not self._stop.is_set():

@@ -88,7 +88,7 @@ def measure(story: Story) -> Figures | None:
         floor=story.floor,
         most=max(one.staying for one in instants),
         ceiling=story.ceiling,
-        restarted=_restarted(story, names, events, instants),
+        restarted=_restarted([story.releases.of(name) for name in names], [event for _, event in events]),
         writes=len(_writes(story)),
         stages=sum(_stages(story.releases.of(name)) for name in names),
         back=_back(story, names, instants),
@@ -131,25 +131,24 @@ def _at(instants: Sequence[Instant], seconds: float) -> Instant:
     return next((one for one in reversed(instants) if one.seconds <= seconds), instants[0])
 
 
-def _restarted(
-    story: Story, names: Sequence[str], events: Sequence[tuple[float, WatchEvent]], instants: Sequence[Instant]
-) -> int | None:
+def _restarted(releases: Sequence[Sequence[Sighting]], events: Sequence[WatchEvent]) -> int | None:
+    """Of each release that succeeded: pods of its own version that ended, and containers that began anew, until then.
+
+    Writes are told apart by their numbers: the watches of pods and of releases may be late by different times.
+    """
     found: int | None = None
-    for name in names:
-        seen = story.releases.of(name)
-        ended = next((one.seconds + story.releases_began for one in seen if one.phase == "Succeeded"), None)
-        if ended is None:
+    for seen in releases:
+        end = next((one for one in seen if one.phase == "Succeeded"), None)
+        if end is None:
             continue
-        promoted = _at(instants, ended).serving
-        began = seen[0].seconds + story.releases_began
         gone, containers, before = set(), 0, dict[str, int]()
-        for seconds, event in events:
+        for event in events:
             pod = event.object
-            if _replica_set(pod) != promoted or seconds > ended:
+            if _replica_set(pod) not in end.contender or event.revision > end.revision:
                 continue
             uid = pod["metadata"]["uid"]
             count = sum(one["restartCount"] for one in pod.get("status", {}).get("containerStatuses", []))
-            if seconds >= began:
+            if event.revision >= seen[0].revision:
                 containers += max(0, count - before.get(uid, 0))
                 if "deletionTimestamp" in pod["metadata"] or event.kind == "DELETED":
                     gone.add(uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -47,6 +48,12 @@ class Sighting:
         return int((self.status.get("batch") or {}).get("index", 0))
 
     @property
+    def contender(self) -> frozenset[str]:
+        """The ReplicaSets of the version that the release brings, as its record knows them."""
+        slot = (self.status.get("record") or {}).get("contender") or {}
+        return frozenset(map(str, slot.get("replica_sets") or ()))
+
+    @property
     def cause(self) -> str:
         """Why it turned or ended, in one word."""
         return str(self.status.get("cause") or "")
@@ -78,9 +85,9 @@ class Releases:
         self.began = 0.0
 
     def start(self) -> None:
-        """Begins to watch."""
+        """Takes the present Releases first, then everything that happens to them."""
         self.began = time.monotonic()
-        threading.Thread(target=self._follow, daemon=True).start()
+        threading.Thread(target=self._follow, args=(self._list(),), daemon=True).start()
 
     def stop(self) -> None:
         """Ends the watch."""
@@ -182,6 +189,16 @@ class Releases:
         assert found is not None
         return found
 
+    def caught_up(self, name: str) -> list[Sighting]:
+        """Everything seen of one Release, once that holds what the server has now."""
+        newest = int(self._api.read(f"{self._path}/{name}")["metadata"]["resourceVersion"])
+
+        def told() -> list[Sighting]:
+            seen = self.of(name)
+            return seen if seen and seen[-1].revision >= newest else []
+
+        return eventually(told, within=30, what=f"the watch tells write {newest} of release {name}")
+
     def broken_laws(self) -> list[str]:
         """Moves that the table of phases does not have (S4), and ends that were left or reached twice (S5)."""
         broken = []
@@ -193,20 +210,28 @@ class Releases:
 
     # Recording.
 
-    def _follow(self) -> None:
+    def _list(self) -> str:
+        """Takes what is there now -> from where on to watch."""
+        listed = self._api.read(self._path)
+        for item in listed["items"]:
+            self._take(item)
+        self._forget({item["metadata"]["uid"] for item in listed["items"]})
+        return str(listed["metadata"]["resourceVersion"])
+
+    def _follow(self, revision: str) -> None:
         while not self._stop.is_set():
-            try:
-                listed = self._api.read(self._path)
-                for item in listed["items"]:
-                    self._take(item)
-                self._forget({item["metadata"]["uid"] for item in listed["items"]})
-                self._watch = self._api.watch(self._path, revision=listed["metadata"]["resourceVersion"])
-                for event in self._watch:
-                    if event.kind == "BOOKMARK":
-                        continue
-                    self._take(event.object, gone=event.kind == "DELETED")
-            except (ApiError, urllib3.exceptions.HTTPError, OSError):
-                self._stop.wait(RECONNECT_SECONDS)
+            with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+                try:
+                    # A watch that broke goes on where it was: a list would leave out the writes in between.
+                    revision = revision or self._list()
+                    self._watch = self._api.watch(self._path, revision=revision)
+                    for event in self._watch:
+                        revision = str(event.revision)
+                        if event.kind != "BOOKMARK":
+                            self._take(event.object, gone=event.kind == "DELETED")
+                except ApiError:
+                    revision = ""  # the kind is gone, or the server has forgotten where that was
+            self._stop.wait(RECONNECT_SECONDS)
 
     def _take(self, item: Object, *, gone: bool = False) -> None:
         metadata: dict[str, Any] = item["metadata"]

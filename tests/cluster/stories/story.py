@@ -137,7 +137,7 @@ class Story:
         self._ends.callback(self.releases.stop)
 
     def applies_policy(self, changes: Mapping[str, Any] | None = None, *, name: str = APP) -> None:
-        """Creates or replaces a policy: POLICY with these changes."""
+        """Creates or replaces a policy, POLICY with these changes; a controller that runs has read it then."""
         manifest = {
             "apiVersion": "nightferry.dev/v1alpha1",
             "kind": "ReleasePolicy",
@@ -147,7 +147,16 @@ class Story:
         (loaded,) = load_text(yaml.safe_dump(manifest))
         assert loaded.policy is not None
         self._policies.append(loaded.policy)
-        self.site.apply(manifest)
+        generation = self.site.apply(manifest)["metadata"]["generation"]
+        if self.controller is None or not self.controller.running:
+            return
+        # Its watches of policies and of releases are two: a release that is asked for next could come first.
+        path = f"/apis/nightferry.dev/v1alpha1/namespaces/{self.site.name}/releasepolicies/{name}"
+        eventually(
+            lambda: (self.site.api.read(path).get("status") or {}).get("observedGeneration") == generation,
+            within=30,
+            what=f"the controller has read policy {name}",
+        )
 
     def starts_controller(
         self,
@@ -244,6 +253,10 @@ class Story:
         found = self.history.deployment(name)
         return int(found["spec"]["replicas"]) if found is not None else -1
 
+    def has_ordered(self, name: str, pods: int) -> bool:
+        """Whether a Deployment has had this order since the record began: also one that lasted for a moment."""
+        return pods in self.history.replicas_of(name)
+
     def image(self, name: str) -> str:
         """The version in a Deployment's template: the tag of its image."""
         containers = self.site.deployment(name)["spec"]["template"]["spec"]["containers"]
@@ -278,7 +291,7 @@ class Story:
     def await_ticks(self, number: int) -> None:
         """Lets the controller tick so often: what it does not do meanwhile is what the story asks."""
         begun = self.ticks
-        eventually(lambda: self.ticks >= begun + number, within=3.0 * number, what=f"it ticks {number} times")
+        eventually(lambda: self.ticks >= begun + number, within=20.0 * number, what=f"it ticks {number} times")
 
     def serving(self) -> dict[str, int]:
         """Ready pods by image tag."""
@@ -367,7 +380,24 @@ class Story:
         self.await_serving(tag, pods)
         self.await_unclaimed()
         assert sorted((self.replicas(APP), self.replicas(TWIN))) == [0, pods]
+        self.await_end(release, phase)
+
+    def await_end(self, release: str, phase: str) -> None:
+        """Waits until the watch tells this end, which a command or a list may have told before; it is the last word."""
+        self.releases.await_phase(release, phase, within=15)
         assert self.releases.last(release).phase == phase
+
+    def await_canary(self, pods: int = 3) -> None:
+        """Waits until the canary has taken a place and at most so many pods of the incumbent are left, none ending.
+
+        Whoever orders pods before that has the controllers do both in any order.
+        """
+
+        def taken() -> bool:
+            there = [pod for pod in self.site.pods(APP) if "deletionTimestamp" not in pod["metadata"]]
+            return len(there) == self.ordered(APP) <= pods
+
+        eventually(taken, within=90, what="the canary has taken a place")
 
     @property
     def releases_began(self) -> float:
@@ -380,6 +410,7 @@ class Story:
 
     def third_restart(self) -> tuple[int, float]:
         """The write that told of a contender's container restarted for the third time, and when that was seen."""
+        self.history.catch_up()
         for at, event in self.history.timed_events("Pod"):
             statuses = event.object.get("status", {}).get("containerStatuses", [])
             if deployment_of(event.object) == TWIN and any(one["restartCount"] >= 3 for one in statuses):
@@ -449,7 +480,8 @@ def told(bed: Bed, site: Site, scratch: Path, node: pytest.Item) -> Iterator[Sto
         assert story.controller is None or not story.controller.crashed, story.controller.crashed
         if not node.stash.get(FAILED, False) and (figures := measure(story)) is not None:
             node.user_properties.append((PROPERTY, shown(figures)))
-            assert figures.broken(may_restart=story.may_restart) == []
+            broken = figures.broken(may_restart=story.may_restart)
+            assert broken == [], "; ".join(broken)
     finally:
         story.close()
 

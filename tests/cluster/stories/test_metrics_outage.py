@@ -12,7 +12,9 @@ OBSERVE = {"atLeast": "25s", "atMost": "25s"}
 
 def test_a_release_waits_for_prometheus_and_goes_on(story: Story) -> None:
     with story.bed.own_prometheus(story.site.name) as prometheus:
-        story.opens(policy={"strategy": {"twin": {"batches": 1}}, "observe": OBSERVE}, prometheus=prometheus.url)
+        # So patient that it waits for a Prometheus that is slow to come back.
+        patient = {"strategy": {"twin": {"batches": 1}}, "observe": OBSERVE, "onBlind": {"hold": "5m"}}
+        story.opens(policy=patient, prometheus=prometheus.url)
         release = story.asks_for("v2")
         eventually(
             lambda: story.releases.last(release).because.startswith("observed"),

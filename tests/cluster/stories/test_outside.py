@@ -62,7 +62,7 @@ def with_time_for_a_job(timeout: int) -> Object:
     soon = {**POLICY["gates"][0], "tolerate": "20pp"}
     return {
         "gates": [soon, smoke(timeout)],
-        "observe": {"atMost": f"{timeout + 15}s"},
+        "observe": {"atMost": f"{timeout + 120}s"},
         "deadline": {"batch": "3m", "release": "15m"},
     }
 
@@ -120,18 +120,21 @@ def test_a_smoke_test_runs_once_in_each_stage_even_if_the_controller_is_killed_m
     eventually(lambda: not jobs(story), within=30, what="the Jobs go with their release")
 
 
+# Whose Job runs out of time is told by the Job controller, and by ourselves where that is late.
 @pytest.mark.parametrize(
-    ("image", "timeout", "word"), [("v1-crash1", 60, "BackoffLimitExceeded"), ("v1", 15, "DeadlineExceeded")]
+    ("image", "timeout", "words"),
+    [("v1-crash1", 60, ["BackoffLimitExceeded"]), ("v1", 15, ["DeadlineExceeded", "has not succeeded within 15s"])],
+    ids=["fails", "hangs"],
 )
 def test_a_smoke_test_that_fails_or_hangs_turns_the_release_back(
-    story: Story, image: str, timeout: int, word: str
+    story: Story, image: str, timeout: int, words: list[str]
 ) -> None:
     story.site.apply(a_smoke_test(image))
     story.opens(policy=with_time_for_a_job(timeout))
     release = story.asks_for("v2")
     end = story.releases.await_phase(release, "RolledBack", within=SUCCEEDS_WITHIN)
     assert end.cause == "GateDegraded"
-    assert word in end.because
+    assert any(word in end.because for word in words), end.because
     assert story.releases.highest_stage(release) == 0
     assert list(jobs(story)) == ["0"]
     story.judge()
@@ -146,8 +149,12 @@ def test_a_job_that_the_api_server_refuses_is_said_and_waited_for(story: Story) 
     release = story.asks_for("v2")
     # On a slow machine it is blind before that, for want of a first window.
     story.releases.await_hold(release, "Blind", within=90, saying="could not be created for 15s")
-    events = story.site.api.read(story.site.path("events"))["items"]
-    assert [one for one in events if one["reason"] == "WriteRefused" and "backoffLimit" in one["message"]]
+
+    def refused() -> list[Object]:
+        events = story.site.api.read(story.site.path("events"))["items"]
+        return [one for one in events if one["reason"] == "WriteRefused" and "backoffLimit" in one["message"]]
+
+    eventually(refused, within=30, what="an event says what the API server refuses")
     story.releases.await_phase(release, "RolledBack", within=90)
     story.judge()
 
@@ -245,6 +252,7 @@ def test_settings_are_released_with_the_app_alone_and_back(story: Story) -> None
     eventually(_is_named(story, again), within=60, what="a copy is made for the fourth release")
     story.patches_release(again, {"abort": {"reason": "enough"}})
     story.releases.await_phase(again, "RolledBack", "Cancelled", within=60)
+    story.await_unclaimed()
     # Whatever a Deployment or a ReplicaSet of the app names is there.
     named = [read_by(story, name) for name in (APP, TWIN)]
     assert all(config_map(story, name)["immutable"] for name in named)

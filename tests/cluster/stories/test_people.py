@@ -7,7 +7,6 @@ import time
 from tests.cluster.bed.api import STRATEGIC
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.stories.story import APP, REGISTRY, TWIN, Story
-from tests.stalls import stalls
 
 STAGE_WITHIN = 90
 SUCCEEDS_WITHIN = 150
@@ -19,18 +18,15 @@ def test_an_abort_in_mid_batch_turns_back_within_a_tick(story: Story) -> None:
     release = story.asks_for("v2-slowstart5")
     story.releases.await_stage(release, 1, within=STAGE_WITHIN)
     eventually(lambda: story.ordered(TWIN) == 2, within=10, what="the batch moves", every=0.02)
-    with stalls() as stalled:
-        began = story.now()
-        aborted = story.patches_release(
-            release, {"abort": {"reason": "wrong branch"}}
-        )  # what `nightferry abort` writes
-        turned = story.releases.await_phase(release, "RollingBack", within=10)
-        assert turned.cause == "Aborted"
-        assert "wrong branch" in turned.because
-        story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
-        seconds = story.await_restoring_write(after=aborted).seconds - began
-    print(f"\nabort to first restoring write: {seconds:.2f} s")
-    assert seconds - stalled() <= 5.0  # one tick and a second, on a machine that others load too
+    began = story.now()
+    aborted = story.patches_release(release, {"abort": {"reason": "wrong branch"}})  # what `nightferry abort` writes
+    turned = story.releases.await_phase(release, "RollingBack", within=10)
+    assert turned.cause == "Aborted"
+    assert "wrong branch" in turned.because
+    # Every write carries the revision that it was decided on: the first one that knows of the abort is the turn.
+    assert turned == next(one for one in story.releases.of(release) if one.revision > aborted)
+    story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    print(f"\nabort to first restoring write: {story.await_restoring_write(after=aborted).seconds - began:.2f} s")
     story.judge_end(release, "RolledBack", tag="v1")
     story.judge()
 
@@ -43,7 +39,7 @@ def test_a_manual_canary_waits_for_a_person_and_the_batches_go_by_themselves(sto
     assert "nightferry promote" in held.status["held"]["then"]
     story.commands("promote", APP)
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
-    assert story.releases.holds(release)[-1] == "Manual"
+    assert {one.stage for one in story.releases.of(release) if one.held == "Manual"} == {0}
     story.judge_end(release, "Succeeded", tag="v2")
     story.judge()
 
@@ -52,7 +48,7 @@ def test_a_manual_canary_waits_for_a_person_and_the_batches_go_by_themselves(sto
 def test_a_person_scales_the_live_slot_and_the_release_goes_on_with_the_new_number(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     release = story.asks_for("v2")
-    eventually(lambda: story.ordered(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
+    story.await_canary()
     story.site.scale(APP, 6)
     story.desired = 6
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
@@ -66,7 +62,7 @@ def test_a_fight_for_the_contender_ends_with_a_person_who_restores(story: Story)
     story.opens(policy={"strategy": {"twin": {"advance": {"canary": "manual"}}}})
     release = story.asks_for("v2")
     story.releases.await_stage(release, 0, within=STAGE_WITHIN)
-    eventually(lambda: story.ordered(APP) == 3, within=30, what="the canary has taken a place")
+    story.await_canary()
     story.site.scale(TWIN, 2)
     eventually(lambda: story.replicas(TWIN) == 1, within=20, what="the first reversal is corrected", every=0.02)
     story.site.scale(TWIN, 2)
@@ -88,7 +84,7 @@ def test_a_fight_for_the_contender_ends_with_a_person_who_restores(story: Story)
 def test_a_newer_release_turns_the_running_one_back_first(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     first = story.asks_for("v2")
-    eventually(lambda: story.ordered(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
+    story.await_canary()
     second = story.asks_for("v3")
     end = story.releases.await_phase(first, "RolledBack", within=BACK_WITHIN)
     assert end.cause == "Superseded"
@@ -102,7 +98,8 @@ def test_an_edit_of_the_contenders_template_turns_it_back(story: Story) -> None:
     story.opens()
     release = story.asks_for("v2")
     story.releases.await_stage(release, 0, within=STAGE_WITHIN)
-    eventually(lambda: story.ordered(APP) == 3, within=30, what="the canary has taken a place")
+    story.await_canary()
+    story.allows(most=6, because="the native rollout of the edit orders a pod, while the incumbent gets its own back")
     template = {"spec": {"containers": [{"name": "app", "image": f"{REGISTRY}:v2.1"}]}}
     path = story.site.path("deployments", TWIN)
     story.site.api.patch(path, {"spec": {"template": template}}, content_type=STRATEGIC, fieldManager="kubectl-edit")
@@ -116,7 +113,7 @@ def test_an_edit_of_the_contenders_template_turns_it_back(story: Story) -> None:
 def test_a_paused_release_stands_still_until_it_is_resumed(story: Story) -> None:
     story.opens(policy={"strategy": {"twin": {"batches": 1}}})
     release = story.asks_for("v2")
-    eventually(lambda: story.ordered(APP) == 3, within=STAGE_WITHIN, what="the canary has taken a place")
+    story.await_canary()
     story.commands("pause", APP)
     story.releases.await_hold(release, "PausedByPerson", within=10)
     before = story.generations()

@@ -26,15 +26,19 @@ class Whole:
         self.reached = Endpoints(story.bed.admin, story.site.name, APP)
         self.fields: dict[str, Any] = {}
 
-    def opens(self, image: str = "v2") -> str:
+    def opens(self, image: str = "v2", **policy: Any) -> str:
         """The app under load for a while, then a release of this image -> its name."""
-        self.story.opens(replicas=PODS, policy={"strategy": {"twin": None, "recreate": {}}})
+        self.story.opens(replicas=PODS, policy={"strategy": {"twin": None, "recreate": {}}, **policy})
         self.reached.start()
-        load = self.story.load
-        assert load is not None
-        eventually(lambda: load.totals().answered >= 4000, within=60, what="the app has served 4000 requests")
+        eventually(self._is_known, within=60, what="Prometheus has seen every pod fifteen times")
         self.fields = self._fields()
         return self.story.asks_for(image)
+
+    def _is_known(self) -> bool:
+        # The new version is held against these minutes.
+        seen = f'count_over_time(http_requests_total{{namespace="{self.story.site.name}",code="200"}}[10m])'
+        found = self.story.bed.query(seen)
+        return len(found) == PODS and all(float(one["value"][1]) >= 15 for one in found)
 
     def _fields(self) -> dict[str, Any]:
         spec = self.story.site.deployment(APP)["spec"]
@@ -68,8 +72,9 @@ class Whole:
         story = self.story
         story.await_serving(tag, PODS, within=60)
         story.await_unclaimed()
-        assert story.releases.last(release).phase == phase
+        story.await_end(release, phase)
         assert self._fields() == self.fields
+        story.history.catch_up()
         assert story.releases.broken_laws() == []
         assert self.together() == []
         assert story.history.highest_replicas().total_replicas == PODS
@@ -86,17 +91,17 @@ def whole(story: Story) -> Iterator[Whole]:
 def test_all_pods_go_and_all_come_back_as_the_new_version(whole: Whole) -> None:
     story, release = whole.story, whole.opens()
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
+    whole.judge(release, "Succeeded", tag="v2")
     assert story.history.replicas_of(APP) == [PODS, 0, PODS]
     assert story.history.restarts() == {}
-    whole.judge(release, "Succeeded", tag="v2")
 
 
 def test_a_version_that_fails_goes_and_the_old_one_comes_back(whole: Whole) -> None:
     story, release = whole.story, whole.opens("v2-errors20")
     end = story.releases.await_phase(release, "RolledBack", within=SUCCEEDS_WITHIN)
     assert end.cause == "GateDegraded"
-    assert story.history.replicas_of(APP) == [PODS, 0, PODS, 0, PODS]
     whole.judge(release, "RolledBack", tag="v1")
+    assert story.history.replicas_of(APP) == [PODS, 0, PODS, 0, PODS]
 
 
 def test_a_version_that_crashes_goes_and_the_old_one_comes_back(whole: Whole) -> None:
@@ -108,7 +113,7 @@ def test_a_version_that_crashes_goes_and_the_old_one_comes_back(whole: Whole) ->
 
 def test_an_abort_while_nothing_is_there_brings_the_old_version(whole: Whole) -> None:
     story, release = whole.story, whole.opens("v2-slowstart5")
-    eventually(lambda: story.ordered(APP) == 0, within=60, what="the pods go", every=0.02)
+    eventually(lambda: story.has_ordered(APP, 0), within=60, what="the pods go", every=0.02)
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
     end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
     assert end.cause == "Aborted"
@@ -119,10 +124,12 @@ def test_a_kill_while_the_pods_go_and_while_they_come(whole: Whole) -> None:
     story, release = whole.story, whole.opens("v2-slowstart3")
     controller = story.controller
     assert controller is not None
-    controller.restart_when(
-        lambda: story.site.deployment(APP)["spec"].get("paused") is True, within=30, what="the template is in it"
-    )
-    controller.restart_when(lambda: story.ordered(APP) == 0, within=60, what="the pods go")
+
+    def is_in_it() -> bool:
+        return any(one.object["spec"].get("paused") for one in story.history.events("Deployment", APP))
+
+    controller.restart_when(is_in_it, within=30, what="the template is in it")
+    controller.restart_when(lambda: story.has_ordered(APP, 0), within=60, what="the pods go")
     controller.restart_when(
         lambda: story.ordered(APP) == PODS and story.image(APP) == "v2-slowstart3", within=60, what="the pods come"
     )
@@ -131,7 +138,8 @@ def test_a_kill_while_the_pods_go_and_while_they_come(whole: Whole) -> None:
 
 
 def test_a_third_version_by_a_person_is_turned_back_unjudged(whole: Whole) -> None:
-    story, release = whole.story, whole.opens()
+    # It is watched for so long that the person comes before its end.
+    story, release = whole.story, whole.opens(observe={"atLeast": "2m", "atMost": "2m"})
     eventually(lambda: story.serving() == {"v2": PODS}, within=90, what="the new version serves", every=0.1)
     template = {"spec": {"containers": [{"name": "app", "image": f"{REGISTRY}:v3"}]}}
     story.site.api.patch(

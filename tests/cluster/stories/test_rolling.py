@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from tests.cluster.bed.api import MERGE, STRATEGIC
+from tests.cluster.bed.api import MERGE, STRATEGIC, Object
 from tests.cluster.bed.waiting import eventually
 from tests.cluster.stories.story import APP, LONGER, POLICY, REGISTRY, Story
 
@@ -23,8 +24,27 @@ def _rolling(**changes: Any) -> dict[str, Any]:
 
 def _split(story: Story) -> dict[str, int]:
     """Pods ordered of each version: its ReplicaSets' replicas."""
+    return _ordered(story.site.api.read(story.site.path("replicasets"))["items"])
+
+
+def _held(story: Story) -> list[dict[str, int]]:
+    """Every split that the watches have told of a paused Deployment."""
+    story.history.catch_up()
+    sets: dict[str, Object] = {}
+    paused, found = False, []
+    for _, event in story.history.timed_events("Deployment", "ReplicaSet"):
+        if event.object["kind"] == "Deployment":
+            paused = bool(event.object["spec"].get("paused"))
+        else:
+            sets[event.object["metadata"]["uid"]] = event.object
+        if paused:
+            found.append(_ordered(sets.values()))
+    return found
+
+
+def _ordered(sets: Iterable[Object]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for item in story.site.api.read(story.site.path("replicasets"))["items"]:
+    for item in sets:
         if item["spec"]["replicas"]:
             tag = str(item["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
             found[tag] = found.get(tag, 0) + int(item["spec"]["replicas"])
@@ -69,7 +89,7 @@ def _judge_end(story: Story, release: str, phase: str, before: dict[str, Any], *
     """This version serves alone, every field of the Deployment is people's again, nothing is claimed."""
     story.await_serving(tag, story.desired)
     story.await_unclaimed()
-    assert story.releases.last(release).phase == phase
+    story.await_end(release, phase)
     assert _split(story) == {tag: story.desired}
     assert _fields(story) == before
 
@@ -78,9 +98,9 @@ def test_a_healthy_release_replaces_every_pod_once_and_gives_every_field_back(st
     story.opens(replicas=6, policy=_rolling())
     before = _fields(story)
     release = story.asks_for("v2")
-    _await_split(story, {"v1": 6, "v2": 1})
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
     _judge_end(story, release, "Succeeded", before, tag="v2")
+    assert {"v1": 6, "v2": 1} in _held(story)
     assert story.history.restarts() == {}
     assert len(story.history.created_pods(APP)) == 6  # a promotion starts no pod again
     story.judge()
@@ -92,7 +112,7 @@ def test_a_regression_in_the_middle_is_turned_back_by_one_patch(story: Story) ->
     gates = {"gates": [strict, POLICY["gates"][1]]}
     story.opens(replicas=6, policy={**LONGER, **_rolling(batches=[3, 4, "100%"]), **gates})
     before = _fields(story)
-    release = story.asks_for("v2-errors5-from2")
+    release = story.asks_for("v2-errors20-from2")
     turned = story.releases.await_phase(release, "RollingBack", within=STAGE_WITHIN)
     assert turned.cause == "GateDegraded"
     story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
@@ -124,8 +144,8 @@ def test_a_release_survives_kills_in_mid_batch(story: Story) -> None:
     release = story.asks_for("v2")
 
     def unpaused() -> bool:
-        spec = story.site.deployment(APP)["spec"]
-        return spec.get("minReadySeconds", 0) > 0 and not spec.get("paused")
+        specs = [one.object["spec"] for one in story.history.events("Deployment", APP)]
+        return any(spec.get("minReadySeconds", 0) > 0 and not spec.get("paused") for spec in specs)
 
     controller.restart_when(unpaused, within=STAGE_WITHIN, what="a step is under way")
     controller.restart_when(lambda: _split(story).get("v2", 0) >= 2, within=STAGE_WITHIN, what="the batch moves")
@@ -154,9 +174,16 @@ def test_scaling_during_a_hold_is_followed_and_the_split_put_right(story: Story)
     _await_split(story, {"v1": 5, "v2": 4})
     story.desired = 8
     before["replicas"] = 8
-    story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
+
+    def held_anew() -> bool:
+        last = story.releases.last(release)
+        return last.held == "Manual" and last.status["batch"]["desired"] == 8
+
+    # Not the hold from before anybody scaled.
+    eventually(held_anew, within=STAGE_WITHIN, what="it waits for a person again")
     assert story.releases.highest_stage(release) == 1
     story.commands("promote", APP)
+    story.releases.await_stage(release, 2, within=STAGE_WITHIN)
     eventually(lambda: _split(story).get("v2", 0) == 8, within=SUCCEEDS_WITHIN, what="the last batch is there")
     story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
     story.commands("promote", APP)
@@ -167,7 +194,7 @@ def test_scaling_during_a_hold_is_followed_and_the_split_put_right(story: Story)
 
 # A GitOps tool applies its manifest again: its own version. That is a way back, and not an unjudged rollout.
 def test_a_template_set_back_during_a_hold_moves_nothing_and_turns_back(story: Story) -> None:
-    story.opens(replicas=6, policy=_rolling())
+    story.opens(replicas=6, policy=_rolling(advance={"canary": "auto", "batches": "manual"}))
     before = _fields(story)
     release = story.asks_for("v2")
     story.releases.await_stage(release, 1, within=STAGE_WITHIN)
@@ -181,7 +208,7 @@ def test_a_template_set_back_during_a_hold_moves_nothing_and_turns_back(story: S
 
 
 def test_a_third_template_during_a_hold_is_never_rolled_out(story: Story) -> None:
-    story.opens(replicas=6, policy=_rolling())
+    story.opens(replicas=6, policy=_rolling(advance={"canary": "manual"}))
     before = _fields(story)
     release = story.asks_for("v2")
     _await_split(story, {"v1": 6, "v2": 1})

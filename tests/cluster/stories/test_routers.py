@@ -78,7 +78,7 @@ def test_a_release_goes_all_the_way_by_weight(behind: Behind) -> None:
     assert controller is not None
     release = story.asks_for("v2")
     controller.restart_when(lambda: behind.pods_of(behind.tester, TWIN) > 0, within=90, what="a tester saw it")
-    controller.restart_when(lambda: story.ordered(APP) == 2, within=120, what="batch 1 has moved")
+    controller.restart_when(lambda: story.has_ordered(APP, 2), within=120, what="batch 1 has moved")
     controller.restart_when(lambda: story.ordered(APP) == 0, within=120, what="the last incumbent leaves")
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
     story.judge_end(release, "Succeeded", tag="v2")
@@ -107,7 +107,7 @@ def test_an_abort_gives_the_route_back(behind: Behind) -> None:
     assert story.controller is not None
     release = story.asks_for("v2")
     story.releases.await_stage(release, 1, within=120)
-    eventually(lambda: story.ordered(APP) == 2, within=40, what="batch 1 is there")
+    eventually(lambda: story.has_ordered(APP, 2), within=40, what="batch 1 is there")
     story.patches_release(release, {"abort": {"reason": "wrong branch"}})
     story.controller.restart_when(lambda: story.ordered(APP) > 2, within=30, what="the incumbent grows")
     end = story.releases.await_phase(release, "RolledBack", within=90)
@@ -124,7 +124,7 @@ def test_a_route_that_is_deleted_turns_it_back(behind: Behind) -> None:
     story, entrance = behind.story, behind.routed.entrance
     release = story.asks_for("v2")
     story.releases.await_stage(release, 1, within=120)
-    eventually(lambda: story.ordered(APP) == 2, within=40, what="batch 1 is there")
+    eventually(lambda: story.has_ordered(APP, 2), within=40, what="batch 1 is there")
     assert story.load is not None
     for load in (story.load, behind.tester):
         assert load.stop().lost == 0

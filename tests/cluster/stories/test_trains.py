@@ -79,13 +79,15 @@ def test_three_cars_wait_for_their_night_and_leave_in_order_through_a_kill(story
     search = story.asks_for("v2", policy="search", skipGates=SKIP)
     for release in (checkout, payments, search):
         story.releases.await_hold(release, "AwaitsTrain", within=30)
-    assert story.claims() == {} and left(story) == []
+    claims, gone = story.claims(), left(story)
+    if time.time() < opens:  # all of it was seen before the train opened
+        assert (claims, gone) == ({}, [])
 
     eventually(lambda: left(story), within=opens - time.time() + 60, what="the first car leaves")
     assert time.time() >= opens
     assert story.controller is not None
     story.controller.kill()
-    story.starts_controller()
+    story.controller.start()
     for release in (payments, search, checkout):
         story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
     assert sorted(left(story)) == sorted([APP, *BESIDE]) and left(story)[-1] == APP
@@ -116,8 +118,8 @@ def test_a_line_that_stops_takes_back_what_had_succeeded_and_the_night_is_told(s
         story.releases.await_phase(back, "Succeeded", within=SUCCEEDS_WITHIN)
         eventually(lambda: status(story)["phase"] == "Stopped", within=60, what="everything is taken back")
         assert left(story) == ["payments", APP]
-        held = story.releases.last(search)
-        assert held.phase == "Queued" and "the line is stopped" in str(held.status["held"]["because"])
+        held = story.releases.await_hold(search, "AwaitsTrain", within=30, saying="the line is stopped")
+        assert held.phase == "Queued"
 
         assert room.asked == [] and inbox.mails == []
         ends = {"spec": {"window": {"to": wall(opened + 60)}}}
@@ -128,7 +130,7 @@ def test_a_line_that_stops_takes_back_what_had_succeeded_and_the_night_is_told(s
         closed.clear()
         already = len(room.asked)
         story.controller.start()
-        eventually(lambda: len(night(story)["reported"]) == 2, within=60, what="the night is told")
+        eventually(lambda: len(night(story).get("reported") or ()) == 2, within=60, what="the night is told")
     (post,) = (asked.json for asked in room.asked[already:])
     assert {asked.json["id"] for asked in room.asked} == {post["id"]}, "the tries before the kill were of this report"
     assert len({str(mail["Message-ID"]) for mail in inbox.mails}) == 1
