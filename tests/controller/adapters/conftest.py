@@ -25,6 +25,13 @@ __all__ = ["bed", "site"]  # fixtures
 MANIFESTS = ROOT / "manifests"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are given a minute: the other end is a thread of ours, and it may be late with a handshake."""
+    for module in ("cluster.connection", "metrics.transport", "outside.post"):
+        monkeypatch.setattr(f"controller.{module}._CONNECT_TIMEOUT", 60.0)
+
+
 @pytest.fixture(scope="session")
 def installed(bed: Bed) -> Path:
     """The CRDs and the RBAC as shipped, applied to the bed."""

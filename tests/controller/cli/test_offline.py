@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from controller.cli import commands
 from controller.cli.commands import main
 from controller.simulation.stories import STORIES
 from tests.controller.cli.world import Nightferry
-from tests.stalls import stalls
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "policies" / "examples"
@@ -170,20 +168,33 @@ def test_an_interrupt_ends_a_command_with_130(nightferry: Nightferry, monkeypatc
     assert (said.code, said.out, said.err) == (130, "", "")
 
 
+# A shell that started the tests in the background may have told all its children to ignore the signal. Its second night
+# never begins, so that the signal finds it at work however late it comes.
+INTERRUPTED = """
+import io, signal, sys, time
+from controller.__main__ import main
+
+class Out(io.TextIOWrapper):
+    def write(self, text):
+        if text.startswith("2/4"):
+            time.sleep(600)
+        return super().write(text)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.stdout, sys.argv = Out(sys.stdout.buffer, write_through=True), ["nightferry", "demo"]
+main()
+"""
+
+
 def test_ctrl_c_in_a_real_process_leaves_no_traceback() -> None:
-    # A shell that started the tests in the background may have told all its children to ignore the signal.
-    code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "from controller.__main__ import main; import sys; sys.argv = ['nightferry', 'demo']; main()"
-    )
     child = subprocess.Popen(
-        [sys.executable, "-u", "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     assert child.stderr is not None
     assert child.stdout.readline().startswith("1/4")
     child.send_signal(signal.SIGINT)
-    ended = child.wait(20)
+    ended = child.wait(120)
     assert (ended, child.stderr.read()) == (130, "")
     child.stdout.close()
     child.stderr.close()
@@ -203,13 +214,12 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
         "import sys; from controller.cli.commands import main; main(['--help']);"
         f"print(*[name for name in '{heavy}'.split() if name in sys.modules], sep='', end='', file=sys.stderr)"
     )
-    with stalls() as stalled:
-        began = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-        seconds = time.monotonic() - began - stalled()
+    before = os.times()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    after = os.times()
     assert (done.returncode, done.stderr) == (0, "")
     assert "rollback" in done.stdout
-    assert seconds < 5.0
+    assert after.children_user - before.children_user < 5.0  # of the processor: others may need it, too
 
 
 @pytest.mark.parametrize("name", [function.__name__ for function, _ in commands.COMMANDS])
