@@ -20,7 +20,7 @@ from controller.release.plan import ObjectWrite, Plan
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import FORWARD, Phase
 from controller.requests.looks import Neighbours, Permission
-from controller.strategies import Cast, Strategy, strategy_of
+from controller.strategies import Cast, Strategy, leading, strategy_of
 from controller.strategies.claims import claimed
 from controller.strategies.stages import HAND_BACK, next_stage, stage_name, stages_of
 from controller.strategies.strategy import Template
@@ -49,7 +49,8 @@ class Accompanied:
     @property
     def permissions(self) -> tuple[Permission, ...]:
         of_companions = (each for companion in self._companions for each in companion.permissions(self._policy))
-        return tuple(dict.fromkeys((*self._strategy.permissions, *of_companions)))
+        of_services = leading.PERMISSIONS if self._strategy.by_service else ()
+        return tuple(dict.fromkeys((*self._strategy.permissions, *of_services, *of_companions)))
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -58,7 +59,8 @@ class Accompanied:
     def reads(self, record: Record) -> tuple[Ref, ...]:
         """The objects beside the Deployments that a look reads, each once."""
         of_companions = (ref for companion in self._companions for ref in companion.reads(self._policy, record))
-        return tuple(dict.fromkeys((*self._strategy.reads(self._policy, record), *of_companions)))
+        of_strategy = self._strategy.reads(self._policy, record)
+        return tuple(dict.fromkeys((*of_strategy, *leading.reads(record), *of_companions)))
 
     def cast(
         self,
@@ -136,6 +138,10 @@ class Accompanied:
             new += companion.saved(self._policy, record, seen, around, template)
         return tuple({(each.kind, each.name): each for each in (*record.saved, *new)}.values())
 
+    def services(self, seen: Observation, around: Neighbours) -> tuple[str, ...]:
+        """The Services that share requests between both versions by pods; none where the strategy leads requests."""
+        return leading.leading(seen, around.services) if self._strategy.by_service else ()
+
     def template(self, seen: Observation, template: Template) -> Template:
         for companion in self._companions:
             template = companion.template(self._policy, seen, template)
@@ -157,7 +163,8 @@ class Accompanied:
     # ---------------------------------------------------------------------------------------------- moving
 
     def meddled(self, record: Record, seen: Observation) -> Decision | None:
-        return self._strategy.meddled(self._bare(record), seen, self._policy)
+        found = self._strategy.meddled(self._bare(record), seen, self._policy)
+        return found or (leading.astray(record, seen) if self.stage(record).name != HAND_BACK else None)
 
     def unsettled(self, record: Record, seen: Observation) -> str:
         why = self._strategy.unsettled(self._bare(record), seen, self._policy)

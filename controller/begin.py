@@ -172,10 +172,13 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
     saved = case.course.saved(replace(record, saved=known.saved), observed, found.around, template)
     if case.origin == "restore":
         saved = tuple({(each.kind, each.name): each for each in (*saved, *known.saved)}.values())
-        record = replace(record, saved=saved, incumbent=known.incumbent, contender=known.contender)
+        record = replace(
+            record, saved=saved, services=known.services, incumbent=known.incumbent, contender=known.contender
+        )
         return (yield from _step_back(case, observed, record))
     before = remembered(replace(record, alerts=()), found.fired, "before", case.now).alerts
-    record = replace(record, desired=case.course.desired(record, observed), alerts=before)
+    services = case.course.services(observed, found.around)
+    record = replace(record, desired=case.course.desired(record, observed), alerts=before, services=services)
     return (yield from _step(case, observed, template, replace(record, saved=saved), found.notes, learned))
 
 

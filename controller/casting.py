@@ -71,7 +71,14 @@ def known_before(case: Case, seen: Seen) -> Record:
     if claims and of.uid not in {claim.uid for claim in claims}:
         return own
     was = of.record
-    return replace(own, incumbent=was.incumbent, contender=was.contender, saved=was.saved, desired=was.desired)
+    return replace(
+        own,
+        incumbent=was.incumbent,
+        contender=was.contender,
+        saved=was.saved,
+        services=was.services,
+        desired=was.desired,
+    )
 
 
 def _nothing_to_restore(case: Case, observed: Observation) -> Refusal | None:

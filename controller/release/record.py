@@ -231,6 +231,7 @@ class Record:
     incumbent: SlotRecord | None = None
     contender: SlotRecord | None = None
     saved: tuple[Saved, ...] = ()  # what the release borrows, as it was before: given back in every ending
+    services: tuple[str, ...] = ()  # that led to both versions when it began, where requests follow the pods
     skip_gates: str = ""
     notes: tuple[str, ...] = ()
     baseline: Relied | None = None  # None: it began without one, and goes on without one

@@ -45,6 +45,7 @@ class BlueGreen:
     """The blueGreen strategy; see the module for its theory."""
 
     reads_replica_sets = True
+    by_service = False
     permissions = (
         Permission("list", "apps", "replicasets"),
         Permission("get", "", "services"),

@@ -42,6 +42,7 @@ class Recreate:
     """The recreate strategy; see the module for its theory."""
 
     reads_replica_sets = True
+    by_service = False
     permissions = (Permission("list", "apps", "replicasets"),)
 
     def slot_names(self, deployment: str) -> tuple[str, ...]:

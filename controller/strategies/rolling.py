@@ -27,7 +27,7 @@ from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import FORWARD, Phase, Role
 from controller.requests.looks import Neighbours, Permission
 from controller.slots import template_digest, writer_of
-from controller.strategies import claims, rolling_fields, rolling_moves
+from controller.strategies import claims, leading, rolling_fields, rolling_moves
 from controller.strategies.claims import claimed
 from controller.strategies.idle import idle_of
 from controller.strategies.rolling_fields import NEVER_AVAILABLE
@@ -47,6 +47,7 @@ class Rolling:
     """The rolling strategy; see the module for its theory."""
 
     reads_replica_sets = True
+    by_service = True
     permissions: tuple[Permission, ...] = (Permission("list", "apps", "replicasets"),)
 
     def slot_names(self, deployment: str) -> tuple[str, ...]:
@@ -207,7 +208,8 @@ class Rolling:
         if scene is None:
             return Plan()
         if record.phase is Phase.ROLLING_BACK:
-            write = rolling_moves.way_back(scene)
+            held = self._needed(scene)
+            write = rolling_moves.forward(scene, still=True) if held else rolling_moves.way_back(scene)
         elif record.phase not in FORWARD or self.paused_by(record, seen) is not None:
             write = None
         elif goes_back(scene.slot, scene.was):
@@ -221,10 +223,19 @@ class Rolling:
             write = rolling_moves.patch(record, seen, slot, f"claim {slot.name}", digest=rolling_moves.given(slot))
         return Plan((write,) if write is not None else ())
 
+    def _needed(self, scene: Scene) -> str:
+        """Why contenders are held on the way back: it is one patch, so they are held before it, or not at all."""
+        record, slot = scene.record, scene.slot
+        begun = goes_back(slot, scene.was) or scene.stage.name == HAND_BACK or record.origin == "restore"
+        return "" if begun else leading.needed(record, scene.seen)
+
     def unrestored(self, record: Record, seen: Observation, policy: ReleasePolicySpec) -> str:
         live, slot = seen.incumbent, seen.contender
         if live is None or slot is None:
             return "the Deployment does not exist"
+        scene = self._scene(record, seen, policy)
+        if scene is not None and (needed := self._needed(scene)):
+            return needed
         if live.replicas != record.desired:
             return f"incumbent has {live.replicas} of {record.desired} pods"
         if not slot.observed:

@@ -52,6 +52,7 @@ class Routed(Twin):
     """The twin strategy behind one router; see the module for its theory."""
 
     reads_replica_sets = True
+    by_service = False
 
     def __init__(self, kind: RouterKind) -> None:
         self._router: Router = ROUTERS[kind]

@@ -37,6 +37,11 @@ class Strategy(Protocol):
         ...
 
     @property
+    def by_service(self) -> bool:
+        """Whether requests come to both versions at once through whatever Service selects their pods."""
+        ...
+
+    @property
     def permissions(self) -> tuple[Permission, ...]:
         """What it needs beyond Deployments, pods and releases: forward and back alike."""
         ...

@@ -30,7 +30,7 @@ from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import Phase, Role
 from controller.requests.looks import Neighbours, Permission
 from controller.slots import pods_of, template_digest, writer_of
-from controller.strategies import claims
+from controller.strategies import claims, leading
 from controller.strategies.claims import claim, claimed, digest_of, holds, reversal, set_by_others, stamp, stamped
 from controller.strategies.spare import SPARE_SUFFIX, app_of, slot_template, spare_manifest
 from controller.strategies.stages import stages_of
@@ -43,6 +43,7 @@ class Twin:
     """The twin strategy; see the module for its theory."""
 
     reads_replica_sets = False
+    by_service = True
     permissions: tuple[Permission, ...] = ()
 
     def slot_names(self, deployment: str) -> tuple[str, ...]:
@@ -269,7 +270,10 @@ class Twin:
             if gone > 0:
                 return live.name, i - gone
         if spare is not None and c > want_c:
-            gone = _removable(c - want_c, ready_c, c - seen.ready("contender"), ready_i + ready_c, floor)
+            unready = c - seen.ready("contender")
+            gone = _removable(c - want_c, ready_c, unready, ready_i + ready_c, floor)
+            if back and leading.needed(record, seen):
+                gone = min(gone, unready)
             if gone > 0:
                 return spare.name, c - gone
         return None
@@ -278,6 +282,8 @@ class Twin:
         live, spare = seen.incumbent, seen.contender
         if live is None:
             return "the incumbent Deployment does not exist"
+        if needed := leading.needed(record, seen):
+            return needed
         floor = record.desired - _twin(policy).unavailable(record.desired)
         if live.replicas != record.desired:
             return f"incumbent has {live.replicas} of {record.desired} pods"

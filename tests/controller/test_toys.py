@@ -35,6 +35,7 @@ class Handover:
     """The whole contender comes beside the incumbent and is judged there; then the incumbent goes at once."""
 
     reads_replica_sets = False
+    by_service = True
     permissions: tuple[Permission, ...] = ()
 
     def slot_names(self, deployment: str) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def _tell_the_secret(night: Night) -> None:
 
 
 def _ask_without_end(night: Night) -> None:
-    night.memory.of("a").quorum = 7
+    night.memory.of("a").quorum = 8
     patches(night, TWIN, 3)
 
 
@@ -196,7 +196,7 @@ PLANTED: dict[str, tuple[tuple[str, Callable[[Night], object]], ...]] = {
     "S15 soak": (("after 29 seconds", _go_on_at_once),),
     "S18 no secrets": (("in an event", _tell_the_secret),),
     "S19 bounded record": (("70 KB", _grow_the_record),),
-    "S19 bounded tick": (("seven quorum reads", _ask_without_end),),
+    "S19 bounded tick": (("eight quorum reads", _ask_without_end),),
     "S20 monotonous policy": (
         ("a shorter observation", lambda night: writes_record(night, policy=looser_policy(record_of(night)))),
     ),

@@ -20,6 +20,7 @@ from controller.requests.writes import (
     WriteRecord,
     WriteSlot,
 )
+from controller.strategies import leading
 from controller.strategies.idle import IDLE_ANNOTATION
 from tests.kernel.memory import (
     Moment,
@@ -162,13 +163,14 @@ def bounded_tick(now: Moment) -> str:
     """Watch-cache reads cost the API server nothing; every other request of a tick is counted."""
     eyes = now.eyes
     more = _objects(now)
+    services = len(leading.reads(now.life.record)) if now.life is not None else 0  # they are read, and never written
     gates = len(pinned_by(now.life.record).spec.gates) if now.life is not None and now.life.record.policy else 2
     for what, count, bound in (
         ("cached reads", eyes.cached, 8 + more),
         ("metric queries", eyes.queries, 2 * gates),
         ("questions about the whole app", eyes.totals, 2 * gates),
         ("quorum reads", eyes.quorum, 6 + more),
-        ("writes", eyes.writes, 6 if more else 5),
+        ("writes", eyes.writes, 6 if more > services else 5),
         ("events", eyes.events, 6),
     ):
         if count > bound:

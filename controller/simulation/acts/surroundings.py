@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controller.release.names import SLOT_LABEL
 from controller.requests.failure import Failure, FailureKind
 from controller.simulation import routing
 from controller.simulation.acts.phrase import NUMBER, SLOT, Phrase, Words
@@ -55,7 +56,7 @@ def _service_selects(scene: Scene, words: Words) -> None:
 
 def _service_set_back(scene: Scene, _words: Words) -> None:
     """A tool removes what it does not know from the selector."""
-    selector = {HASH_LABEL: None}
+    selector = {HASH_LABEL: None, SLOT_LABEL: None}
     scene.world.edit(
         "Service", scene.deployment, {"spec": {"selector": selector}}, namespace=scene.namespace, manager="kustomize"
     )
