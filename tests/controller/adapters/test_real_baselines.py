@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from tests.cluster.bed.bed import Bed
 from tests.cluster.bed.site import Site
 from tests.cluster.bed.waiting import eventually
 from tests.controller.adapters.builders import RealClock
-from tests.controller.learning.builders import COUNTS, DAY, WINDOW, Past, Store, a_baseline
+from tests.controller.learning.builders import COUNTS, DAY, NOW, WINDOW, Past, Store, a_baseline
 from tests.policies.builders import a_policy, a_policy_object
 
 pytestmark = pytest.mark.cluster
@@ -64,11 +63,11 @@ def manifest(site: Site, policy: Any, baseline: Baseline, version: str = "") -> 
 
 
 def ours(**fields: Any) -> Baseline:
-    return a_baseline(a_policy(**SHORT), learned_at=time.time(), **fields)
+    return a_baseline(a_policy(**SHORT), learned_at=NOW, **fields)
 
 
 def believed(obj: Any) -> Baseline | NotLearned:
-    return restored(obj, digest=learning_digest(a_policy(**SHORT), WINDOW), now=time.time())
+    return restored(obj, digest=learning_digest(a_policy(**SHORT), WINDOW), now=NOW)
 
 
 def version_of(obj: Any) -> str:
@@ -162,6 +161,13 @@ def test_a_tick_reads_it_from_the_copy(site: Site, policy: Any, shelf: Baselines
     eventually(there, within=10, what="the tick sees it")
 
 
+class FixedClock(RealClock):
+    """What is learned hangs on where the clock stands, so it stands still; waits take their time."""
+
+    def now(self) -> float:
+        return NOW
+
+
 class Ear:
     def __init__(self) -> None:
         self.outcomes: list[tuple[AppKey, str]] = []
@@ -177,8 +183,7 @@ def test_b8_a_baseline_that_was_edited_by_hand_is_learned_anew(
     site: Site, policy: Any, shelf: Baselines, cache: Cache
 ) -> None:
     ear = Ear()
-    now = time.time()
-    store = Store(begin=now - 7 * DAY, replica_sets={"checkout-6c7d8f9b54": (now - 7 * DAY, math.inf)})
+    store = Store(begin=NOW - 7 * DAY, replica_sets={"checkout-6c7d8f9b54": (NOW - 7 * DAY, math.inf)})
 
     class Here(Copies):
         """The policies of this test's namespace only: other tests share the cluster."""
@@ -186,7 +191,7 @@ def test_b8_a_baseline_that_was_edited_by_hand_is_learned_anew(
         def policies(self) -> Any:
             return [one for one in super().policies() if one["metadata"]["namespace"] == site.name]
 
-    learner = Learner(Here(cache), shelf, lambda _: Past(store), Settings(), RealClock(), ear)
+    learner = Learner(Here(cache), shelf, lambda _: Past(store), Settings(), FixedClock(), ear)
 
     def learned() -> bool:
         learner.turn()
