@@ -19,17 +19,17 @@ def kept(value: float | None) -> float | int | None:
     return float(f"{value:.4g}")
 
 
-def number(value: float) -> str:
+def number(value: float, unit: str = "") -> str:
     """A count or a rate for a sentence: three significant digits, whole and large numbers with separated thousands."""
     short = kept(value)
     if short is None:
         return "unbounded"
-    return f"{short:,.0f}" if abs(short) >= 100.0 else f"{short:.3g}"
+    return f"{short:,.0f}{unit}" if abs(short) >= 100.0 else f"{short:.3g}{unit}"
 
 
 def times(ratio: float) -> str:
     """A ratio for a sentence."""
-    return f"{number(ratio)}x" if math.isfinite(ratio) else "unbounded"
+    return number(ratio, "x")
 
 
 def percent(share: float) -> str:

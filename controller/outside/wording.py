@@ -116,5 +116,5 @@ def _report(payload: Mapping[str, Any]) -> Worded:
     """A report is made into pages here, beside the ticks."""
     found = report_from(payload)
     pages = (("nightferry-report.html", "html", html(found)),)
-    whole = next((command("report", f"--train {ride.train}", ride.namespace) for ride in found.trains), "")
+    whole = next((command("report", ride.train, ride.namespace, flag="--train") for ride in found.trains), "")
     return Worded(one_line(str(payload.get("title", "")))[:MOST_SUBJECT], markdown(found), pages, brief(found), whole)

@@ -8,9 +8,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def command(verb: str, name: str, namespace: str, more: str = "") -> str:
-    """A command for whoever reads it, in whichever shell: it says what it is about, and where that is."""
-    return f"`nightferry {' '.join(filter(None, (verb, name, '-n', namespace, more)))}`"
+def command(verb: str, name: str, namespace: str, more: str = "", *, flag: str = "") -> str:
+    """A command for whoever reads it, in whichever shell: it says what it is about, and where that is.
+
+    `flag`: what says of which kind the name is, where the command takes several.
+    """
+    return f"`nightferry {' '.join(filter(None, (verb, flag, name, '-n', namespace, more)))}`"
 
 
 def one_line(text: str, longest: int = 256) -> str:

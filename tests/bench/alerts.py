@@ -56,11 +56,9 @@ def _one(bed: Bed, scratch: Path, *, dead: bool) -> tuple[float, float]:
         with alerts_of(story, webhook=webhook) as alerts:
             try:
                 release = _in_canary(story, alerts)
-                standing, given = story.history.moments()[-1].revision, story.now()
-                alerts.alertmanager.fires([an_alert()])
-                wrote = story.await_restoring_write(after=standing, within=60).seconds
+                took = _turned_back(story, alerts, within=60)
                 charged = _charged(story, release)
-                return wrote - given, charged["at"] - charged["heard"] if charged["heard"] else 0.0
+                return took, charged["at"] - charged["heard"] if charged["heard"] else 0.0
             finally:
                 story.close()
 
@@ -77,9 +75,7 @@ def _storm(bed: Bed, scratch: Path) -> Iterator[Measured]:
                 pausing = [an_alert(f"Noise{n % GROUPS}", severity="ticket", shard=str(n)) for n in range(STORM - 1)]
                 began = time.monotonic()
                 alerts.alertmanager.fires(pausing)
-                standing, given = story.history.moments()[-1].revision, story.now()
-                alerts.alertmanager.fires([an_alert()])
-                wrote = story.await_restoring_write(after=standing, within=120).seconds
+                took = _turned_back(story, alerts, within=120)
                 last = _quiet(alerts)
                 page = story.controller.read_page("/metrics")[1]
                 writes = counted(page, "nightferry_alert_inbox_writes_total")
@@ -89,7 +85,7 @@ def _storm(bed: Bed, scratch: Path) -> Iterator[Measured]:
             finally:
                 story.close()
     note = f"{kept:.0f} posts answered 200 and {unkept:.0f} 503"
-    yield Measured(IN_STORM, (wrote - given,), load(before), note)
+    yield Measured(IN_STORM, (took,), load(before), note)
     yield Measured(STORM_KEPT, (last - began,), load(before))
     yield Measured(STORM_WRITES, (writes,), load(before))
     yield Measured(STORM_TICK, (longest,), load(before), "the upper end of its bucket")
@@ -104,6 +100,13 @@ def _in_canary(story: Story, alerts: Alerts) -> str:
     eventually(lambda: story.replicas(APP) == story.desired - 1, within=60, what="the canary has taken a place")
     time.sleep(SETTLE)
     return release
+
+
+def _turned_back(story: Story, alerts: Alerts, *, within: float) -> float:
+    """The alert fires -> seconds until the restoring write."""
+    standing, given = story.history.moments()[-1].revision, story.now()
+    alerts.alertmanager.fires([an_alert()])
+    return story.await_restoring_write(after=standing, within=within).seconds - given
 
 
 def _charged(story: Story, release: str) -> dict[str, Any]:
