@@ -97,5 +97,5 @@ def test_a_deleted_namespace_does_not_touch_the_next_one(
 def in_the_canary(story: Story) -> str:
     """A release whose canary has taken the place of one incumbent -> its name."""
     release = story.asks_for("v2")
-    eventually(lambda: story.ordered(APP) == 3, within=60, what="the canary has taken a place")
+    eventually(lambda: story.ordered(APP) <= 3, within=60, what="the canary has taken a place")
     return release
