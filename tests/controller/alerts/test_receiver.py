@@ -118,7 +118,7 @@ def test_a_post_of_somebody_who_may_is_taken(house: House) -> None:
 def test_a4_without_a_token_nobody_is_asked_and_nothing_is_kept(house: House, header: str | None) -> None:
     headers = {"Authorization": header} if header is not None else {}
     url = f"http://127.0.0.1:{house.receiver.port}/alerts"
-    answer = urllib3.request("POST", url, body=BODY, headers=headers, retries=False)
+    answer = urllib3.request("POST", url, body=BODY, headers=headers, retries=False, timeout=60.0)
     assert answer.status == 401
     assert (house.door.judged, house.taken, house.counted) == ([], [], ["stranger"])
 
