@@ -80,7 +80,8 @@ class Roster:
                     return self._release(namespace, name, obj)
                 case Kind.DEPLOYMENT:
                     app = self._slots.get((namespace, name))
-                    return app if app is not None and self._new(kind, namespace, name, _shape(obj)) else None
+                    shape = (_shape(obj), _observed(obj))
+                    return app if app is not None and self._new(kind, namespace, name, shape) else None
                 case Kind.POD:
                     return self._pod(namespace, name, obj)
                 case Kind.TRAIN:
@@ -127,6 +128,12 @@ def _shape(obj: Mapping[str, Any]) -> object:
     """What must differ for a change to matter: the spec (by generation), the object itself, its being deleted."""
     metadata = obj.get("metadata") or {}
     return metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp")
+
+
+def _observed(deployment: Mapping[str, Any]) -> bool:
+    """Whether its controller has acted upon the last change: a tick that came before waits for that."""
+    told = (deployment.get("status") or {}).get("observedGeneration") or 0
+    return int(told) >= int((deployment.get("metadata") or {}).get("generation") or 0)
 
 
 def _version(obj: Mapping[str, Any]) -> object:

@@ -58,6 +58,21 @@ def test_both_slots_of_an_app_wake_it_and_a_strangers_deployment_does_not() -> N
     assert roster.concerned(Kind.DEPLOYMENT, "other", "till", deployment("till")) is None
 
 
+# `kubectl set image` on an app that rests: the tick that saw it came before the Deployment controller had.
+def test_a_change_that_its_controller_has_acted_upon_wakes_once_more() -> None:
+    roster = Roster(Copies(policy("checkout")))
+    roster.refresh()
+
+    def woken(observed: int, **status: object) -> bool:
+        told = {**deployment("checkout", 2), "status": {"observedGeneration": observed, **status}}
+        return roster.concerned(Kind.DEPLOYMENT, "shop", "checkout", told) == CHECKOUT
+
+    assert woken(1), "the change"
+    assert not woken(1, replicas=4)
+    assert woken(2), "acted upon"
+    assert not woken(2, replicas=3), "a new status alone"
+
+
 def test_pods_wake_an_app_only_while_it_has_a_release() -> None:
     copies = Copies(policy("checkout"), releases=(release("checkout-1", "checkout", "Succeeded"),))
     roster = Roster(copies)
