@@ -99,6 +99,8 @@ class Load:
                 for item in listed["items"]:
                     self._take(item)
                 self._watch = self._api.watch(self._path, revision=listed["metadata"]["resourceVersion"])
+                if self._stop.is_set():  # too late to be closed by who stops
+                    self._watch.close()
                 for event in self._watch:
                     if event.object["metadata"].get("name") == self._service and event.kind != "BOOKMARK":
                         self._take(event.object if event.kind != "DELETED" else {})

@@ -38,9 +38,10 @@ def apply_object(api: Api, wanted: Object, *, namespace: str = "default") -> Obj
 def _stored(api: Api, wanted: Object, namespace: str) -> Object:
     collection = collection_path(api, wanted, namespace)
     path = f"{collection}/{wanted['metadata']['name']}"
-    stored = None
-    while stored is None:
-        stored = _create(api, collection, wanted) or _replace(api, path, wanted)
+    stored = eventually(
+        lambda: _create(api, collection, wanted) or _replace(api, path, wanted), within=60, what=f"{path} is stored"
+    )
+    assert stored is not None
     return stored
 
 
@@ -59,10 +60,13 @@ def _create(api: Api, collection: str, wanted: Object) -> Object | None:
 
 
 def _replace(api: Api, path: str, wanted: Object) -> Object | None:
-    # Parallel test workers apply the same files: whoever loses a race looks again.
+    # Parallel test workers apply the same files: whoever loses a race looks again. What is going is waited for.
     try:
-        revision = api.read(path)["metadata"]["resourceVersion"]
-        return api.send("PUT", path, body={**wanted, "metadata": {**wanted["metadata"], "resourceVersion": revision}})
+        there = api.read(path)["metadata"]
+        if "deletionTimestamp" in there:
+            return None
+        metadata = {**wanted["metadata"], "resourceVersion": there["resourceVersion"]}
+        return api.send("PUT", path, body={**wanted, "metadata": metadata})
     except ApiError as error:
         if error.status in {404, 409}:
             return None
@@ -95,5 +99,15 @@ def _is_served(api: Api, path: str) -> bool:
     conditions = crd.get("status", {}).get("conditions") or []
     established = any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
     spec = crd["spec"]
-    served = [one["name"] for one in spec["versions"] if one["served"]]
-    return established and all(api.exists(f"/apis/{spec['group']}/{version}") for version in served)
+    versions = [f"/apis/{spec['group']}/{one['name']}" for one in spec["versions"] if one["served"]]
+    # A version of the group is there as soon as one of its kinds is.
+    return established and all(spec["names"]["plural"] in _kinds(api, version) for version in versions)
+
+
+def _kinds(api: Api, version: str) -> set[str]:
+    try:
+        return {str(one["name"]) for one in api.read(version)["resources"]}
+    except ApiError as error:
+        if error.status == 404:
+            return set()
+        raise
