@@ -20,6 +20,8 @@ from tests.cluster.stories.story import APP, TWIN, Story
 TOOL = "argocd-controller"
 MOVED_WITHIN = 90
 HASH = "pod-template-hash"
+# The canary stays as it is, however late the tool comes.
+BY_HAND = {"advance": {"canary": "manual"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def _routed(kind: str, moved: Callable[[Mapping[str, Any]], object]) -> Way:
     entrance = next(iter(objects_of(routed.entrance.kind, APP)))  # type: ignore[arg-type]
     field = {"Ingress": "rules", "HTTPRoute": "rules", "VirtualService": "http"}[routed.entrance.kind]
     return Way(
-        {"strategy": {"twin": {"batches": 1}, "traffic": dict(routed.traffic)}},
+        {"strategy": {"twin": {"batches": 1, **BY_HAND}, "traffic": dict(routed.traffic)}},
         ROUTES[routed.entrance.kind] + f"/{routed.entrance.name}",
         {"spec": {field: copy.deepcopy(entrance["spec"][field])}},
         moved,
@@ -57,13 +59,13 @@ def _routed(kind: str, moved: Callable[[Mapping[str, Any]], object]) -> Way:
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{{}}/deployments/{APP}"
 WAYS: Mapping[str, Way] = {
     "rolling": Way(
-        {"strategy": {"twin": None, "rolling": {"batches": 1, "maxSurge": 1}}},
+        {"strategy": {"twin": None, "rolling": {"batches": 1, "maxSurge": 1, **BY_HAND}}},
         DEPLOYMENT,
         {"spec": {"minReadySeconds": 1}},
         lambda found: found["spec"].get("paused") and found["spec"].get("minReadySeconds", 0) > 1,
     ),
     "twin": Way(
-        {"strategy": {"twin": {"batches": 1}}},
+        {"strategy": {"twin": {"batches": 1, **BY_HAND}}},
         DEPLOYMENT,
         {"spec": {"replicas": 4}},
         lambda found: found["spec"]["replicas"] < 4,
