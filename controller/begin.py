@@ -177,8 +177,13 @@ def _preflight(case: Case, settings: Settings) -> Reading[TickResult]:
         )
         return (yield from _step_back(case, observed, record))
     before = remembered(replace(record, alerts=()), found.fired, "before", case.now).alerts
-    services = case.course.services(observed, found.around)
-    record = replace(record, desired=case.course.desired(record, observed), alerts=before, services=services)
+    record = replace(
+        record,
+        desired=case.course.desired(record, observed),
+        ready=(observed.available("contender"), observed.available("incumbent")),
+        alerts=before,
+        services=case.course.services(observed, found.around),
+    )
     return (yield from _step(case, observed, template, replace(record, saved=saved), found.notes, learned))
 
 

@@ -54,8 +54,14 @@ def noted(record: Record, kind: str, because: str, now: float) -> Record:
 
 def own_name(record: Record) -> str:
     """The name of a release's stage, where it is no batch; "" for the canary, a batch, and before the start."""
+    stage = stage_of(record)
+    return stage.name if stage is not None else ""
+
+
+def stage_of(record: Record) -> Stage | None:
+    """The stage that a release stands in; None before its start, and for a restore."""
     stages = _stages(record)
-    return stages[record.stage].name if record.stage < len(stages) else ""
+    return stages[record.stage] if record.stage < len(stages) else None
 
 
 def batches_of(record: Record) -> int:

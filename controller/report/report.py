@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from controller.attempt import TickResult
+from controller.record import stage_of
 from controller.release.names import AppKey, Key
 from controller.release.record import Entry, GateVerdict, Record
 from controller.report.metrics import Metrics
@@ -161,6 +162,8 @@ def _turn(app: Key, release: str, entry: Entry, record: Record | None) -> Mappin
     if record is not None:
         line |= {"of": record.stages, "desired": record.desired, "epoch": record.epoch}
         line |= {"contender": record.ready[0], "incumbent": record.ready[1]}
+        if entry.kind == "Advance" and (stage := stage_of(record)) is not None:
+            line["ordered"] = stage.contender  # pods; those that were ready before it stand beside it
         if record.cause is not None:
             line["cause"] = record.cause.value
         if record.held is not None:

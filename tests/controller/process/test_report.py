@@ -20,6 +20,8 @@ from controller.report import Report
 from controller.report.logs import configure
 from controller.report.server import Server, words
 from controller.requests.failure import Failure, FailureKind
+from controller.simulation.scenario import Run
+from controller.simulation.script import read_script
 from tests.controller.process.apps import CHECKOUT
 
 NOW = 1_800_000_000.0
@@ -64,6 +66,19 @@ def test_a_turn_is_one_line_with_its_numbers(lines: io.StringIO) -> None:
     assert line["verdicts"] == [
         {"gate": "errors", "verdict": "Degraded", "ratio": 8.1, "interval": [5, 11], "requests": [100, 300]}
     ]
+
+
+def test_the_first_advance_says_what_it_orders_and_what_serves_already(lines: io.StringIO) -> None:
+    """The real first turn of a release, out of the simulation."""
+    script = read_script(
+        "# A release begins.\nrelease checkout v41 -> v42, 10 pods, batches 2 100%\n----\n", "begin.txt"
+    )
+    run = Run(None, script, 1)
+    report = Report()
+    run.driver.on_tick = lambda ticked: report.ticked(CHECKOUT, ticked.result, 0.02, 0)
+    run.to_end()
+    advances = [line for line in told(lines) if line.get("kind") == "Advance"]
+    assert [(each["ordered"], each["contender"], each["incumbent"]) for each in advances] == [(2, 0, 10), (10, 2, 8)]
 
 
 # A pod's message is written by whoever wrote the pod. It must not become a line of ours.
