@@ -259,6 +259,19 @@ def test_a_mail_server_that_never_comes_to_a_point_is_left(speak: Any, because: 
         assert Mail(settings).send(NOTICE) == Outcome("later", because)
 
 
+def test_a_mail_server_that_is_found_only_after_the_deadline_is_left_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.create_connection
+
+    def slowly(*arguments: Any, **options: Any) -> socket.socket:
+        threading.Event().wait(1.0)
+        return connect(*arguments, **options)
+
+    with _talking(_drips) as port:
+        monkeypatch.setattr(socket, "create_connection", slowly)
+        settings = MailSettings("shift", "127.0.0.1", port, "f@x.example", ("a@x.example",), tls="none", timeout=0.5)
+        assert Mail(settings).send(NOTICE) == Outcome("later", "timed out")
+
+
 def test_a_mail_that_was_accepted_is_sent_whatever_becomes_of_the_farewell() -> None:
     with _talking(_forgets_the_farewell) as port:
         settings = MailSettings("shift", "127.0.0.1", port, "f@x.example", ("a@x.example",), tls="none", timeout=60.0)

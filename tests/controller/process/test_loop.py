@@ -373,6 +373,17 @@ def test_a_change_is_not_lost_while_a_tick_comes_to_its_end(monkeypatch: pytest.
         eventually(lambda: times.count(CHECKOUT) >= 2)
 
 
+# The same of an app that rests: what was skipped waits for the end of its rest.
+def test_a_run_that_was_skipped_keeps_the_rest() -> None:
+    copies = under_way("checkout")
+    with running(copies, quiet, interval=60.0) as loop:
+        one = loop._rounds[CHECKOUT]
+        eventually(lambda: one.ended and not one.running.locked())
+        one.rest_until = one.due = time.monotonic() + 50.0
+        loop._skipped(str(CHECKOUT))
+        assert one.due == one.rest_until
+
+
 # A notifier is dead, and its notices are asked about once a minute: what watches goes on in its own rhythm.
 def test_what_a_tick_asks_for_never_slows_down_an_app_under_way() -> None:
     times = Times()
