@@ -20,6 +20,7 @@ import urllib3
 
 from tests.cluster.bed.addresses import local_address
 from tests.cluster.bed.api import Api, ApiError, Object, Watch
+from tests.cluster.bed.shaking import never_late
 
 # Who is killed breaks the connection. A machine that stands still for seconds loses nobody's request.
 TIMEOUT = 20.0
@@ -93,6 +94,7 @@ class Load:
             return self._totals.frozen()
 
     def _follow(self) -> None:
+        never_late()
         while not self._stop.is_set():
             try:
                 listed = self._api.read(self._path, fieldSelector=f"metadata.name={self._service}")

@@ -20,6 +20,7 @@ from controller.release.names import Ref
 from controller.simulation.routing import Asked, Destination, destinations
 from tests.cluster.bed.api import Api, ApiError, Object, Watch
 from tests.cluster.bed.load import RECONNECT_SECONDS, Load, Totals, ready_addresses
+from tests.cluster.bed.shaking import never_late
 
 ROUTES = {
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
@@ -69,6 +70,7 @@ class RoutedLoad(Load):
         """Nothing of its own: every kind has a thread."""
 
     def _follow_kind(self, kind: str) -> None:
+        never_late()
         path = self._paths[kind]
         while not self._stop.is_set():
             try:

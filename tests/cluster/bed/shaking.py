@@ -27,6 +27,7 @@ STRENGTH = "NIGHTFERRY_SHAKEN"
 LATE = ((0.02, 0.3, 1.5), (0.23, 0.0, 0.12))  # probability, shortest and longest wait in seconds
 HALTS_EVERY = 2.5  # seconds on average, at strength 1
 LONGEST_HALT = 2.0  # seconds; etcd and the API server bear it without losing a lease of their own
+_thread = threading.local()
 
 
 def strength() -> float:
@@ -52,9 +53,16 @@ def shake_requests(times: float) -> None:
     pool.urlopen = _late(pool.urlopen, random.Random(), times)
 
 
+def never_late() -> None:
+    """The calling thread's requests are not late: it plays a router, and those of a story follow its objects at once."""
+    _thread.follows = True
+
+
 def _late(send: Callable[..., Any], rng: random.Random, times: float) -> Callable[..., Any]:
     @functools.wraps(send)
     def late(*args: Any, **kwargs: Any) -> Any:
+        if getattr(_thread, "follows", False):
+            return send(*args, **kwargs)
         time.sleep(lateness(rng, times))
         try:
             return send(*args, **kwargs)
