@@ -54,7 +54,7 @@ def shake_requests(times: float) -> None:
 
 
 def never_late() -> None:
-    """The calling thread's requests are not late: it plays a router, and those of a story follow its objects at once."""
+    """The calling thread is late no more: it plays a router, and requests follow the objects of a story at once."""
     _thread.follows = True
 
 
