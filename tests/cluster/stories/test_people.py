@@ -126,3 +126,20 @@ def test_a_paused_release_stands_still_until_it_is_resumed(story: Story) -> None
     story.releases.await_phase(release, "Succeeded", within=SUCCEEDS_WITHIN)
     story.judge_end(release, "Succeeded", tag="v2")
     story.judge()
+
+
+# Somebody pins the Service to the pods of one version, as people do by hand: a batch would take pods from the side that
+# all requests go to.
+def test_a_service_that_is_led_to_one_version_turns_it_back(story: Story) -> None:
+    story.opens(policy={"strategy": {"twin": {"advance": {"canary": "manual"}}}})
+    release = story.asks_for("v2")
+    story.releases.await_hold(release, "Manual", within=STAGE_WITHIN)
+    pinned = {"pod-template-hash": str(story.site.pods(APP)[0]["metadata"]["labels"]["pod-template-hash"])}
+    service = story.site.path("services", APP)
+    story.site.api.patch(service, {"spec": {"selector": pinned}}, fieldManager="kubectl-edit")
+    end = story.releases.await_phase(release, "RolledBack", within=BACK_WITHIN)
+    assert end.cause == "RouteChanged"
+    assert f"Service {APP}" in story.releases.first(release, "RollingBack").because
+    story.judge_end(release, "RolledBack", tag="v1")
+    assert story.site.api.read(service)["spec"]["selector"] == {"app": APP} | pinned, "what people set is left to them"
+    story.judge()
