@@ -17,6 +17,7 @@ from controller.release.vocabulary import Cause, HoldReason, Origin
 from controller.requests.failure import Failure, FailureKind
 from controller.requests.fetches import Counts
 from controller.requests.looks import Neighbours, Permission
+from controller.services import pod_labels, selector_of, selects
 from controller.slots import unmet
 from controller.strategies import slots_named
 from controller.templates import images
@@ -173,13 +174,8 @@ def of_neighbours(
 
 
 def _service_notes(seen: Observation, services: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    template = ((seen.incumbent.raw.get("spec") or {}).get("template") or {}) if seen.incumbent is not None else {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    names = []
-    for service in services:
-        selector = (service.get("spec") or {}).get("selector") or {}
-        if selector and all(labels.get(key) == value for key, value in selector.items()):
-            names.append(str((service.get("metadata") or {}).get("name")))
+    labels = pod_labels(seen.incumbent.raw) if seen.incumbent is not None else {}
+    names = [str((each.get("metadata") or {}).get("name")) for each in services if selects(selector_of(each), labels)]
     if not names:
         return ("no Service selects these pods: the contender gets the traffic that reaches pods in other ways",)
     return (f"traffic by share of pods through Service {', '.join(sorted(names))}",)

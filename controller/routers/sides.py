@@ -17,6 +17,7 @@ from controller.release.observation import Observation
 from controller.release.plan import CreateObject, DeleteObject, ObjectWrite, PatchObject
 from controller.release.record import Record
 from controller.release.vocabulary import Role
+from controller.services import is_gone, pod_labels, selector_of, selects, words
 from controller.slots import HASH_LABEL
 from policies.schema import ReleasePolicySpec
 
@@ -206,16 +207,15 @@ def service_problems(policy: ReleasePolicySpec, seen: Observation, *, sides: boo
     service = seen.objects.get(Ref("Service", name))
     if service is None:
         return f"Service {name} does not exist: create it, or name the app's Service in spec.strategy.traffic.service"
-    selector = (service.get("spec") or {}).get("selector") or {}
+    selector = selector_of(service)
     if not selector:
         return f"Service {name} has no selector, so nothing tells its pods apart: give it the labels of the app's pods"
     if HASH_LABEL in selector:
         return f"Service {name} selects one {HASH_LABEL}: take {HASH_LABEL} out of its selector, then release again"
-    template = ((seen.incumbent.raw.get("spec") or {}).get("template") or {}) if seen.incumbent is not None else {}
-    if not selector.items() <= ((template.get("metadata") or {}).get("labels") or {}).items():
+    if not selects(selector, pod_labels(seen.incumbent.raw) if seen.incumbent is not None else {}):
         return (
             f"Service {name} selects no pod of Deployment {policy.target.deployment}: correct its selector "
-            f"({', '.join(f'{key}={value}' for key, value in sorted(selector.items()))})"
+            f"({words(selector)})"
         )
     for role in ROLES if sides else ():
         side = seen.objects.get(Ref("Service", side_name(name, role)))
@@ -230,14 +230,14 @@ def astray(policy: ReleasePolicySpec, seen: Observation, role: Role) -> str:
     service = seen.objects.get(Ref("Service", name))
     if slot is None or Ref("Service", name) not in seen.objects:
         return ""
-    if service is None or "deletionTimestamp" in (service.get("metadata") or {}):
+    if service is None or is_gone(service):
         return f"Service {name} was deleted in mid-release: create it again"
-    labels = ((slot.raw.get("spec") or {}).get("template") or {}).get("metadata", {}).get("labels") or {}
-    selector = (service.get("spec") or {}).get("selector") or {}
-    if selector and selector.items() <= labels.items():
+    selector = selector_of(service)
+    if selects(selector, pod_labels(slot.raw)):
         return ""
-    found = ", ".join(f"{key}={value}" for key, value in sorted(selector.items())) or "nothing"
-    return f"Service {name} was edited in mid-release and selects no pod of {slot.name} ({found}): set it back"
+    return (
+        f"Service {name} was edited in mid-release and selects no pod of {slot.name} ({words(selector)}): set it back"
+    )
 
 
 def prepare_services(policy: ReleasePolicySpec, seen: Observation) -> ObjectWrite | None:
@@ -308,7 +308,7 @@ def reached(seen: Observation, service: str, role: Role) -> int:
 def deletion(seen: Observation, ref: Ref) -> DeleteObject | None:
     """The deletion of an object that we made; None where there is none of ours."""
     found = seen.objects.get(ref)
-    if found is None or not made_by_us(found) or "deletionTimestamp" in (found.get("metadata") or {}):
+    if found is None or not made_by_us(found) or is_gone(found):
         return None
     return DeleteObject(ref, uid_of(found), version_of(found), f"delete {ref}")
 

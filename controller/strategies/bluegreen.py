@@ -28,6 +28,7 @@ from controller.release.plan import Plan
 from controller.release.record import Record, Saved, Stage
 from controller.release.vocabulary import FORWARD, Cause, Phase
 from controller.requests.looks import Neighbours, Permission
+from controller.services import selector_of
 from controller.strategies import claims, pins
 from controller.strategies.bluegreen_lacks import astray, lacking, lacking_on_the_way_back
 from controller.strategies.bluegreen_moves import PAUSED, backward, forward, held, stamps, target
@@ -144,7 +145,7 @@ class BlueGreen:
             return ()
         pin = pins.pin_of(service)
         # A release that lost its record has pinned it: what its annotation says was there before is the owner's.
-        own = pin.selector if pin is not None else pins.selector_of(service)
+        own = pin.selector if pin is not None else selector_of(service)
         fields = json.dumps({pins.SELECTOR: dict(own)}, sort_keys=True, separators=(",", ":"))
         slots = (Saved("Deployment", slot.name, slot.uid, PAUSED) for slot in both(seen))
         return (Saved("Service", name, pins.uid_of(service), fields), *slots)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from controller.release.record import Stage
 from controller.release.vocabulary import Role
+from controller.services import selector_of, words
 from controller.strategies import pins
 from controller.strategies.bluegreen_standing import PREVIEW, Standing, both
 from controller.strategies.stages import HAND_BACK
@@ -70,13 +71,13 @@ def astray(here: Standing) -> str:
     if here.at == "missing":
         return (
             f"Service {here.name} was deleted in mid-release: no request comes through it; create it again with the "
-            f"selector {pins.words(here.own)}"
+            f"selector {words(here.own)}"
         )
     if here.at == "elsewhere":
         assert here.service is not None
         return (
-            f"Service {here.name} was edited in mid-release and selects {pins.words(pins.selector_of(here.service))}: "
-            f"set it back to {pins.words(here.own)}"
+            f"Service {here.name} was edited in mid-release and selects {words(selector_of(here.service))}: "
+            f"set it back to {words(here.own)}"
         )
     return ""
 
@@ -91,7 +92,7 @@ def _not_pinned(here: Standing) -> Iterator[str]:
 
 def _not_given_back(here: Standing) -> Iterator[str]:
     if here.at not in ("owner", "missing"):
-        yield f"Service {here.name} does not select {pins.words(here.own)} again yet"
+        yield f"Service {here.name} does not select {words(here.own)} again yet"
     if here.service is not None and pins.pin_of(here.service) is not None:
         yield f"Service {here.name} still carries the annotation of the release"
     for slot in both(here.seen):

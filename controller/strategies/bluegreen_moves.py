@@ -10,6 +10,7 @@ from controller.release.observation import SlotState
 from controller.release.plan import ObjectWrite, PatchSlot, SlotWrite
 from controller.release.record import Stage
 from controller.release.vocabulary import Role
+from controller.services import selector_of
 from controller.strategies import claims, pins
 from controller.strategies.bluegreen_standing import PREVIEW, Standing, both
 from controller.strategies.stages import HAND_BACK
@@ -77,7 +78,7 @@ def _to_pin(here: Standing) -> Iterator[Write]:
         yield pins.make_preview(
             here.record, here.seen, here.preview_name, here.service, here.app, here.own, here.contender_hash
         )
-    elif here.preview is not None and pins.selector_of(here.preview) != pins.pinned(here.own, here.contender_hash):
+    elif here.preview is not None and selector_of(here.preview) != pins.pinned(here.own, here.contender_hash):
         yield pins.set_selector(
             here.record,
             here.seen,
@@ -153,7 +154,7 @@ def _is_ready(here: Standing, role: Role) -> bool:
 def _moved_on(here: Standing, role: Role) -> bool:
     """Whether the pods of a pinned side are in another ReplicaSet of the same version by now: somebody restarted it."""
     assert here.service is not None
-    now = pins.selector_of(here.service).get(pins.HASH)
+    now = selector_of(here.service).get(pins.HASH)
     return bool(here.hash(role)) and now != here.hash(role)
 
 

@@ -9,6 +9,7 @@ from controller.findings import Finding, Refusal
 from controller.gitops import owned
 from controller.release.observation import Observation
 from controller.requests.looks import Neighbours
+from controller.services import pod_labels, selector_of, selects, words
 from controller.strategies import pins
 from policies.bluegreen import BlueGreen
 from policies.schema import ReleasePolicySpec
@@ -30,7 +31,7 @@ def service_problems(blue: BlueGreen, policy: ReleasePolicySpec, seen: Observati
 
 
 def _of_itself(name: str, service: Object, seen: Observation) -> Finding:
-    spec, selector = service.get("spec") or {}, pins.selector_of(service)
+    spec, selector = service.get("spec") or {}, selector_of(service)
     if spec.get("type") == "ExternalName":
         return Refusal(
             f"Service {name} is of type ExternalName: it sends nothing to pods, so there is nothing to switch"
@@ -51,11 +52,11 @@ def _of_itself(name: str, service: Object, seen: Observation) -> Finding:
         )
         return Refusal(f"Service {name} selects {pins.HASH} already, {by}")
     live = seen.incumbent
-    labels = _labels(live.raw) if live is not None else {}
+    labels = pod_labels(live.raw) if live is not None else {}
     own = {key: value for key, value in selector.items() if key != pins.HASH}
-    if live is not None and not pins.selects(own, labels):
+    if live is not None and not selects(own, labels):
         return Refusal(
-            f"Service {name} selects {pins.words(own)}, and the pods of {live.name} carry {pins.words(labels)}: it "
+            f"Service {name} selects {words(own)}, and the pods of {live.name} carry {words(labels)}: it "
             "selects nothing of this app; correct the selector or spec.strategy.blueGreen.service"
         )
     return owned({**service, "kind": "Service"}, (("spec", "selector"),))
@@ -75,11 +76,11 @@ def _of_others(blue: BlueGreen, seen: Observation, services: Mapping[str, Object
     live = seen.incumbent
     if live is None or blue.allow_others:
         return None
-    labels = _labels(live.raw)
+    labels = pod_labels(live.raw)
     others = sorted(
         name
         for name, each in services.items()
-        if name not in (blue.service, blue.previews) and pins.selects(pins.selector_of(each), labels)
+        if name not in (blue.service, blue.previews) and selects(selector_of(each), labels)
     )
     if not others:
         return None
@@ -98,8 +99,3 @@ def gate_problems(policy: ReleasePolicySpec) -> Finding:
         f"gate {', '.join(unfit)} counts how much work is done, and a preview gets only what a tester sends it: say "
         "required: false, or leave it out of a blueGreen policy"
     )
-
-
-def _labels(deployment: Object) -> dict[str, str]:
-    template = (deployment.get("spec") or {}).get("template") or {}
-    return {str(key): str(value) for key, value in ((template.get("metadata") or {}).get("labels") or {}).items()}

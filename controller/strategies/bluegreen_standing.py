@@ -11,8 +11,8 @@ from controller.release.names import Ref
 from controller.release.observation import Observation, SlotState
 from controller.release.record import Record
 from controller.release.vocabulary import FORWARD, Role
+from controller.services import Object, Selector, is_gone, selector_of
 from controller.strategies import pins
-from controller.strategies.pins import Object, Selector
 from policies.bluegreen import BlueGreen as BlueGreenPolicy
 from policies.schema import ReleasePolicySpec
 
@@ -101,14 +101,14 @@ def own_selector(record: Record, service: Object | None) -> Selector:
     pin = pins.pin_of(service)
     if pin is not None:
         return pin.selector
-    return {key: value for key, value in pins.selector_of(service).items() if key != pins.HASH}
+    return {key: value for key, value in selector_of(service).items() if key != pins.HASH}
 
 
 def _where(service: Object | None, own: Selector, seen: Observation) -> At:
     """Where the Service points: at a side, where its owner pointed it, or where somebody else did."""
-    if service is None or "deletionTimestamp" in (service.get("metadata") or {}):
+    if service is None or is_gone(service):
         return "missing"
-    selector = pins.selector_of(service)
+    selector = selector_of(service)
     if selector == dict(own):
         return "owner"
     hashed = selector.get(pins.HASH, "")

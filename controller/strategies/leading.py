@@ -24,7 +24,7 @@ from controller.release.observation import Observation, PodState, SlotState
 from controller.release.record import Record
 from controller.release.vocabulary import FORWARD, Cause, Phase
 from controller.requests.looks import Permission
-from controller.strategies.pins import selector_of, selects, words
+from controller.services import is_gone, pod_labels, selector_of, selects, words
 
 MOST_SERVICES = 4  # each is a read of every look
 PERMISSIONS = (Permission("get", "", "services"),)
@@ -56,7 +56,7 @@ def astray(record: Record, seen: Observation) -> RollBack | None:
             return RollBack(Cause.ROUTE_CHANGED, _told(name, service, seen))
     if not judged or not found or any(_leads(each, seen) == (True, True) for each in found.values()):
         return None
-    gone = all(_is_gone(each) for each in found.values())
+    gone = all(is_gone(each) for each in found.values())
     because = "; ".join(_told(name, each, seen) for name, each in found.items())
     return RollBack(Cause.ROUTE_MISSING if gone else Cause.ROUTE_CHANGED, because)
 
@@ -80,7 +80,7 @@ def _looked_at(record: Record, seen: Observation) -> dict[str, Object | None]:
 
 def _leads(service: Object | None, seen: Observation) -> tuple[bool, bool]:
     """Whether a Service takes requests to the incumbent, and to the contender."""
-    if service is None or _is_gone(service):
+    if service is None or is_gone(service):
         return False, False
     selector = selector_of(service)
     return (
@@ -91,17 +91,12 @@ def _leads(service: Object | None, seen: Observation) -> tuple[bool, bool]:
 
 def _reaches(selector: Mapping[str, str], slot: SlotState | None, pods: Sequence[PodState]) -> bool:
     """By the template, because a version may have no pod yet; or by its pods, which carry their ReplicaSet's hash."""
-    template = ((slot.raw.get("spec") or {}).get("template") or {}) if slot is not None else {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
+    labels = pod_labels(slot.raw) if slot is not None else {}
     return selects(selector, labels) or any(selects(selector, pod.labels) for pod in pods if not pod.terminating)
 
 
-def _is_gone(service: Object | None) -> bool:
-    return service is None or "deletionTimestamp" in (service.get("metadata") or {})
-
-
 def _told(name: str, service: Object | None, seen: Observation) -> str:
-    if service is None or _is_gone(service):
+    if service is None or is_gone(service):
         return f"Service {name} was deleted in mid-release: create it again"
     whose = {
         (True, False): "the incumbent's pods alone",

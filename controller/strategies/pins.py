@@ -9,14 +9,14 @@ controller that was frozen before its own write to the Service finds its version
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from controller.release.names import CLAIM_ANNOTATION, GROUP, Ref
 from controller.release.observation import Observation, PodState, ReplicaSetState, SlotState
 from controller.release.plan import CreateObject, DeleteObject, PatchObject
 from controller.release.record import Record
+from controller.services import Object, Selector, selector_of, words
 from controller.slots import HASH_LABEL
 
 HASH = HASH_LABEL
@@ -24,9 +24,6 @@ SELECTOR = "spec.selector"  # the path in `Saved.fields`
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "nightferry"
 MOST_ADDRESSES = 1000  # an Endpoints object holds no more, however many there are
-
-Object = Mapping[str, Any]
-Selector = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,6 @@ def uid_of(service: Object) -> str:
     return str((service.get("metadata") or {}).get("uid", ""))
 
 
-def selector_of(service: Object) -> dict[str, str]:
-    """What a Service selects now; {} where it selects nothing."""
-    return {str(key): str(value) for key, value in ((service.get("spec") or {}).get("selector") or {}).items()}
-
-
 def pin_of(service: Object | None) -> Pin | None:
     """Our annotation on a Service, or None where there is none that we could have written."""
     text = ((((service or {}).get("metadata")) or {}).get("annotations") or {}).get(CLAIM_ANNOTATION)
@@ -68,11 +60,6 @@ def pin_of(service: Object | None) -> Pin | None:
         return Pin(str(data["release"]), str(data["uid"]), int(data["epoch"]), selector)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """Whether a selector chooses pods of these labels; an empty one chooses none."""
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def addresses(endpoints: Object | None) -> frozenset[str]:
@@ -191,8 +178,3 @@ def remove(service: Object) -> DeleteObject:
     """Deletes a Service that we made."""
     name = str((service.get("metadata") or {}).get("name", ""))
     return DeleteObject(Ref("Service", name), uid_of(service), version_of(service), f"delete Service {name}")
-
-
-def words(selector: Selector) -> str:
-    """A selector in a sentence."""
-    return ",".join(f"{key}={value}" for key, value in sorted(selector.items())) or "nothing"

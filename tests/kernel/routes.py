@@ -9,9 +9,10 @@ from controller.release.observation import PodState
 from controller.release.plan import PatchSlot
 from controller.requests.failure import Failure
 from controller.requests.writes import WriteObject, WriteSlot
+from controller.services import selector_of
 from controller.simulation.services import selects
 from controller.simulation.world import World
-from controller.strategies.pins import HASH, selector_of
+from controller.strategies.pins import HASH
 from tests.kernel.memory import Memory, Moment, moves_of, patched, pinned_by, ungated
 
 Service = Mapping[str, Any]

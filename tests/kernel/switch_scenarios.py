@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from controller.services import selector_of
 from controller.simulation.world import World
-from controller.strategies.pins import HASH, selector_of
+from controller.strategies.pins import HASH
 from tests.kernel.scenarios import APP, Scenario, a_world, abort_once, ask, in_batch, phase, status, whenever
 
 PREVIEW = f"{APP}-preview"

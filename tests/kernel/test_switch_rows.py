@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from controller.services import selector_of
 from controller.simulation.world import World
-from controller.strategies.pins import selector_of
 from tests.kernel.memory import replicas, slot
 from tests.kernel.night import Night, begin
 from tests.kernel.scenarios import APP, ask, in_batch, phase, status
