@@ -13,7 +13,7 @@ import pytest
 from analysis.learned import LearnedCounts, LearnedLevels, NotLearned
 from controller.baseline import MAX_OBJECT, Baseline, learning_digest, restored, to_object
 from controller.cluster.baselines import Baselines, Copies
-from controller.cluster.cache import Cache
+from controller.cluster.cache import Cache, Kind
 from controller.cluster.connection import Connection
 from controller.cluster.shell import Cluster
 from controller.learning.learner import Learner
@@ -37,6 +37,8 @@ SHORT: dict[str, Any] = {"strategy": {"twin": {"batches": 2}}, "observe": {"atLe
 
 @pytest.fixture
 def shelf(connection: Connection, cache: Cache) -> Baselines:
+    # A release can do without baselines, so the copy counts as complete before they are listed.
+    eventually(lambda: cache.trouble(Kind.BASELINE, 90.0) is None, within=15, what="the baselines are listed")
     return Baselines(connection, cache, bound=90.0)
 
 
