@@ -15,7 +15,7 @@ import numpy as np
 from controller.accompanied import Accompanied
 from controller.attempt import Attempt, parsed
 from controller.record import read_record
-from controller.release.record import Record
+from controller.release.record import Record, Stage
 from controller.release.vocabulary import ENDS, Cause, HoldReason, Phase
 from controller.requests.writes import WriteRecord
 from controller.settings import Settings
@@ -105,9 +105,18 @@ def parked(record: Record) -> bool:
 
 
 def advances(world: World, policy: str, record: Record) -> bool:
-    """Whether the stage that a record has come to moves anything on; handing back what was borrowed asks no hour."""
+    """Whether the stage that a record has come to moves anything on.
+
+    To go on watching what stands, and to hand back what was borrowed, asks no hour.
+    """
     spec = from_object(world.objects.items["ReleasePolicy", "shop", policy]).spec
-    return Accompanied(spec).stage(record).gated
+    stages = Accompanied(spec).stages(record)
+    here, before = stages[record.stage], stages[record.stage - 1] if record.stage else None
+    return here.gated and (before is None or _size(here) != _size(before))
+
+
+def _size(stage: Stage) -> tuple[object, ...]:
+    return stage.contender, stage.weight, stage.beside
 
 
 def night(app: App, day: date, kind: Kind, seed: int) -> Told | None:

@@ -231,7 +231,9 @@ def _quiet(world: World, laws: TrainLaws, closes: float) -> bool:
         if record.phase not in ENDS and record.phase is not Phase.QUEUED:
             return False
     last = world.trace[-1].at if world.trace else world.started
-    return (laws.reported is not None and world.now - last > 3000.0) or world.now > closes + 3600.0
+    # A car may end long after the closing, by its own policy: what becomes of it, and the report, come after that.
+    ended = max((record.since for _, record in releases_of(world) if record.phase in ENDS), default=closes)
+    return (laws.reported is not None and world.now - last > 3000.0) or world.now > max(closes, ended) + 3600.0
 
 
 # ------------------------------------------------------------------------------------------------- what came of it
